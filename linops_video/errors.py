@@ -1,0 +1,29 @@
+"""Errors of the library.
+
+Each message is one sentence or two: what was needed, what came, what to try.
+The command line turns every `LinopsError` into that message and exit code 2.
+"""
+
+
+class LinopsError(ValueError):
+    """Base of all errors that the library raises on bad input."""
+
+
+class ShapeError(LinopsError):
+    """A tensor, an operator or a composition has the wrong shape."""
+
+
+class SpecError(LinopsError):
+    """An unknown problem, solver or weights name, or a parameter out of its range."""
+
+
+class FileError(LinopsError):
+    """A file that is missing, unreadable, not what it should be, or cannot be written."""
+
+
+class MeasurementError(LinopsError):
+    """Measurements that no solver can take: NaN or infinite entries, no entries at all."""
+
+
+class MemoryLimitError(LinopsError):
+    """An operator that would not fit in memory; the message says how much it needs."""
