@@ -13,6 +13,10 @@ class ShapeError(LinopsError):
     """A tensor, an operator or a composition has the wrong shape."""
 
 
+class DtypeError(LinopsError):
+    """A tensor whose precision does not fit the operator's parameters, or a real operation asked of a complex one."""
+
+
 class SpecError(LinopsError):
     """An unknown problem, solver or weights name, or a parameter out of its range."""
 

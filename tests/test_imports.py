@@ -1,0 +1,105 @@
+"""Imports point one way, and only by the full names."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A module may import modules of lower ranks only; leaf files are those that no pattern names.
+RANKS = [
+    r"errors|solution",
+    r"files|operator",
+    r"metrics|video|(?P<leaf>(?!spectral|krylov|normal|forward_model|testing|measurement|solvers|cli)\w+)",
+    r"spectral|krylov",
+    r"normal",
+    r"forward_model|testing|expression|interop",
+    r"measurement",
+    r"solvers(\.\w+)*",
+    r"cli(\.\w+)*",
+]
+
+
+def rank(module: str) -> int:
+    return next(i for i, pattern in enumerate(RANKS) if re.fullmatch(pattern, module.removeprefix("linops_video.")))
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for top, prefix in (("linops_video", ""), ("solvers", "linops_video."), ("cli", "linops_video.")):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            if not (top == "linops_video" and {"solvers", "cli"} & set(path.relative_to(ROOT / top).parts)):
+                name = prefix + ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+                found[name] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(path: Path, module: str) -> Iterator[str]:
+    """Every name that a file imports, of modules and of things in them, wherever in the file it does."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively, line {node.lineno}"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def module_of(name: str) -> str:
+    """The module that an imported name is, or stands in."""
+    return name if name in MODULES else name.rpartition(".")[0]
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "linops_video"])
+def test_arrows_point_down(module):
+    for name in imports(MODULES[module], module):
+        assert name.split(".")[0] not in ("solvers", "cli"), f"{module} imports {name}: write linops_video.{name}"
+        target = module_of(name)
+        if not target.startswith("linops_video") or target == module:
+            continue
+        if target == "linops_video":
+            assert rank(module) >= rank("solvers"), f"{module} imports the package it is part of"
+        elif rank(module) == rank("solvers") or rank(module) == rank("cli"):
+            assert rank(target) <= rank(module), f"{module} imports {target}"
+        else:
+            same_family = rank(target) == rank(module) and rank(module) != rank("errors")
+            assert rank(target) < rank(module) or same_family, f"{module} imports {target}"
+
+
+def test_the_package_itself_does_not_import_solvers_or_cli():
+    names = {module_of(name) for name in imports(MODULES["linops_video"], "linops_video")}
+    assert not [name for name in names if re.match(r"linops_video\.(solvers|cli)", name)]
+
+
+def leaf_modules() -> set[str]:
+    pattern = re.compile(RANKS[2])
+    return {
+        module
+        for module in MODULES
+        if (m := pattern.fullmatch(module.removeprefix("linops_video."))) and m["leaf"] and module != "linops_video"
+    }
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("linops_video.solvers")])
+def test_solvers_know_no_leaf(module):
+    """Solvers work with any operator: they import no leaf class and ask for no operator's type."""
+    path = MODULES[module]
+    assert not {module_of(name) for name in imports(path, module)} & leaf_modules()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+            assert "operator" not in ast.unparse(node.args[0]), f"{module}, line {node.lineno}"
+
+
+def test_importing_the_library_is_light():
+    """The command line, plots and video are not loaded by `import linops_video`."""
+    heavy = ("typer", "rich", "matplotlib", "av", "torchmetrics")
+    code = f"import sys, linops_video; print(*[m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -1,0 +1,177 @@
+"""Video files: what is written is read back, and bad files are refused in one sentence."""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+import torch
+
+from linops_video.errors import FileError, LinopsError, ShapeError
+from linops_video.files import check_writable, replacing
+from linops_video.metrics import psnr
+from linops_video.video import DEFAULT_FPS, demo_clip, read_video, write_video
+
+LOSSLESS = ["clip.mkv", "clip.avi", "clip"]
+
+
+def smooth(frames: int, channels: int, height: int, width: int) -> torch.Tensor:
+    """A moving pattern of 8-bit values; smooth, as coloured noise would only test the codec's colour subsampling."""
+    t, c, y, x = torch.meshgrid(*map(torch.arange, (frames, channels, height, width)), indexing="ij")
+    return (127.5 + 110 * torch.sin(0.11 * x + 0.07 * y + 0.3 * t + 0.8 * c)).round() / 255
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+@pytest.mark.parametrize("shape", [(5, 3, 24, 32), (3, 3, 17, 23), (4, 1, 15, 20), (1, 3, 16, 16)])
+def test_lossless_formats_return_every_value(tmp_path, name, shape):
+    frames = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)) / 255
+    write_video(tmp_path / name, frames, fps=30000 / 1001)
+    video = read_video(tmp_path / name)
+    assert torch.equal(video.frames, frames)
+    assert video.frames.dtype == torch.float32
+    assert video.fps == (DEFAULT_FPS if name == "clip" else pytest.approx(30000 / 1001, abs=1e-9))
+
+
+@pytest.mark.parametrize(("name", "least"), [("clip.mp4", 36), ("clip.gif", 33)])
+@pytest.mark.parametrize("shape", [(6, 3, 48, 64), (3, 3, 47, 63), (4, 1, 48, 62)])
+def test_lossy_formats_keep_shape_and_quality(tmp_path, name, least, shape):
+    frames = smooth(*shape)
+    write_video(tmp_path / name, frames, fps=25)
+    video = read_video(tmp_path / name)
+    assert video.fps == 25
+    assert psnr(video.frames, frames.expand_as(video.frames)).item() > least  # gray comes back as RGB
+
+
+def test_values_are_clipped_and_rounded(tmp_path):
+    frames = torch.tensor([-0.3, 0.5 / 255 + 1e-4, 1.4]).reshape(3, 1, 1, 1).expand(3, 1, 16, 16)
+    write_video(tmp_path / "clip.mkv", frames)
+    assert torch.equal(read_video(tmp_path / "clip.mkv").frames[:, 0, 0, 0], torch.tensor([0, 1 / 255, 1.0]))
+
+
+def test_frames_limits_what_is_read(tmp_path):
+    for name in LOSSLESS:
+        write_video(tmp_path / name, smooth(6, 3, 16, 16))
+        assert read_video(tmp_path / name, frames=4).frames.shape[0] == 4
+        assert read_video(tmp_path / name, frames=99).frames.shape[0] == 6
+    with pytest.raises(LinopsError, match="at least 1"):
+        read_video(tmp_path / "clip.mkv", frames=0)
+
+
+def test_a_folder_is_read_in_natural_order(tmp_path):
+    for number in (1, 2, 10):
+        write_video(tmp_path / "one", torch.full((1, 3, 16, 16), number / 255))
+        os.replace(tmp_path / "one" / "00000.png", tmp_path / f"frame{number}.png")
+        (tmp_path / "one").rmdir()
+    assert (read_video(tmp_path).frames[:, 0, 0, 0] * 255).round().tolist() == [1, 2, 10]
+
+
+def test_a_clip_turned_by_its_display_matrix_is_read_upright(tmp_path):
+    frames = smooth(2, 3, 32, 48)
+    write_video(tmp_path / "flat.mp4", frames)
+    content = bytearray((tmp_path / "flat.mp4").read_bytes())
+    at = content.index(b"tkhd") + 4 + 40  # version 0 of the track header: the matrix follows 40 bytes of other fields
+    one, minus = (0x10000).to_bytes(4, "big"), (-0x10000).to_bytes(4, "big", signed=True)
+    nil, last = bytes(4), (0x40000000).to_bytes(4, "big")
+    content[at : at + 36] = nil + one + nil + minus + nil + nil + nil + nil + last  # turned clockwise, as phones do
+    (tmp_path / "turned.mp4").write_bytes(content)
+    video = read_video(tmp_path / "turned.mp4")
+    assert video.frames.shape == (2, 3, 48, 32)
+    assert psnr(video.frames, torch.rot90(frames, -1, (-2, -1))).item() > 35
+
+
+def test_the_demo_clip_is_carphone():
+    video = read_video(demo_clip(), frames=2)
+    assert video.frames.shape == (2, 3, 144, 176)
+    assert video.fps == pytest.approx(30000 / 1001)
+
+
+def test_without_the_demo_extra_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(FileError, match=r"pip install 'linops-video\[demo\]'"):
+        demo_clip()
+
+
+def empty_video(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=Fraction(25))
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "bgr0"
+        container.start_encoding()
+
+
+def sound_only(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame(format="s16", layout="mono", samples=800)
+        frame.planes[0].update(bytes(1600))
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+
+
+def test_bad_sources_are_refused_in_one_sentence(tmp_path):
+    (tmp_path / "text.mp4").write_text("this is not a video\n" * 50)
+    (tmp_path / "nothing.mp4").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    empty_video(tmp_path / "empty.avi")
+    sound_only(tmp_path / "sound.mkv")
+    for size in (16, 20):
+        write_video(tmp_path / f"{size}", torch.zeros(1, 3, size, size))
+        os.replace(tmp_path / f"{size}" / "00000.png", tmp_path / f"{size}.png")
+    for name, words in {
+        "missing.mp4": "no such file",
+        "text.mp4": "not a video",
+        "nothing.mp4": "not a video",
+        "folder": "no PNG files",
+        "empty.avi": "no frames",
+        "sound.mkv": "no video in it, only audio",
+        "": "must have one size, not 16×16×3 and 20×20×3",
+    }.items():
+        with pytest.raises(FileError, match=words) as caught:
+            read_video(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("frames", "fps", "name", "error", "words"),
+    [
+        (torch.zeros(2, 2, 8, 8), 25, "clip.mkv", ShapeError, "C = 1 or 3"),
+        (torch.zeros(0, 3, 8, 8), 25, "clip.mkv", ShapeError, "C = 1 or 3"),
+        (torch.full((2, 3, 8, 8), torch.nan), 25, "clip.mkv", LinopsError, "NaN"),
+        (torch.zeros(2, 3, 8, 8), 0, "clip.mkv", LinopsError, "frames per second"),
+        (torch.zeros(2, 3, 8, 8), 25, "clip.webm", FileError, r"\.mp4, \.mkv"),
+        (torch.zeros(2, 3, 8, 8), 25, "no/folder/clip.mkv", FileError, "does not exist"),
+        (torch.zeros(2, 3, 8, 8), 25, "full", FileError, "not empty"),
+    ],
+)
+def test_what_cannot_be_written_leaves_nothing(tmp_path, frames, fps, name, error, words):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "kept.txt").write_text("kept")
+    with pytest.raises(error, match=words):
+        write_video(tmp_path / name, frames, fps)
+    assert [p.name for p in tmp_path.rglob("*")] == ["full", "kept.txt"]
+
+
+def test_a_failure_while_writing_keeps_the_old_file(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def write_half() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        write_half()
+    assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
+    assert path.read_text() == "old"
+
+
+def test_check_writable_says_why_before_the_work(tmp_path):
+    check_writable(tmp_path / "new.mp4")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "frame.png").write_bytes(b"")
+    with pytest.raises(FileError, match="something in it"):
+        check_writable(tmp_path / "full")
+    with pytest.raises(FileError, match="does not exist"):
+        check_writable(tmp_path / "no" / "clip.mp4")
