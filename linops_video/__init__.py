@@ -1,0 +1,49 @@
+"""Composable linear operators on video, with exact (AᴴA + ρI)⁻¹ through compositions."""
+
+from linops_video.convolution import Circulant, Convolution, circulant
+from linops_video.dense import AxisMatrix, Dense
+from linops_video.diagonal import Diagonal
+from linops_video.difference import Difference
+from linops_video.errors import LinopsError
+from linops_video.forward_model import PROBLEMS, ForwardModel, InverseProblem, Problem, forward_model
+from linops_video.kron import Kron, kron
+from linops_video.normal import ConvergenceWarning, NormalSolver
+from linops_video.operator import Identity, LinearOperator, Shape, add, compose, scale, tensor_field
+from linops_video.sampling import BoxMean
+from linops_video.select import Flip, Select
+from linops_video.solution import Solution
+from linops_video.stack import BlockDiagonal, Stack
+
+__all__ = [
+    "PROBLEMS",
+    "AxisMatrix",
+    "BlockDiagonal",
+    "BoxMean",
+    "Circulant",
+    "ConvergenceWarning",
+    "Convolution",
+    "Dense",
+    "Diagonal",
+    "Difference",
+    "Flip",
+    "ForwardModel",
+    "Identity",
+    "InverseProblem",
+    "Kron",
+    "LinearOperator",
+    "LinopsError",
+    "NormalSolver",
+    "Problem",
+    "Select",
+    "Shape",
+    "Solution",
+    "Stack",
+    "add",
+    "circulant",
+    "compose",
+    "forward_model",
+    "kron",
+    "scale",
+    "tensor_field",
+]
+__version__ = "0.1.0"

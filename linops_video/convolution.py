@@ -1,0 +1,211 @@
+"""Convolution over the last two axes, and the circulant operators that circular convolutions make."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from linops_video.dense import Dense
+from linops_video.errors import ShapeError, SpecError
+from linops_video.kron import kron
+from linops_video.operator import Identity, LinearOperator, Shape, like, per_sample, scalar, scale, tensor_field
+
+Boundary = Literal["full", "same", "valid", "circular"]
+
+EIGH_LIMIT = 2048
+"""Largest matrix that is diagonalised: 2048 takes some seconds and 32 MB in float64; cost grows with its cube."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Convolution(LinearOperator):
+    """2-D convolution of every frame: y[i, j] = Σ h[a, b] x[i − a + oₕ, j − b + o_w], the same for all leading axes.
+
+    Args:
+        kernel: h, shape (*batch, kh, kw).
+        in_shape: the event shape (…, H, W).
+        boundary: "full" (zeros outside, output (H + kh − 1)×(W + kw − 1), o = 0), "same" (zeros outside, the centre of
+            "full", o = (k − 1) // 2 per axis), "valid" (where the kernel lies inside), "circular" (periodic, centred as
+            "same").
+
+    Raises:
+        SpecError: if the boundary is none of these.
+        ShapeError: if the kernel is larger than the frame ("valid", "circular").
+
+    Example:
+        >>> import torch
+        >>> Convolution(torch.full((3, 3), 1 / 9), (8, 1, 16, 16), "valid").out_shape
+        (8, 1, 14, 14)
+    """
+
+    kernel: Tensor = tensor_field(2)
+    in_shape: Shape = ()
+    boundary: Boundary = "full"
+
+    def __post_init__(self) -> None:
+        if self.boundary not in get_args(Boundary):
+            raise SpecError(f"boundary must be one of {', '.join(get_args(Boundary))}, got {self.boundary!r}")
+        (kh, kw), (height, width) = self.kernel.shape[-2:], self.in_shape[-2:]
+        if self.boundary in ("valid", "circular") and (kh > height or kw > width):
+            raise ShapeError(
+                f"a {self.boundary!r} convolution needs a kernel no larger than the frame, got a {kh}×{kw} kernel "
+                f"and {height}×{width} frames"
+            )
+
+    @property
+    def out_shape(self) -> Shape:
+        *prefix, height, width = self.in_shape
+        kh, kw = self.kernel.shape[-2:]
+        grow = {"full": 1, "same": 0, "valid": -1, "circular": 0}[self.boundary]
+        return (*prefix, height + grow * (kh - 1), width + grow * (kw - 1))
+
+    @property
+    def _padding(self) -> tuple[int, int, int, int]:
+        """Rows and columns put around the frame (left, right, top, bottom) before a 'valid' correlation."""
+        (kh, kw), boundary = self.kernel.shape[-2:], self.boundary
+        if boundary == "valid":
+            return 0, 0, 0, 0
+        if boundary == "full":
+            return kw - 1, kw - 1, kh - 1, kh - 1
+        return kw // 2, (kw - 1) // 2, kh // 2, (kh - 1) // 2
+
+    def _weights(self, x: Tensor, batch: Shape) -> Tensor:
+        """One flipped kernel a plane, shape (planes, 1, kh, kw)."""
+        kernel = like(self.kernel, x).flip(-2, -1)
+        planes = math.prod(self.in_shape[:-2])
+        kernel = kernel.unsqueeze(-3).expand(*batch, planes, *kernel.shape[-2:])
+        return kernel.reshape(-1, 1, *kernel.shape[-2:])
+
+    def _apply(self, x: Tensor) -> Tensor:
+        batch = torch.broadcast_shapes(x.shape[: x.ndim - len(self.in_shape)], self.kernel.shape[:-2])
+        # planes as groups of one sample: one kernel a plane, 40 times faster on a CPU than planes as a batch
+        planes = x.expand(*batch, *self.in_shape).reshape(1, -1, *self.in_shape[-2:])
+        padded = F.pad(planes, self._padding, mode="circular" if self.boundary == "circular" else "constant")
+        return F.conv2d(padded, self._weights(x, batch), groups=planes.shape[1]).reshape(*batch, *self.out_shape)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        batch = torch.broadcast_shapes(y.shape[: y.ndim - len(self.in_shape)], self.kernel.shape[:-2])
+        planes = y.expand(*batch, *self.out_shape).reshape(1, -1, *self.out_shape[-2:])
+        padded = F.conv_transpose2d(planes, self._weights(y, batch), groups=planes.shape[1])
+        left, right, top, bottom = self._padding
+        height, width = self.in_shape[-2:]
+        x = padded
+        if self.boundary == "circular":
+            x = _wrap(_wrap(x, -2, top, bottom), -1, left, right)
+        else:
+            x = x[..., top : top + height, left : left + width]
+        return x.reshape(*batch, *self.in_shape)
+
+    @property
+    def _circulant(self) -> Circulant:
+        """The circular convolution with this kernel, centred as "same"."""
+        (kh, kw), (height, width) = self.kernel.shape[-2:], self.in_shape[-2:]
+        kernel = F.pad(self.kernel.to(torch.float64), (0, -kw % width, 0, -kh % height))
+        kernel = kernel.unflatten(-1, (-1, width)).sum(-2).unflatten(-2, (-1, height)).sum(-3)
+        return circulant(kernel.roll((-((kh - 1) // 2), -((kw - 1) // 2)), (-2, -1)), self.in_shape)
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        c = scalar(weight)
+        if self.boundary == "circular" and (c is not None or isinstance(weight, Circulant)):
+            return self._circulant.gram(weight)
+        if c is not None and math.prod(self.in_shape[-2:]) <= EIGH_LIMIT:
+            frame = Convolution(self.kernel.to(torch.float64), self.in_shape[-2:], self.boundary)
+            matrix = frame.to_dense()
+            square = Dense(matrix.mH @ matrix, frame.in_shape, frame.in_shape)
+            return scale(c, kron(Identity(self.in_shape[:-2]), square))
+        return super().gram(weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        c = scalar(weight)
+        if self.boundary == "circular" and (c is not None or isinstance(weight, Circulant)):
+            return self._circulant.outer(weight)
+        return super().outer(weight)
+
+    def approximate_gram(self) -> LinearOperator:
+        """The Gram of the circular convolution: equal to AᴴA away from the frame's edges."""
+        return self._circulant.gram()
+
+    def _known_norm(self) -> Tensor | None:
+        return self._circulant._known_norm() if self.boundary == "circular" else None
+
+
+def _wrap(x: Tensor, dim: int, before: int, behind: int) -> Tensor:
+    """The adjoint of circular padding along `dim`: the padded margins are added onto the other side."""
+    n = x.shape[dim] - before - behind
+    middle = x.narrow(dim, before, n).clone()
+    if before:
+        middle.narrow(dim, n - before, before).add_(x.narrow(dim, 0, before))
+    if behind:
+        middle.narrow(dim, 0, behind).add_(x.narrow(dim, before + n, behind))
+    return middle
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Circulant(LinearOperator):
+    """A periodic convolution over the last two axes, given by its transfer function: x ↦ F⁻¹(w ⊙ F x).
+
+    Real operators only; made by `circulant`, and by the Gram of a circular convolution.
+
+    Args:
+        transfer: w on the half spectrum of `torch.fft.rfft2`, shape (*batch, H, W//2 + 1), complex (or real where the
+            kernel is even).
+        in_shape: the event shape (…, H, W).
+    """
+
+    transfer: Tensor = tensor_field(2)
+    in_shape: Shape = ()
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.in_shape
+
+    def _apply(self, x: Tensor) -> Tensor:
+        w = like(self.transfer, x)
+        w = w.reshape(w.shape[:-2] + (1,) * (len(self.in_shape) - 2) + w.shape[-2:])
+        return torch.fft.irfft2(w * torch.fft.rfft2(x), s=self.in_shape[-2:])
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return self.H._apply(y)
+
+    @property
+    def H(self) -> Circulant:
+        return Circulant(self.transfer.conj(), self.in_shape) if self.transfer.is_complex() else self
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        square = Circulant(
+            self.transfer.real**2 + (self.transfer.imag**2 if self.transfer.is_complex() else 0), self.in_shape
+        )
+        c = scalar(weight)
+        if c is not None:
+            return scale(c, square)
+        return (
+            Circulant(square.transfer * weight.transfer, self.in_shape)
+            if isinstance(weight, Circulant)
+            else super().gram(weight)
+        )
+
+    outer = gram
+
+    def _after(self, other: LinearOperator) -> LinearOperator | None:
+        return Circulant(self.transfer * other.transfer, self.in_shape) if isinstance(other, Circulant) else None
+
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        if isinstance(other, Circulant):
+            return Circulant(self.transfer + other.transfer, self.in_shape)
+        c = scalar(other)
+        return None if c is None else Circulant(self.transfer + per_sample(c, 2), self.in_shape)
+
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        return Circulant(per_sample(factor, 2) * self.transfer, self.in_shape)
+
+    def _known_norm(self) -> Tensor:
+        return self.transfer.abs().double().amax((-2, -1))
+
+
+def circulant(kernel: Tensor, in_shape: Shape) -> Circulant:
+    """The Circulant with impulse response `kernel`, shape (*batch, H, W), origin at [0, 0]."""
+    return Circulant(torch.fft.rfft2(kernel), in_shape)

@@ -1,0 +1,183 @@
+"""Operators given by a stored matrix."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from linops_video.diagonal import Diagonal
+from linops_video.kron import kron_outer
+from linops_video.operator import Identity, LinearOperator, Shape, like, per_sample, scalar, scale, tensor_field
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dense(LinearOperator):
+    """x ↦ M vec(x), reshaped to `out_shape`.
+
+    Args:
+        matrix: M, shape (*batch, prod(out_shape), prod(in_shape)).
+        in_shape, out_shape: event shapes.
+
+    Example:
+        >>> import torch
+        >>> Dense(torch.ones(2, 6), (2, 3), (2,))(torch.ones(2, 3))
+        tensor([6., 6.])
+    """
+
+    matrix: Tensor = tensor_field(2)
+    in_shape: Shape = ()
+    out_shape: Shape = ()
+
+    def _apply(self, x: Tensor) -> Tensor:
+        flat = x.reshape(x.shape[: x.ndim - len(self.in_shape)] + (math.prod(self.in_shape),))
+        matrix = like(self.matrix, x)
+        out = flat @ matrix.mT if matrix.ndim == 2 else (matrix @ flat.unsqueeze(-1)).squeeze(-1)
+        return out.reshape(out.shape[:-1] + self.out_shape)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return self.H._apply(y)
+
+    @property
+    def H(self) -> Dense:
+        return Dense(self.matrix.mH, self.out_shape, self.in_shape)
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        if self.matrix.shape[-2] < self.matrix.shape[-1]:
+            return DenseGram(self.matrix, self.in_shape) if weight is None else super().gram(weight)
+        return Dense(_columns(self.H, weight) @ self.matrix, self.in_shape, self.in_shape)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        if self.matrix.shape[-1] < self.matrix.shape[-2]:
+            return self.H.gram() if weight is None else super().outer(weight)
+        return Dense(_columns(self, weight) @ self.matrix.mH, self.out_shape, self.out_shape)
+
+    def _after(self, other: LinearOperator) -> LinearOperator | None:
+        if not isinstance(other, Dense):
+            return None
+        return Dense(self.matrix @ other.matrix, other.in_shape, self.out_shape)
+
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        return Dense(self.matrix + other.matrix, self.in_shape, self.out_shape) if isinstance(other, Dense) else None
+
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        return Dense(per_sample(factor, 2) * self.matrix, self.in_shape, self.out_shape)
+
+    def _known_norm(self) -> Tensor:
+        wide = self.matrix if self.matrix.shape[-2] <= self.matrix.shape[-1] else self.matrix.mH
+        wide = wide.to(torch.promote_types(wide.dtype, torch.float64))
+        return torch.linalg.eigvalsh(wide @ wide.mH)[..., -1].clamp(min=0).sqrt()
+
+
+def _columns(A: Dense, weight: LinearOperator | None) -> Tensor:
+    """M W as a matrix, for a self-adjoint W: each row of M is a tensor that W is applied to."""
+    if weight is None:
+        return A.matrix
+    rows = A.matrix.conj().reshape(A.matrix.shape[:-1] + A.in_shape)
+    return weight.lift(1)._apply(rows).conj().reshape(A.matrix.shape)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DenseGram(LinearOperator):
+    """x ↦ Mᴴ M x for a wide matrix M: the Gram of a `Dense`, of low rank, never formed.
+
+    Args:
+        matrix: M, shape (*batch, m, prod(in_shape)) with m < prod(in_shape).
+    """
+
+    matrix: Tensor = tensor_field(2)
+    in_shape: Shape = ()
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.in_shape
+
+    @property
+    def root(self) -> Dense:
+        """The Dense M whose Gram this is."""
+        return Dense(self.matrix, self.in_shape, (self.matrix.shape[-2],))
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return self.root._apply_adjoint(self.root._apply(x))
+
+    _apply_adjoint = _apply
+
+    @property
+    def H(self) -> LinearOperator:
+        return self
+
+    def _known_norm(self) -> Tensor:
+        return self.root._known_norm() ** 2
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AxisMatrix(LinearOperator):
+    """A matrix along one axis: y[…, i, …] = Σⱼ M[i, j] x[…, j, …] (luma, temporal blur, frame differences).
+
+    Args:
+        matrix: M, shape (*batch, m, n).
+        axis: the event axis it acts on, counted from the first one.
+        in_shape: the event shape, n long at `axis`.
+
+    Example:
+        >>> import torch
+        >>> AxisMatrix(torch.full((1, 3), 1 / 3), 1, (2, 3, 4, 4)).out_shape
+        (2, 1, 4, 4)
+    """
+
+    matrix: Tensor = tensor_field(2)
+    axis: int = 0
+    in_shape: Shape = ()
+
+    @property
+    def out_shape(self) -> Shape:
+        return (*self.in_shape[: self.axis], self.matrix.shape[-2], *self.in_shape[self.axis + 1 :])
+
+    def _apply(self, x: Tensor) -> Tensor:
+        before, behind = self.in_shape[: self.axis], self.in_shape[self.axis + 1 :]
+        batch = x.shape[: x.ndim - len(self.in_shape)]
+        columns = x.reshape(*batch, math.prod(before), self.matrix.shape[-1], math.prod(behind))
+        y = like(self.matrix, x).unsqueeze(-3) @ columns
+        return y.reshape(*y.shape[:-3], *self.out_shape)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return self.H._apply(y)
+
+    @property
+    def H(self) -> AxisMatrix:
+        return AxisMatrix(self.matrix.mH, self.axis, self.out_shape)
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return self.H.outer(weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        c = scalar(weight)
+        if c is not None:
+            return scale(c, self._outer_of_identity())
+        if isinstance(weight, Diagonal) and self.matrix.shape[-2] == 1:
+            w = weight.diagonal
+            w = w.expand(*w.shape[: w.ndim - len(self.in_shape)], *self.in_shape)
+            return Diagonal(AxisMatrix(self.matrix.abs() ** 2, self.axis, self.in_shape)._apply(w), self.out_shape)
+        return kron_outer(self, weight) or super().outer(weight)
+
+    def _outer_of_identity(self) -> LinearOperator:
+        product = self.matrix @ self.matrix.mH
+        if product.shape == (1, 1):
+            return scale(float(product.real), Identity(self.out_shape))
+        return AxisMatrix(product, self.axis, self.out_shape)
+
+    def _after(self, other: LinearOperator) -> LinearOperator | None:
+        if isinstance(other, AxisMatrix) and other.axis == self.axis:
+            return AxisMatrix(self.matrix @ other.matrix, self.axis, other.in_shape)
+        return None
+
+    def _factors(self) -> tuple[LinearOperator, ...]:
+        m, n = self.matrix.shape[-2:]
+        factors = [Identity((size,)) for size in self.in_shape]
+        return (*factors[: self.axis], Dense(self.matrix, (n,), (m,)), *factors[self.axis + 1 :])
+
+    def _known_norm(self) -> Tensor:
+        n, m = self.matrix.shape[-1], self.matrix.shape[-2]
+        return Dense(self.matrix, (n,), (m,))._known_norm()

@@ -1,0 +1,81 @@
+"""Pointwise operators: masks and other diagonals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from linops_video.operator import Identity, LinearOperator, Shape, compose, like, per_sample, scalar, tensor_field
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagonal(LinearOperator):
+    """x ↦ d ⊙ x: a mask where d is 0 or 1, a weighting in general.
+
+    Args:
+        diagonal: d, shape (*batch, *event) with as many event axes as `in_shape`; an axis of size 1 stands for all
+            entries along it, so that a mask of whole frames is stored as (T, 1, 1, 1).
+        in_shape: the event shape.
+
+    Example:
+        >>> import torch
+        >>> Diagonal(torch.tensor([[1.0], [0.0]]), (2, 3))(torch.ones(2, 3))
+        tensor([[1., 1., 1.],
+                [0., 0., 0.]])
+    """
+
+    diagonal: Tensor = tensor_field(None)
+    in_shape: Shape = ()
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.in_shape
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return like(self.diagonal, x) * x
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return like(self.diagonal.conj(), y) * y
+
+    @property
+    def H(self) -> Diagonal:
+        return Diagonal(self.diagonal.conj(), self.in_shape) if self.diagonal.is_complex() else self
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        d = self.diagonal
+        square = Diagonal(d * d if not d.is_complex() else (d * d.conj()).real, self.in_shape)
+        if weight is None:
+            return square
+        return compose(square, weight) if is_pointwise(weight) else super().gram(weight)
+
+    outer = gram
+
+    def _after(self, other: LinearOperator) -> LinearOperator | None:
+        return Diagonal(self.diagonal * other.diagonal, self.in_shape) if isinstance(other, Diagonal) else None
+
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        if isinstance(other, Diagonal):
+            return Diagonal(self.diagonal + other.diagonal, self.in_shape)
+        c = scalar(other)
+        return None if c is None else Diagonal(self.diagonal + per_sample(c, len(self.in_shape)), self.in_shape)
+
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        return Diagonal(per_sample(factor, len(self.in_shape)) * self.diagonal, self.in_shape)
+
+    def _factors(self) -> tuple[LinearOperator, ...] | None:
+        sizes = self.diagonal.shape[self.diagonal.ndim - len(self.in_shape) :]
+        long = [axis for axis, n in enumerate(sizes) if n > 1]
+        if len(long) > 1:
+            return None
+        axis = long[0] if long else 0
+        line = self.diagonal.reshape(self.diagonal.shape[: self.diagonal.ndim - len(sizes)] + (sizes[axis],))
+        return tuple(Diagonal(line, (n,)) if i == axis else Identity((n,)) for i, n in enumerate(self.in_shape))
+
+    def _known_norm(self) -> Tensor:
+        return self.diagonal.abs().double().flatten(self.diagonal.ndim - len(self.in_shape)).amax(-1)
+
+
+def is_pointwise(A: LinearOperator) -> bool:
+    """Whether A is a Diagonal or c·I."""
+    return isinstance(A, Diagonal) or scalar(A) is not None

@@ -1,0 +1,59 @@
+"""Blur kernels, normalised to sum 1."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def disk(size: int, radius: float) -> Tensor:
+    """A size×size kernel of equal weights on the pixels whose centres are nearer than `radius` to the middle.
+
+    Example:
+        >>> int((disk(4, 2.0) > 0).sum())
+        12
+    """
+    offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+    inside = (offset**2 + offset.unsqueeze(1) ** 2 < radius**2).double()
+    return (inside / inside.sum()).float()
+
+
+def motion_line(degrees: Tensor, size: int = 7) -> Tensor:
+    """Lines through the middle of size×size kernels at the given angles, anti-aliased.
+
+    The weight of a pixel falls linearly with its distance from the line, and past the line's ends, to 0 at one pixel.
+
+    Args:
+        degrees: angles against the rows, shape (*batch,).
+
+    Returns:
+        Kernels, shape (*batch, size, size), each of sum 1.
+    """
+    rows, columns, cos, sin = _grid(degrees, size)
+    across = (rows * cos - columns * sin).abs()
+    along = (rows * sin + columns * cos).abs()
+    kernel = (1 - across).clamp(0, 1) * (size // 2 + 1 - along).clamp(0, 1)
+    return kernel / kernel.sum((-2, -1), keepdim=True)
+
+
+def motion_line_3(degrees: Tensor) -> Tensor:
+    """The last row of a 3×3 kernel, turned about the middle by nearest-neighbour rotation (the paper's experiments).
+
+    Args:
+        degrees: angles, shape (*batch,).
+
+    Returns:
+        Kernels, shape (*batch, 3, 3), each of sum 1.
+    """
+    rows, columns, cos, sin = _grid(degrees, 3)
+    source_row = torch.round(rows * cos - columns * sin)
+    source_column = torch.round(rows * sin + columns * cos)
+    kernel = ((source_row == 1) & (source_column.abs() <= 1)).double()
+    return kernel / kernel.sum((-2, -1), keepdim=True)
+
+
+def _grid(degrees: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Row and column offsets from the middle, and cosine and sine of the angles, ready to broadcast."""
+    angle = torch.deg2rad(degrees.double())[..., None, None]
+    offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+    return offset.unsqueeze(1), offset, torch.cos(angle), torch.sin(angle)

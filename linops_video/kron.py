@@ -1,0 +1,176 @@
+"""Kronecker products: operators that act on separate groups of axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from linops_video.diagonal import Diagonal
+from linops_video.operator import Identity, LinearOperator, Scaled, Shape, compose, scalar, scale
+
+Factors = tuple[LinearOperator, ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Kron(LinearOperator):
+    """A₁ ⊗ A₂ ⊗ …: each factor acts on its own group of consecutive event axes; made by `kron`.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import Dense, Identity, kron
+        >>> luma = kron(Identity((2,)), Dense(torch.tensor([[0.299, 0.587, 0.114]]), (3,), (1,)), Identity((4, 4)))
+        >>> luma.out_shape
+        (2, 1, 4, 4)
+    """
+
+    factors: Factors
+
+    @property
+    def in_shape(self) -> Shape:
+        return tuple(n for f in self.factors for n in f.in_shape)
+
+    @property
+    def out_shape(self) -> Shape:
+        return tuple(n for f in self.factors for n in f.out_shape)
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return _apply_each(self.factors, x)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return _apply_each(tuple(f.H for f in self.factors), y)
+
+    @property
+    def H(self) -> LinearOperator:
+        return kron(*(f.H for f in self.factors))
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        c = scalar(weight)
+        if c is not None:
+            return scale(c, kron(*(f.gram() for f in self.factors)))
+        return kron_gram(self, weight) or super().gram(weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        c = scalar(weight)
+        if c is not None:
+            return scale(c, kron(*(f.outer() for f in self.factors)))
+        return kron_outer(self, weight) or super().outer(weight)
+
+    def _after(self, other: LinearOperator) -> LinearOperator | None:
+        groups = align((self, "in_shape"), (other, "out_shape"))
+        return groups and kron(*(compose(a, b) for a, b in groups))
+
+    def _before(self, other: LinearOperator) -> LinearOperator | None:
+        groups = align((other, "in_shape"), (self, "out_shape"))
+        return groups and kron(*(compose(a, b) for a, b in groups))
+
+    def _factors(self) -> Factors:
+        return self.factors
+
+    def _known_norm(self) -> Tensor:
+        return math.prod((f.norm() for f in self.factors[1:]), start=self.factors[0].norm())
+
+
+def kron(*factors: LinearOperator) -> LinearOperator:
+    """A₁ ⊗ A₂ ⊗ …, simplified: nested products are flattened, multiples move out, adjacent identities become one, a
+    product of diagonals and identities in which one is not an identity becomes a Diagonal."""
+    flat: list[LinearOperator] = []
+    factor: float | Tensor = 1.0
+    for f in factors:
+        if isinstance(f, Scaled):
+            factor, f = factor * f.factor, f.operator
+        for part in f.factors if isinstance(f, Kron) else (f,):
+            if isinstance(part, Identity) and flat and isinstance(flat[-1], Identity):
+                flat[-1] = Identity(flat[-1].in_shape + part.in_shape)
+            elif not isinstance(part, Identity) or part.in_shape:
+                flat.append(part)
+    others = [f for f in flat if not isinstance(f, Identity)]
+    if len(flat) <= 1:
+        product = flat[0] if flat else Identity(())
+    elif len(others) == 1 and isinstance(others[0], Diagonal):
+        product = _spread(others[0], flat)
+    else:
+        product = Kron(tuple(flat))
+    return scale(factor, product)
+
+
+def align(*sides: tuple[LinearOperator, str]) -> list[tuple[LinearOperator, ...]] | None:
+    """The operators as Kronecker products over the finest groups of axes that all share: a tuple of factors a group.
+
+    Each operator comes with the shape of it that is matched, "in_shape" or "out_shape". None if one of them is no
+    Kronecker product, or they share no boundary between groups.
+    """
+    products = [(A._factors(), side) for A, side in sides]
+    if any(factors is None for factors, _ in products):
+        return None
+    shared = sorted(set.intersection(*(_boundaries(factors or (), side) for factors, side in products)))
+    if len(shared) <= 2:
+        return None
+    return list(zip(*(_regroup(factors or (), side, shared) for factors, side in products)))
+
+
+def split_identities(factors: Sequence[LinearOperator]) -> Factors:
+    """The same factors with every identity cut into one identity an axis."""
+    return tuple(part for f in factors for part in (f._factors() or (f,) if isinstance(f, Identity) else (f,)))
+
+
+def _boundaries(factors: Sequence[LinearOperator], side: str) -> set[int]:
+    ends, end = {0}, 0
+    for f in split_identities(factors):
+        end += len(getattr(f, side))
+        ends.add(end)
+    return ends
+
+
+def _regroup(factors: Sequence[LinearOperator], side: str, boundaries: Sequence[int]) -> list[LinearOperator]:
+    groups: list[list[LinearOperator]] = [[] for _ in boundaries[1:]]
+    end, group = 0, 0
+    for f in split_identities(factors):
+        end += len(getattr(f, side))
+        groups[group].append(f)
+        if end == boundaries[group + 1]:
+            group += 1
+    return [kron(*group) for group in groups]
+
+
+def _spread(d: Diagonal, factors: Sequence[LinearOperator]) -> Diagonal:
+    """The Diagonal over all axes that is `d` on its own group and constant along the others."""
+    position = factors.index(d)
+    before = tuple(n for f in factors[:position] for n in f.in_shape)
+    behind = tuple(n for f in factors[position + 1 :] for n in f.in_shape)
+    t = d.diagonal
+    batch = t.ndim - len(d.in_shape)
+    line = t.reshape(t.shape[:batch] + (1,) * len(before) + t.shape[batch:] + (1,) * len(behind))
+    return Diagonal(line, (*before, *d.in_shape, *behind))
+
+
+def _apply_each(factors: Factors, x: Tensor) -> Tensor:
+    """Apply each factor to its group of axes, the other axes being batch axes meanwhile."""
+    behind = sum(len(f.in_shape) for f in factors)
+    done = 0
+    for f in factors:
+        group = len(f.in_shape)
+        behind -= group
+        if not isinstance(f, Identity):
+            inner = tuple(range(-behind - group, -behind)) if behind else ()
+            moved = x.movedim(inner, tuple(range(-group, 0))) if behind else x
+            moved = f.lift(done + behind)._apply(moved)
+            group = len(f.out_shape)
+            outer = tuple(range(-behind - group, -behind)) if behind else ()
+            x = moved.movedim(tuple(range(-group, 0)), outer) if behind else moved
+        done += len(f.out_shape)
+    return x
+
+
+def kron_outer(A: LinearOperator, weight: LinearOperator | None) -> LinearOperator | None:
+    """AWAᴴ where A and W are Kronecker products over common groups of axes, else None."""
+    pairs = weight and align((A, "in_shape"), (weight, "in_shape"))
+    return kron(*(f.outer(w) for f, w in pairs)) if pairs else None
+
+
+def kron_gram(A: LinearOperator, weight: LinearOperator | None) -> LinearOperator | None:
+    """AᴴWA where A and W are Kronecker products over common groups of axes, else None."""
+    pairs = weight and align((A, "out_shape"), (weight, "in_shape"))
+    return kron(*(f.gram(w) for f, w in pairs)) if pairs else None

@@ -1,0 +1,191 @@
+"""The normal solve: (AᴴA + ρI)⁻¹, the data step built on it, and the pseudoinverse."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from linops_video.krylov import IterativeSolve, conjugate_gradient
+from linops_video.operator import LinearOperator, per_sample
+from linops_video.spectral import Plan, Spectral, plan
+
+PINV_RTOL = 1e-12
+"""Eigenvalues of AᴴA below this share of the largest count as zero: singular values below 1e-6 of the largest."""
+
+CG_RTOL = 1e-6
+CG_STEPS = 500
+
+
+class ConvergenceWarning(UserWarning):
+    """An iterative solve stopped before it reached its tolerance; the message says how far it came."""
+
+
+@dataclass(frozen=True, eq=False)
+class NormalSolver:
+    """(AᴴA + ρI)⁻¹ for one operator and any ρ, without a new factorisation for a new ρ; made by `NormalSolver.of`.
+
+    What does not depend on ρ is computed once: the eigendecomposition of AᴴA or of AAᴴ, whichever is cheaper. ρ is a
+    positive number, or a tensor of shape `batch` with one number per sample; results are differentiable in ρ, b, v, y.
+
+    Attributes:
+        operator: A.
+        side: "gram" (AᴴA is diagonalised), "outer" (AAᴴ is) or "cg" (neither: preconditioned conjugate gradients).
+        decomposition: the eigendecomposition; for "cg" that of the preconditioner, None if there is none.
+        method: how the inverse is done, in words, with "cg" in it only where it is iterative.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import BoxMean
+        >>> normal = NormalSolver.of(BoxMean(2, (8, 3, 32, 32)))
+        >>> normal.method
+        'exact: scalar, from the outer product'
+        >>> normal(0.3, torch.rand(8, 3, 32, 32)).shape
+        torch.Size([8, 3, 32, 32])
+    """
+
+    operator: LinearOperator
+    side: str
+    decomposition: Spectral | None
+    method: str
+
+    @staticmethod
+    def of(A: LinearOperator) -> NormalSolver:
+        """Choose the side with the cheaper set-up (the Gram on ties) and do the set-up, in float64.
+
+        Where neither AᴴA nor AAᴴ has a structure that can be diagonalised, the solve is by conjugate gradients, one
+        system per sample, preconditioned by the nearest structured Gram if the operator knows one.
+        """
+        double = A.to(dtype=torch.float64)
+        sides = [("gram", plan(double.gram())), ("outer", plan(double.outer()))]
+        ready: list[tuple[str, Plan]] = [(side, way) for side, way in sides if way is not None]
+        if ready:
+            side, way = min(ready, key=lambda entry: entry[1].cost)
+            where = "from the Gram" if side == "gram" else "from the outer product"
+            return NormalSolver(A, side, _cast(way.build(), A), f"exact: {way.name}, {where}")
+        near = double.approximate_gram()
+        way = near and plan(near)
+        if way is None:
+            return NormalSolver(A, "cg", None, "cg, not preconditioned")
+        return NormalSolver(A, "cg", _cast(way.build(), A), f"cg, preconditioned by {way.name}")
+
+    def __call__(self, rho: float | Tensor, b: Tensor) -> Tensor:
+        """(AᴴA + ρI)⁻¹ b.
+
+        An iterative solve that misses its tolerance gives a `ConvergenceWarning`; `solve` returns the residual.
+        """
+        if self.side == "cg":
+            return _ImplicitSolve.apply(self._conjugate_gradient, rho, b)  # type: ignore[no-any-return]
+        if self.side == "gram":
+            return self._decomposition.solve(rho, b)
+        # on the range of Aᴴ and on its complement separately, the latter projected twice: the usual b/ρ − Aᴴ(…)Ab/ρ
+        # cancels, and loses ‖A‖²/ρ of the precision where b is in the range
+        A, eps = self.operator, torch.finfo(b.dtype).eps
+        outside = b
+        for _ in range(2):
+            outside = outside - A.H(self._decomposition.pinv(A(outside), eps))
+        return A.H(self._decomposition.pinv(A(b), eps, rho)) + outside / per_sample(rho, len(A.in_shape))
+
+    def solve(self, rho: float | Tensor, b: Tensor) -> IterativeSolve:
+        """The same with the number of iterations (0 for an exact solve) and the relative residual of each sample."""
+        if self.side == "cg":
+            return self._conjugate_gradient(rho, b)
+        x = self(rho, b)
+        event = tuple(range(-len(self.operator.in_shape), 0))
+        residual = torch.linalg.vector_norm(b - self._normal(rho, x), dim=event)
+        scale = torch.linalg.vector_norm(b, dim=event).clamp(min=torch.finfo(residual.dtype).tiny)
+        return IterativeSolve(x, torch.zeros_like(residual, dtype=torch.long), residual / scale)
+
+    def prox(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
+        """argmin_z ½‖y − A z‖² + ρ/2 ‖z − v‖², the data step of every splitting method.
+
+        Computed as v + Aᴴ(AAᴴ + ρI)⁻¹(y − A v) or v + (AᴴA + ρI)⁻¹Aᴴ(y − A v): the form on Aᴴy + ρv is the same in exact
+        arithmetic and loses up to five digits in float32.
+        """
+        A = self.operator
+        residual = y - A(v)
+        if self.side == "outer":
+            return v + A.H(self._decomposition.solve(rho, residual))
+        return v + self(rho, A.H(residual))
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """A⁺ y, the least-squares solution of smallest norm.
+
+        Exact up to singular values below 1e-6 of the largest, which count as zero. Without a decomposition: iterated
+        Tikhonov steps in float64 until the data misfit Aᴴ(y − A z) is below 1e-6 of Aᴴy or no longer falls.
+        """
+        A = self.operator
+        if self.side == "outer":
+            return A.H(self._decomposition.pinv(y, PINV_RTOL))
+        return self._decomposition.pinv(A.H(y), PINV_RTOL) if self.side == "gram" else self._iterated_tikhonov(y)
+
+    @property
+    def _decomposition(self) -> Spectral:
+        assert self.decomposition is not None
+        return self.decomposition
+
+    def _normal(self, rho: float | Tensor, x: Tensor) -> Tensor:
+        A = self.operator
+        return A.H(A(x)) + per_sample(rho, len(A.in_shape)) * x
+
+    def _conjugate_gradient(self, rho: float | Tensor, b: Tensor, rtol: float = CG_RTOL) -> IterativeSolve:
+        near = self.decomposition
+        precondition: Callable[[Tensor], Tensor] | None = None if near is None else lambda r: near.solve(rho, r)
+        event_ndim = len(self.operator.in_shape)
+        with torch.no_grad():
+            result = conjugate_gradient(lambda x: self._normal(rho, x), b, event_ndim, precondition, rtol, CG_STEPS)
+        if bool((result.residual > 10 * rtol).any()):
+            warnings.warn(
+                f"conjugate gradients on {self.operator!r} stopped after {int(result.iterations.max())} iterations at a "
+                f"relative residual of {float(result.residual.max()):.1e} (wanted {rtol:.0e}): use a larger rho or float64",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        return result
+
+    def _iterated_tikhonov(self, y: Tensor) -> Tensor:
+        double = NormalSolver(
+            self.operator.to(dtype=torch.float64),
+            "cg",
+            self.decomposition and self.decomposition.to(torch.float64),
+            self.method,
+        )
+        A, target = double.operator, y.double()
+        event = tuple(range(-len(A.in_shape), 0))
+        rho = 1e-8 * float(A.norm().max()) ** 2
+        x = torch.zeros_like(A.H(target))
+        first = misfit = torch.linalg.vector_norm(A.H(target), dim=event)
+        for _ in range(20):
+            x = x + double._conjugate_gradient(rho, A.H(target - A(x)), 1e-4).x
+            before, misfit = misfit, torch.linalg.vector_norm(A.H(target - A(x)), dim=event)
+            if bool(((misfit <= 1e-6 * first) | (misfit > 0.9 * before)).all()):
+                break
+        return x.to(y.dtype)
+
+
+def _cast(decomposition: Spectral, A: LinearOperator) -> Spectral:
+    return decomposition if A.dtype is None else decomposition.to(A.dtype.to_real())
+
+
+class _ImplicitSolve(torch.autograd.Function):
+    """x = (AᴴA + ρI)⁻¹ b by iteration; its gradient is one more solve: b̄ = (AᴴA + ρI)⁻¹ x̄ and ρ̄ = −⟨b̄, x⟩."""
+
+    @staticmethod
+    def forward(ctx, solve: Callable[..., IterativeSolve], rho: float | Tensor, b: Tensor) -> Tensor:
+        x = solve(rho, b).x
+        ctx.solve = solve
+        ctx.save_for_backward(torch.as_tensor(rho), x)
+        return x
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor):
+        rho, x = ctx.saved_tensors
+        grad_b = ctx.solve(rho, grads[0]).x
+        grad_rho = None
+        if ctx.needs_input_grad[1]:
+            product = -(grad_b * x).real
+            grad_rho = product.flatten(rho.ndim).sum(-1).sum_to_size(rho.shape) if rho.ndim else product.sum()
+        return None, grad_rho, grad_b

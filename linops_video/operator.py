@@ -1,0 +1,524 @@
+"""The linear operator, and the containers that the algebra makes of operators: adjoint, composition, sum, multiple.
+
+`compose`, `add` and `scale` simplify; the classes only store. A leaf tells what it merges with through `_after`,
+`_before`, `_plus` and `_times`, and how it looks as a Kronecker product through `_factors`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+
+from linops_video.errors import DtypeError, ShapeError
+
+Shape = tuple[int, ...]
+TensorMap = Callable[[Tensor, int], Tensor]
+
+
+def tensor_field(event_ndim: int | None) -> Any:
+    """Declare a tensor field of an operator: its last `event_ndim` axes (None: as many as `in_shape` has) belong to one
+    sample, all axes before them are batch axes."""
+    return field(metadata={"event_ndim": event_ndim})
+
+
+class LinearOperator(ABC):
+    """A linear map A from tensors of shape `(*batch, *in_shape)` to tensors of shape `(*batch, *out_shape)`.
+
+    A subclass is a frozen dataclass (`eq=False, repr=False`) whose fields are tensors (`tensor_field`), tuples, numbers
+    and other operators. It gives `in_shape`, `out_shape` and `_apply`; `_apply_adjoint` is derived by differentiating
+    `_apply` where it is not given. `gram` and `outer` tell what structure AᴴWA and AWAᴴ have: the type returned is the
+    structure.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import Diagonal
+        >>> A = Diagonal(torch.tensor([1.0, 0.0, 2.0]), (3,))
+        >>> (A.T @ A)(torch.ones(3))
+        tensor([1., 0., 4.])
+    """
+
+    in_shape: Shape
+    out_shape: Shape
+
+    # --- what a subclass gives -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _apply(self, x: Tensor) -> Tensor:
+        """A x, for x of shape (*batch, *in_shape), which has been checked; cast parameters with `like(t, x)`."""
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        """Aᴴ y; derived from `_apply` unless overridden."""
+        x = y.new_zeros(y.shape[: y.ndim - len(self.out_shape)] + self.in_shape)
+        return torch.func.vjp(self._apply, x)[1](y)[0]
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        """AᴴWA as the simplest operator that can be proved; W = `weight` is self-adjoint, None stands for I."""
+        return compose(self.H, self if weight is None else compose(weight, self))
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        """AWAᴴ as the simplest operator that can be proved; W = `weight` is self-adjoint, None stands for I."""
+        return compose(self, self.H if weight is None else compose(weight, self.H))
+
+    def approximate_gram(self) -> LinearOperator | None:
+        """A structured operator near AᴴA, to precondition an iterative solve with; None where none is known."""
+        return None
+
+    def _after(self, other: LinearOperator) -> LinearOperator | None:
+        """A∘other where the two merge into something simpler, else None."""
+        return None
+
+    def _before(self, other: LinearOperator) -> LinearOperator | None:
+        """other∘A where the two merge into something simpler, else None."""
+        return None
+
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        """A + other where the two merge into something simpler, else None."""
+        return None
+
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        """factor · A."""
+        return Scaled(self, factor)
+
+    def _known_norm(self) -> Tensor | None:
+        """‖A‖, float64, where a formula gives it, else None."""
+        return None
+
+    def _factors(self) -> tuple[LinearOperator, ...] | None:
+        """Operators on consecutive groups of axes of which A is the Kronecker product, else None."""
+        return None
+
+    # --- what every operator has -----------------------------------------------------------------------------------
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return A x for x of shape `(*batch, *in_shape)`, in the precision of x.
+
+        Parameters of another precision are cast at each call: keep them in that of the data with `A.to(dtype=…)`.
+
+        Raises:
+            ShapeError: if the trailing axes of x are not `in_shape`, or its batch axes do not fit the parameters'.
+        """
+        n = len(self.in_shape)
+        if tuple(x.shape[x.ndim - n :]) != self.in_shape or x.ndim < n:
+            raise ShapeError(f"{self!r} needs an input of shape {_show((*'…',) + self.in_shape)}, got {_show(x.shape)}")
+        try:
+            torch.broadcast_shapes(x.shape[: x.ndim - n], self.batch_shape)
+        except RuntimeError:
+            raise ShapeError(
+                f"{self!r} has parameters for a batch of shape {_show(self.batch_shape)}, got an input of shape "
+                f"{_show(x.shape)}: its leading axes must be equal to it or 1"
+            ) from None
+        return self._apply(x)
+
+    @property
+    def H(self) -> LinearOperator:
+        """The adjoint Aᴴ: ⟨A x, y⟩ = ⟨x, Aᴴ y⟩."""
+        return Adjoint(self)
+
+    @property
+    def T(self) -> LinearOperator:
+        """The transpose Aᵀ of a real operator, the same as `H`.
+
+        Raises:
+            DtypeError: if the operator is complex, where transpose and adjoint differ.
+        """
+        if self.dtype is not None and self.dtype.is_complex:
+            raise DtypeError(f"{self!r} is complex: use its adjoint A.H, not A.T")
+        return self.H
+
+    @overload
+    def __matmul__(self, other: LinearOperator) -> LinearOperator: ...
+    @overload
+    def __matmul__(self, other: Tensor) -> Tensor: ...
+    def __matmul__(self, other: LinearOperator | Tensor) -> LinearOperator | Tensor:
+        return compose(self, other) if isinstance(other, LinearOperator) else self(other)
+
+    def __add__(self, other: LinearOperator) -> LinearOperator:
+        return add(self, other) if isinstance(other, LinearOperator) else NotImplemented
+
+    def __sub__(self, other: LinearOperator) -> LinearOperator:
+        return add(self, scale(-1.0, other)) if isinstance(other, LinearOperator) else NotImplemented
+
+    def __mul__(self, factor: float | Tensor) -> LinearOperator:
+        return scale(factor, self) if isinstance(factor, (int, float, complex, Tensor)) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> LinearOperator:
+        return scale(-1.0, self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({_show(self.in_shape)} → {_show(self.out_shape)})"
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The dtype of the parameters; None for an operator without floating-point parameters, which takes any."""
+        kinds = [t.dtype for t, _ in self._tensors() if t.is_floating_point() or t.is_complex()]
+        return max(kinds, key=lambda kind: (kind.is_complex, kind.itemsize)) if kinds else None
+
+    @property
+    def batch_shape(self) -> Shape:
+        """The batch axes that the parameters carry, () when all samples share them."""
+        return tuple(torch.broadcast_shapes(*(t.shape[: t.ndim - n] for t, n in self._tensors())))
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LinearOperator:
+        """The same operator with its parameters on `device` and in the precision `dtype` (masks of bool stay bool)."""
+
+        def convert(t: Tensor, _: int) -> Tensor:
+            if dtype is None or not (t.is_floating_point() or t.is_complex()):
+                return t.to(device=device)
+            return t.to(device=device, dtype=dtype.to_complex() if t.is_complex() else dtype)
+
+        return self._map_tensors(convert)
+
+    def lift(self, axes: int) -> LinearOperator:
+        """The same operator for inputs with `axes` more batch axes, which follow the present ones."""
+
+        def unsqueeze(t: Tensor, n: int) -> Tensor:
+            batch = t.ndim - n
+            return t.reshape(t.shape[:batch] + (1,) * axes + t.shape[batch:]) if batch else t
+
+        return self._map_tensors(unsqueeze) if self.batch_shape else self
+
+    def to_dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        """The matrix of A, of shape (*batch_shape, prod(out_shape), prod(in_shape)).
+
+        `dtype` is used where the operator has no parameters of its own; the memory needed is that of the matrix.
+        """
+        n = math.prod(self.in_shape)
+        basis = torch.eye(n, dtype=self.dtype or dtype, device=self.device)
+        basis = basis.reshape(n, *(1,) * len(self.batch_shape), *self.in_shape).expand(
+            n, *self.batch_shape, *self.in_shape
+        )
+        columns = self(basis).reshape(n, *self.batch_shape, math.prod(self.out_shape))
+        return columns.movedim(0, -1)
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the parameters; the CPU for an operator without any."""
+        return next((t.device for t, _ in self._tensors()), torch.device("cpu"))
+
+    def norm(self) -> Tensor:
+        """The spectral norm ‖A‖, float64, of shape `batch_shape`.
+
+        Exact where A, AᴴA or AAᴴ has a structure that gives it (diagonal, circulant, Kronecker, small dense), else by
+        power iteration on AᴴA until two successive values agree to 1e-7 relative (a lower bound of the norm).
+        """
+        value = self._known_norm()
+        if value is not None:
+            return value
+        for square in (self.outer(), self.gram()):
+            value = square._known_norm()
+            if value is not None:
+                return value.sqrt()
+        return power_iteration(self)
+
+    # --- walking the fields, written once ---------------------------------------------------------------------------
+
+    def _tensors(self) -> Iterator[tuple[Tensor, int]]:
+        """Every tensor below this operator, with the number of its axes that are not batch axes."""
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]  # every concrete operator is a dataclass
+            value = getattr(self, f.name)
+            for item in value if isinstance(value, tuple) else (value,):
+                if isinstance(item, LinearOperator):
+                    yield from item._tensors()
+                elif isinstance(item, Tensor):
+                    yield item, self._event_ndim(f)
+
+    def _map_tensors(self, fn: TensorMap) -> LinearOperator:
+        def convert(value: Any, n: int) -> Any:
+            if isinstance(value, LinearOperator):
+                return value._map_tensors(fn)
+            if isinstance(value, tuple):
+                return tuple(convert(item, n) for item in value)
+            return fn(value, n) if isinstance(value, Tensor) else value
+
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return dataclasses.replace(
+            self, **{f.name: convert(getattr(self, f.name), self._event_ndim(f)) for f in fields}
+        )  # type: ignore[type-var]
+
+    def _event_ndim(self, f: dataclasses.Field) -> int:
+        n = f.metadata.get("event_ndim")
+        return len(self.in_shape) if n is None else n
+
+
+def _show(shape: Any) -> str:
+    return "(" + "×".join(str(n) for n in shape) + ")"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Identity(LinearOperator):
+    """I x = x on tensors of shape `(*batch, *in_shape)`."""
+
+    in_shape: Shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.in_shape
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return x
+
+    _apply_adjoint = _apply
+
+    @property
+    def H(self) -> LinearOperator:
+        return self
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return self if weight is None else weight
+
+    outer = gram
+
+    def _factors(self) -> tuple[LinearOperator, ...]:
+        return tuple(Identity((n,)) for n in self.in_shape)
+
+    def _known_norm(self) -> Tensor:
+        return torch.ones((), dtype=torch.float64)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Adjoint(LinearOperator):
+    """Aᴴ of a leaf A; made by `A.H`, and `A.H.H` is A again."""
+
+    operator: LinearOperator
+
+    @property
+    def in_shape(self) -> Shape:
+        return self.operator.out_shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.operator.in_shape
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return self.operator._apply_adjoint(x)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return self.operator._apply(y)
+
+    @property
+    def H(self) -> LinearOperator:
+        return self.operator
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return self.operator.outer(weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return self.operator.gram(weight)
+
+    def _factors(self) -> tuple[LinearOperator, ...] | None:
+        factors = self.operator._factors()
+        return factors and tuple(f.H for f in factors)
+
+    def _known_norm(self) -> Tensor | None:
+        return self.operator._known_norm()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Compose(LinearOperator):
+    """left∘right: x ↦ left(right(x)); made by `compose` and `@`."""
+
+    left: LinearOperator
+    right: LinearOperator
+
+    @property
+    def in_shape(self) -> Shape:
+        return self.right.in_shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.left.out_shape
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return self.left._apply(self.right._apply(x))
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return self.right._apply_adjoint(self.left._apply_adjoint(y))
+
+    @property
+    def H(self) -> LinearOperator:
+        return compose(self.right.H, self.left.H)
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return self.right.gram(self.left.gram(weight))
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return self.left.outer(self.right.outer(weight))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sum(LinearOperator):
+    """x ↦ Σ Aᵢ x; made by `add` and `+`."""
+
+    terms: tuple[LinearOperator, ...]
+
+    @property
+    def in_shape(self) -> Shape:
+        return self.terms[0].in_shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.terms[0].out_shape
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return torch.stack([A._apply(x) for A in self.terms]).sum(0)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return torch.stack([A._apply_adjoint(y) for A in self.terms]).sum(0)
+
+    @property
+    def H(self) -> LinearOperator:
+        return add(*(A.H for A in self.terms))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Scaled(LinearOperator):
+    """x ↦ factor · A x; the factor is a number, or a tensor with one number per sample; made by `scale` and `*`."""
+
+    operator: LinearOperator
+    factor: float | Tensor = tensor_field(0)
+
+    @property
+    def in_shape(self) -> Shape:
+        return self.operator.in_shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.operator.out_shape
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return per_sample(like(self.factor, x), len(self.out_shape)) * self.operator._apply(x)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return per_sample(like(_conj(self.factor), y), len(self.in_shape)) * self.operator._apply_adjoint(y)
+
+    @property
+    def H(self) -> LinearOperator:
+        return scale(_conj(self.factor), self.operator.H)
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return scale(abs(self.factor) ** 2, self.operator.gram(weight))
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return scale(abs(self.factor) ** 2, self.operator.outer(weight))
+
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        return scale(factor * self.factor, self.operator)
+
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        if isinstance(self.operator, Identity) and isinstance(other, (Identity, Scaled)):
+            c = scalar(other)
+            return None if c is None else scale(self.factor + c, self.operator)
+        return None
+
+    def _known_norm(self) -> Tensor | None:
+        norm = self.operator._known_norm()
+        return None if norm is None else torch.as_tensor(self.factor).abs().double() * norm
+
+
+def compose(left: LinearOperator, right: LinearOperator) -> LinearOperator:
+    """left∘right, simplified: identities vanish, multiples move out, neighbours that know each other merge.
+
+    Raises:
+        ShapeError: if the output of `right` is not the input of `left`.
+    """
+    if left.in_shape != right.out_shape:
+        raise ShapeError(
+            f"{left!r} @ {right!r}: the right operator gives {_show(right.out_shape)}, "
+            f"the left one needs {_show(left.in_shape)}"
+        )
+    if isinstance(left, Identity):
+        return right
+    if isinstance(right, Identity):
+        return left
+    if isinstance(left, Scaled):
+        return scale(left.factor, compose(left.operator, right))
+    if isinstance(right, Scaled):
+        return scale(right.factor, compose(left, right.operator))
+    if isinstance(left, Compose):
+        return compose(left.left, compose(left.right, right))
+    if isinstance(right, Compose):
+        merged = left._after(right.left) or right.left._before(left)
+        return Compose(left, right) if merged is None else compose(merged, right.right)
+    return left._after(right) or right._before(left) or Compose(left, right)
+
+
+def add(*operators: LinearOperator) -> LinearOperator:
+    """Σ Aᵢ, simplified: sums are flattened, and terms that know each other merge.
+
+    Raises:
+        ShapeError: if the operators differ in their shapes.
+    """
+    terms: list[LinearOperator] = []
+    for A in operators:
+        if (A.in_shape, A.out_shape) != (operators[0].in_shape, operators[0].out_shape):
+            raise ShapeError(f"{operators[0]!r} + {A!r}: operators that are added must have the same shapes")
+        for term in A.terms if isinstance(A, Sum) else (A,):
+            for i, known in enumerate(terms):
+                merged = known._plus(term) or term._plus(known)
+                if merged is not None:
+                    terms[i] = merged
+                    break
+            else:
+                terms.append(term)
+    return terms[0] if len(terms) == 1 else Sum(tuple(terms))
+
+
+def scale(factor: float | Tensor, A: LinearOperator) -> LinearOperator:
+    """factor · A; the factor is a number, or a tensor of shape `batch` with one number per sample."""
+    if not isinstance(factor, Tensor) and factor == 1:
+        return A
+    return A._times(factor)
+
+
+def scalar(A: LinearOperator | None) -> float | Tensor | None:
+    """c where A is c·I (1 for None, which stands for I), else None."""
+    if A is None or isinstance(A, Identity):
+        return 1.0
+    return A.factor if isinstance(A, Scaled) and isinstance(A.operator, Identity) else None
+
+
+def per_sample(value: float | Tensor, event_ndim: int) -> float | Tensor:
+    """A number per sample, shape (*batch,), made to broadcast over tensors with `event_ndim` more axes."""
+    if isinstance(value, Tensor) and value.ndim:
+        return value.reshape(value.shape + (1,) * event_ndim)
+    return value
+
+
+@overload
+def like(parameter: Tensor, x: Tensor) -> Tensor: ...
+@overload
+def like(parameter: float | Tensor, x: Tensor) -> float | Tensor: ...
+def like(parameter: float | Tensor, x: Tensor) -> float | Tensor:
+    """The parameter in the precision of x, complex if it is complex itself or x is."""
+    if not isinstance(parameter, Tensor):
+        return parameter
+    return parameter.to(x.dtype.to_complex() if parameter.is_complex() else x.dtype)
+
+
+def _conj(factor: float | Tensor) -> float | Tensor:
+    return factor.conj() if isinstance(factor, Tensor) else factor.conjugate()
+
+
+def power_iteration(A: LinearOperator, rtol: float = 1e-7, max_steps: int = 1000) -> Tensor:
+    """‖A‖ per sample by power iteration on AᴴA from a fixed start, stopped when two values agree to `rtol`."""
+    generator = torch.Generator().manual_seed(0)
+    dtype = A.dtype or torch.float64
+    x = torch.randn(*A.batch_shape, *A.in_shape, generator=generator, dtype=dtype.to_real()).to(A.device, dtype)
+    event = tuple(range(-len(A.in_shape), 0))
+    before = torch.zeros(A.batch_shape, dtype=torch.float64, device=A.device)
+    for _ in range(max_steps):
+        x = A._apply_adjoint(A._apply(x / torch.linalg.vector_norm(x, dim=event, keepdim=True).clamp(min=1e-30)))
+        value = torch.linalg.vector_norm(x, dim=event).double().sqrt()
+        if bool(((value - before).abs() <= rtol * value).all()):
+            return value
+        before = value
+    return before

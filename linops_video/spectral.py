@@ -1,0 +1,265 @@
+"""Eigendecompositions of self-adjoint operators that have a structure: one short rule per type.
+
+Everything that does not depend on ρ happens here, once, in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from linops_video.convolution import EIGH_LIMIT, Circulant
+from linops_video.dense import Dense, DenseGram
+from linops_video.diagonal import Diagonal
+from linops_video.kron import Factors, align, kron
+from linops_video.operator import Identity, LinearOperator, Scaled, Shape, Sum, like, per_sample, tensor_field
+
+Function = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Spectral:
+    """G = Q Λ Qᴴ + R (I − Q Qᴴ): eigenvectors Q with QᴴQ = I, eigenvalues Λ, and what G is on the rest of the space.
+
+    Args:
+        basis: Q, from coefficients to tensors of G's shape; an operator whose `.H` is its inverse on its range.
+        eigenvalues: Λ, real, shape (*batch, *coefficients) or broadcastable to it.
+        rest: the decomposition of R; None where Q is complete.
+    """
+
+    basis: LinearOperator
+    eigenvalues: Tensor
+    rest: Spectral | None = None
+
+    def function(self, fn: Function, b: Tensor) -> Tensor:
+        """f(G) b = Q f(Λ) Qᴴ b + f(R) (b − Q Qᴴ b)."""
+        inside = self.basis.H._apply(b)
+        result = self.basis._apply(fn(like(self.eigenvalues, inside.real)) * inside)
+        if self.rest is None:
+            return result
+        # projected twice: what rounding leaves of QQᴴb in the complement would be divided by ρ
+        outside = b - self.basis._apply(inside)
+        outside = outside - self.basis._apply(self.basis.H._apply(outside))
+        return result + self.rest.function(fn, outside)
+
+    def solve(self, rho: float | Tensor, b: Tensor) -> Tensor:
+        """(G + ρI)⁻¹ b; ρ is a number, or a tensor with one number per sample."""
+        return self.function(lambda values: 1 / (values + self._per_value(rho)), b)
+
+    def pinv(self, b: Tensor, rtol: float, rho: float | Tensor = 0.0) -> Tensor:
+        """G⁺ b, or (G + ρI)⁻¹ G⁺ b for ρ > 0; eigenvalues below `rtol` times the largest of the sample count as zero."""
+        cut = rtol * self.largest()
+
+        def invert(values: Tensor) -> Tensor:
+            kept = values > self._per_value(cut.to(values))
+            inverse = torch.where(kept, 1 / torch.where(kept, values, 1), 0)
+            return inverse / (values + self._per_value(rho)) if isinstance(rho, Tensor) or rho else inverse
+
+        return self.function(invert, b)
+
+    def _per_value(self, number: float | Tensor) -> float | Tensor:
+        return per_sample(number, len(self.basis.in_shape))
+
+    def largest(self) -> Tensor:
+        """The largest eigenvalue of each sample."""
+        own = self.eigenvalues.flatten(self.eigenvalues.ndim - len(self.basis.in_shape)).amax(-1)
+        return own if self.rest is None else torch.maximum(own, self.rest.largest())
+
+    def to(self, dtype: torch.dtype) -> Spectral:
+        """The same decomposition with Q and Λ in another precision."""
+        return Spectral(self.basis.to(dtype=dtype), self.eigenvalues.to(dtype), self.rest and self.rest.to(dtype))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How an operator will be diagonalised: the cost in floating-point operations, a word for it, and the work itself."""
+
+    cost: float
+    name: str
+    build: Callable[[], Spectral]
+
+
+def spectral(G: LinearOperator) -> Spectral | None:
+    """The eigendecomposition of a self-adjoint G, None where its structure gives none.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import Diagonal
+        >>> spectral(Diagonal(torch.tensor([1.0, 4.0]), (2,))).largest()
+        tensor(4.)
+    """
+    way = plan(G)
+    return way and way.build()
+
+
+def plan(G: LinearOperator) -> Plan | None:
+    """The cheapest way to `spectral(G)`, before any of the work is done."""
+    if isinstance(G, Identity):
+        return Plan(0, "scalar", lambda: Spectral(G, torch.ones((1,) * len(G.in_shape), dtype=torch.float64)))
+    if isinstance(G, Scaled):
+        return _plan_scaled(G)
+    if isinstance(G, Diagonal):
+        return Plan(1, "pointwise", lambda: Spectral(Identity(G.in_shape), G.diagonal.real))
+    if isinstance(G, Circulant):
+        return Plan(100, "FFT", lambda: _of_circulant(G))
+    if isinstance(G, Dense):
+        n = math.prod(G.in_shape)
+        return Plan(10.0 * n**3, f"eigh of {n}×{n}", lambda: _of_dense(G)) if n <= EIGH_LIMIT else None
+    if isinstance(G, DenseGram):
+        m, n = G.matrix.shape[-2:]
+        return Plan(60.0 * m * m * n, f"SVD of {m}×{n}", lambda: _of_dense_gram(G)) if m <= EIGH_LIMIT else None
+    return _plan_kron_sum(G.terms if isinstance(G, Sum) else (G,))
+
+
+def _plan_scaled(G: Scaled) -> Plan | None:
+    inner = plan(G.operator)
+
+    def build() -> Spectral:
+        assert inner is not None
+        return _scaled(inner.build(), G.factor)
+
+    return inner and Plan(inner.cost, inner.name, build)
+
+
+def _scaled(s: Spectral, factor: float | Tensor) -> Spectral:
+    values = s.eigenvalues * per_sample(factor, len(s.basis.in_shape))
+    return Spectral(s.basis, values, s.rest and _scaled(s.rest, factor))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RealFourier(LinearOperator):
+    """Half spectra to real tensors, `irfft2` with orthonormal scaling; its `.H` is `rfft2`, the inverse."""
+
+    out_shape: Shape
+
+    @property
+    def in_shape(self) -> Shape:
+        return (*self.out_shape[:-1], self.out_shape[-1] // 2 + 1)
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return torch.fft.irfft2(x, s=self.out_shape[-2:], norm="ortho")
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return torch.fft.rfft2(y, norm="ortho")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Blocks(LinearOperator):
+    """One small square matrix along `axis` for every place on the other axes: the eigenvectors of many small systems.
+
+    Args:
+        matrices: shape (*batch, *others, n, n); `others` are the event axes without `axis`, of full size or 1.
+    """
+
+    matrices: Tensor = tensor_field(None)
+    axis: int = 0
+    in_shape: Shape = ()
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.in_shape
+
+    def _event_ndim(self, f) -> int:
+        return len(self.in_shape) + 1
+
+    def _apply(self, x: Tensor) -> Tensor:
+        dim = self.axis - len(self.in_shape)
+        y = (like(self.matrices, x) * x.movedim(dim, -1).unsqueeze(-2)).sum(-1)
+        return y.movedim(-1, dim)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return self.H._apply(y)
+
+    @property
+    def H(self) -> LinearOperator:
+        return Blocks(self.matrices.mH, self.axis, self.in_shape)
+
+
+def _of_circulant(G: Circulant) -> Spectral:
+    w = G.transfer.real
+    values = w.reshape(w.shape[:-2] + (1,) * (len(G.in_shape) - 2) + w.shape[-2:])
+    return Spectral(RealFourier(G.in_shape), values)
+
+
+def _of_dense(G: Dense) -> Spectral:
+    values, vectors = torch.linalg.eigh(_double(G.matrix))
+    return Spectral(Dense(vectors, values.shape[-1:], G.in_shape), values.clamp(min=0))
+
+
+def _of_dense_gram(G: DenseGram) -> Spectral:
+    _, singular, rows = torch.linalg.svd(_double(G.matrix), full_matrices=False)
+    zero = Spectral(Identity(G.in_shape), singular.new_zeros((1,) * len(G.in_shape)))
+    return Spectral(Dense(rows.mH, singular.shape[-1:], G.in_shape), singular**2, zero)
+
+
+def _double(matrix: Tensor) -> Tensor:
+    return matrix.to(torch.promote_types(matrix.dtype, torch.float64))
+
+
+SHORT_AXIS = 64
+"""Longest axis on which the terms of a sum may have different eigenvectors: one eigh of that size per shared eigenvalue."""
+
+
+def _plan_kron_sum(terms: Factors) -> Plan | None:
+    """Σₖ cₖ ⊗ᵢ Fᵢₖ, exact where on every axis but one short one all Fᵢₖ are the same operator or the identity."""
+    factors = [(A.factor, A.operator) if isinstance(A, Scaled) else (1.0, A) for A in terms]
+    coefficients = [c for c, _ in factors]
+    groups = align(*((A, "in_shape") for _, A in factors))
+    if groups is None:
+        return None
+    distinct = [list({id(F): F for F in group if not isinstance(F, Identity)}.values()) for group in groups]
+    mixed = [i for i, different in enumerate(distinct) if len(different) > 1]
+    short = all(len(groups[i][0].in_shape) == 1 and groups[i][0].in_shape[0] <= SHORT_AXIS for i in mixed)
+    plans = [plan(d[0] if len(d) == 1 else Identity(g[0].in_shape)) for d, g in zip(distinct, groups)]
+    ready = [p for p in plans if p is not None]
+    if len(mixed) > 1 or not short or len(ready) < len(plans):
+        return None
+    costs = sorted((p.cost, p.name) for p in ready)
+    name = costs[-1][1] if not mixed else f"{costs[-1][1]}, then eigh per eigenvalue"
+
+    def build() -> Spectral:
+        spectra = [p.build() for p in ready]
+        return _assemble(coefficients, groups, spectra, mixed[0] if mixed else None)
+
+    thin = sum(p.name.startswith("SVD") for p in ready)
+    return Plan(sum(cost for cost, _ in costs), name, build) if thin <= 1 else None
+
+
+def _assemble(
+    coefficients: list[float | Tensor], groups: list[Factors], spectra: list[Spectral], mixed: int | None
+) -> Spectral:
+    ndims = [len(s.basis.in_shape) for s in spectra]
+    values = None
+    for k, c in enumerate(coefficients):
+        term = torch.as_tensor(per_sample(c, sum(ndims)), dtype=torch.float64)
+        for i, s in enumerate(spectra):
+            if i != mixed and not isinstance(groups[i][k], Identity):
+                batch = s.eigenvalues.shape[: s.eigenvalues.ndim - ndims[i]]
+                event = s.eigenvalues.shape[len(batch) :]
+                term = term * s.eigenvalues.reshape(*batch, *(1,) * sum(ndims[:i]), *event, *(1,) * sum(ndims[i + 1 :]))
+        if mixed is not None:
+            axis = sum(ndims[:mixed])
+            n = groups[mixed][0].in_shape[0]
+            term = term.reshape(term.shape + (1,) * (sum(ndims) - term.ndim)).squeeze(axis - sum(ndims))
+            matrix = groups[mixed][k].to_dense()
+            matrix = matrix.reshape(*matrix.shape[:-2], *(1,) * (sum(ndims) - 1), n, n)
+            term = term[..., None, None] * matrix
+        values = term if values is None else values + term
+    assert values is not None
+    basis = kron(*(s.basis for s in spectra))
+    if mixed is not None:
+        values, vectors = torch.linalg.eigh(values)
+        axis = sum(ndims[:mixed])
+        basis = basis @ Blocks(vectors, axis, basis.in_shape)
+        values = values.clamp(min=0).movedim(-1, axis - sum(ndims))
+    rests = [s.rest for s in spectra]
+    thin = next((i for i, rest in enumerate(rests) if rest is not None), None)
+    rest = None
+    if thin is not None:
+        replaced = [rests[i] if i == thin else s for i, s in enumerate(spectra)]
+        rest = _assemble(coefficients, groups, [s for s in replaced if s is not None], mixed)
+    return Spectral(basis, values, rest)
