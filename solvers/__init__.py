@@ -2,3 +2,9 @@
 
 if __name__ != "linops_video.solvers":
     raise ImportError("import linops_video.solvers, not solvers")
+
+from linops_video.solvers.iteration import Solver, State, run
+from linops_video.solvers.pinv import Pinv
+from linops_video.solvers.registry import SOLVERS, solve
+
+__all__ = ["SOLVERS", "Pinv", "Solver", "State", "run", "solve"]

@@ -1,0 +1,43 @@
+"""The pseudoinverse as a solver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from linops_video import InverseProblem, NormalSolver
+
+
+@dataclass(frozen=True, eq=False)
+class PinvState:
+    """x = A⁺ y."""
+
+    estimate: Tensor
+
+
+@dataclass(frozen=True)
+class Pinv:
+    """x = A⁺ y, the least-squares solution of smallest norm; it knows nothing of noise or of videos.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import forward_model
+        >>> from linops_video.solvers import Pinv, run
+        >>> problem = forward_model("fi2", (4, 1, 8, 8)).measure(torch.rand(4, 1, 8, 8))
+        >>> run(Pinv(), problem).status
+        'direct'
+    """
+
+    max_steps: ClassVar[int] = 0
+    tol: ClassVar[float] = 0.0
+
+    def init(self, problem: InverseProblem) -> PinvState:
+        return PinvState(NormalSolver.of(problem.operator).pinv(problem.y))
+
+    def step(self, problem: InverseProblem, state: PinvState) -> PinvState:
+        return state
+
+    def residual(self, before: PinvState, after: PinvState) -> Tensor:
+        return after.estimate.new_zeros(())
