@@ -13,6 +13,7 @@ from linops_video.sampling import BoxMean
 from linops_video.select import Flip, Select
 from linops_video.solution import Solution
 from linops_video.stack import BlockDiagonal, Stack
+from linops_video.wavelet import Wavelet
 
 __all__ = [
     "PROBLEMS",
@@ -38,6 +39,7 @@ __all__ = [
     "Shape",
     "Solution",
     "Stack",
+    "Wavelet",
     "add",
     "circulant",
     "compose",
