@@ -49,8 +49,7 @@ def read_video(path: str | Path, frames: int | None = None) -> Video:
     torch.Size([4, 3, 144, 176])
     """
     path = Path(path)
-    if frames is not None and frames < 1:
-        raise LinopsError(f"frames must be at least 1, not {frames}")
+    check_limit(frames)
     if not path.exists():
         raise FileError(f"no such file: {path}")
     decoded, fps = _read_folder(path, frames) if path.is_dir() else _read_file(path, frames)
@@ -99,6 +98,12 @@ def write_video(path: str | Path, frames: Tensor, fps: float = DEFAULT_FPS) -> N
                     _write_png(temporary / f"{index:05d}.png", array)
         except (av.error.FFmpegError, OSError) as error:
             raise FileError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def check_limit(frames: int | None) -> None:
+    """Raise `LinopsError` unless `frames`, the most to read, is positive or None (all)."""
+    if frames is not None and frames < 1:
+        raise LinopsError(f"frames must be at least 1, not {frames}")
 
 
 def check_video_suffix(path: str | Path) -> None:

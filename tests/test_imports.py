@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
+import linops_video
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # A module may import modules of lower ranks only; leaf files are those that no pattern names.
 RANKS = [
     r"errors|solution",
     r"files|operator",
-    r"metrics|video|(?P<leaf>(?!spectral|krylov|normal|forward_model|testing|measurement|solvers|cli)\w+)",
+    r"metrics|video|arrays|kernels|(?P<leaf>(?!spectral|krylov|normal|forward_model|testing|measurement|description|solvers|cli)\w+)",
     r"spectral|krylov",
     r"normal",
     r"forward_model|testing|expression|interop",
-    r"measurement",
+    r"measurement|description",
     r"solvers(\.\w+)*",
     r"cli(\.\w+)*",
 ]
@@ -83,7 +85,10 @@ def leaf_modules() -> set[str]:
     return {
         module
         for module in MODULES
-        if (m := pattern.fullmatch(module.removeprefix("linops_video."))) and m["leaf"] and module != "linops_video"
+        if module != "linops_video"
+        and rank(module) == 2
+        and (m := pattern.fullmatch(module.removeprefix("linops_video.")))
+        and m["leaf"]
     }
 
 
@@ -92,6 +97,10 @@ def test_solvers_know_no_leaf(module):
     """Solvers work with any operator: they import no leaf class and ask for no operator's type."""
     path = MODULES[module]
     assert not {module_of(name) for name in imports(path, module)} & leaf_modules()
+    for name in imports(path, module):
+        thing = getattr(linops_video, name.removeprefix("linops_video."), None)
+        if isinstance(thing, type) and issubclass(thing, linops_video.LinearOperator):
+            assert thing is linops_video.LinearOperator, f"{module} imports {name}"
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
             assert "operator" not in ast.unparse(node.args[0]), f"{module}, line {node.lineno}"

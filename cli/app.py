@@ -1,0 +1,59 @@
+"""The Typer application and the one place that turns an error into a sentence and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import torch
+import typer
+from typer.exceptions import Abort, TyperException
+
+from linops_video import LinopsError, __version__
+from linops_video.cli.ops import ops
+from linops_video.cli.solve import solve
+
+app = typer.Typer(
+    name="linops-video",
+    help="Reconstruct video from incomplete measurements.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(solve)
+app.command()(ops)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"linops-video {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Options of all commands; what they do happens in their callbacks."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `linops-video` with these arguments (default: those of the process) and exit.
+
+    Exit codes: 0 done; 2 bad input, with one sentence on standard error; 130 interrupted.
+    """
+    try:
+        code = app(args=None if arguments is None else list(arguments), prog_name="linops-video", standalone_mode=False)
+    except (LinopsError, TyperException) as error:
+        message = error.format_message() if isinstance(error, TyperException) else str(error)
+        _fail(message)
+    except Abort:
+        sys.exit(130)
+    except (MemoryError, torch.OutOfMemoryError):
+        _fail("out of memory: take fewer frames (--frames) or a smaller clip")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,35 @@
+"""What several commands read from the command line in the same way."""
+
+from __future__ import annotations
+
+import torch
+
+from linops_video.errors import ShapeError, SpecError
+
+
+def parse_shape(text: str) -> tuple[int, int, int, int]:
+    """ "8,3,64,64" as (T, C, H, W)."""
+    parts = text.replace("x", ",").split(",")
+    if len(parts) != 4 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+        raise ShapeError(f"--shape needs four positive numbers T,C,H,W as in 8,3,64,64, not {text!r}")
+    frames, channels, height, width = (int(part) for part in parts)
+    return frames, channels, height, width
+
+
+def parse_device(name: str) -> torch.device:
+    """ "auto" (cuda where there is one), "cpu" or "cuda"."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise SpecError(f"--device is auto, cpu or cuda, not {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SpecError("--device cuda: this machine has no CUDA device that torch can use; take cpu or auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def parse_names(text: str, known: object, what: str) -> list[str]:
+    """ "a,b" as a list of names, each of which must be known."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]  # type: ignore[operator]
+    if unknown or not names:
+        listed = ", ".join(known)  # type: ignore[call-overload]
+        raise SpecError(f"unknown {what} {', '.join(unknown) or text!r}; known are {listed}")
+    return names

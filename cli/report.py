@@ -1,0 +1,76 @@
+"""The table and the JSON of a reconstruction."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from linops_video import InverseProblem, Solution
+from linops_video.files import replacing
+from linops_video.solvers.evaluation import Score
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: who, how good, how long."""
+
+    name: str
+    score: Score
+    seconds: float
+
+
+def print_table(console: Console, op: str, problem: InverseProblem, rows: list[Row]) -> None:
+    """Print the rows, the last of which is the solver that was asked for."""
+    video = "×".join(map(str, problem.operator.in_shape))
+    y = "×".join(map(str, problem.operator.out_shape))
+    title = f"{op}: {y} measured of a {video} video, noise σ = {float(problem.noise_std):.4g}"
+    table = Table("solver", title=title, title_justify="left")
+    for heading in ("PSNR [dB]", "SSIM", "data misfit", "seconds"):
+        table.add_column(heading, justify="right")
+    for index, row in enumerate(rows):
+        cells = (
+            _fixed(row.score.psnr, 2),
+            _fixed(row.score.ssim, 4),
+            f"{row.score.data_misfit:.1e}",
+            f"{row.seconds:.1f}",
+        )
+        table.add_row(row.name, *cells, style="bold" if index == len(rows) - 1 else None)
+    console.print(table)
+
+
+def _fixed(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def write_json(
+    path: Path, op: str, seed: int, problem: InverseProblem, solution: Solution, row: Row, baselines: list[Row]
+) -> None:
+    """Write the report; what needs the truth is null without it, and so is a number that is not finite."""
+    known = row.score.psnr is not None
+    report = {
+        "op": op,
+        "solver": row.name,
+        "shape": list(problem.operator.in_shape),
+        "noise_std": _finite(float(problem.noise_std)),
+        "seed": seed,
+        "psnr": _finite(row.score.psnr),
+        "ssim": _finite(row.score.ssim),
+        "data_misfit": _finite(row.score.data_misfit),
+        "seconds": round(row.seconds, 3),
+        "steps": solution.steps,
+        "status": solution.status,
+        "baselines": {baseline.name: {"psnr": _finite(baseline.score.psnr)} for baseline in baselines}
+        if known
+        else None,
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

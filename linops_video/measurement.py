@@ -1,0 +1,151 @@
+"""Measured data as an inverse problem: the shape of the video behind them, and their noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
+
+from linops_video.arrays import Measurement, read_mask
+from linops_video.convolution import Convolution
+from linops_video.diagonal import Diagonal
+from linops_video.errors import ShapeError, SpecError
+from linops_video.forward_model import PROBLEMS, ForwardModel, InverseProblem, forward_model
+from linops_video.kernels import disk
+from linops_video.operator import LinearOperator, Shape
+
+MASKED = ("pid", "bi", "si")
+"""Problems whose mask may come from a file."""
+
+BLUR = "blur"
+"""Name of the deblurring of real clips: 'valid' convolution, which assumes nothing beyond the border of the frame."""
+
+
+def estimate_noise(y: Tensor, observed: Tensor | None = None) -> float:
+    """Noise σ of video-shaped y: the median of its finest diagonal Haar coefficients' magnitudes over 0.6745.
+
+    (Donoho and Johnstone 1994.) `observed`: like y, zero where y says nothing; coefficients that touch such a place
+    are left out. Fewer than 64 coefficients give 0. Texture counts as noise: a sharp clean clip reads about 0.003.
+
+    >>> y = 0.1 * torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    >>> round(estimate_noise(y), 2)
+    0.1
+    """
+    if y.ndim < 2 or min(y.shape[-2:]) < 2:
+        return 0.0
+    height, width = (size - size % 2 for size in y.shape[-2:])
+    blocks = y[..., :height, :width].unflatten(-2, (-1, 2)).unflatten(-1, (-1, 2))  # (..., h, 2, w, 2)
+    signs = y.new_tensor([[1.0, -1.0], [-1.0, 1.0]]) / 2
+    diagonal = (blocks * signs[:, None, :]).sum(dim=(-3, -1))
+    if observed is not None:
+        seen = observed.expand(y.shape)[..., :height, :width].unflatten(-2, (-1, 2)).unflatten(-1, (-1, 2)) != 0
+        diagonal = diagonal[seen.all(dim=-1).all(dim=-2)]
+    return float(diagonal.abs().median() / 0.6745) if diagonal.numel() >= 64 else 0.0
+
+
+def noise_of(y: Tensor, noise_floor: float, operator: LinearOperator, noise_std: float | None) -> float:
+    """The σ to solve with: as given or, for 8-bit sources, estimated from y; never below the source's own floor.
+
+    Arrays of floats (floor 0) for which none is given count as free of noise.
+    """
+    if noise_std is not None or noise_floor == 0:
+        return max(noise_std or 0.0, noise_floor)
+    return max(estimate_noise(y, operator(y.new_ones(operator.in_shape))), noise_floor)
+
+
+def _frames_behind(kept: int, share: float) -> int:
+    """The least T with T − floor(share · T) = kept."""
+    return next(t for t in range(kept, 5 * kept + 5) if t - math.floor(share * t) == kept)
+
+
+_VIDEO_SHAPES: dict[str, Callable[[int, int, int, int], Shape]] = {
+    **dict.fromkeys(("pid", "bi", "si", "denoise"), lambda t, c, h, w: (t, c, h, w)),
+    "sr2": lambda t, c, h, w: (t, c, 2 * h, 2 * w),
+    "sr4": lambda t, c, h, w: (t, c, 4 * h, 4 * w),
+    "dd": lambda t, c, h, w: (t, c, h - 3, w - 3),
+    "md": lambda t, c, h, w: (t, c, h - 6, w - 6),
+    "md3": lambda t, c, h, w: (t, c, h - 2, w - 2),
+    "tdd": lambda t, c, h, w: (t - 3, c, h, w),
+    "fi2": lambda t, c, h, w: (2 * t, c, h, w),
+    "fi4": lambda t, c, h, w: (4 * t, c, h, w),
+    "fp25": lambda t, c, h, w: (_frames_behind(t, 0.25), c, h, w),
+    "fp50": lambda t, c, h, w: (_frames_behind(t, 0.5), c, h, w),
+    "fp75": lambda t, c, h, w: (_frames_behind(t, 0.75), c, h, w),
+    "color": lambda t, c, h, w: (t, 3, h, w),
+}
+
+
+def infer_shape(spec: str, y_shape: Shape, kernel: Tensor | None = None) -> Shape:
+    """Shape `(T, C, H, W)` of the video behind a measurement of shape `y_shape`; the smallest where several fit.
+
+    Raises `SpecError` for problems whose y does not tell (cs, vcs), `ShapeError` where no video fits.
+
+    >>> infer_shape("sr4", (8, 3, 36, 44))
+    (8, 3, 144, 176)
+    """
+    if spec != BLUR and spec not in PROBLEMS:
+        forward_model(spec, (1, 1, 1, 1))  # raises the error that lists the near names
+    if spec in ("cs", "vcs"):
+        raise SpecError(f"a measurement for {spec} does not tell the shape of the video: give it (--shape 8,3,64,64)")
+    if len(y_shape) != 4:
+        raise ShapeError(f"a measurement for {spec} has the shape (T, C, H, W), not {y_shape}")
+    frames, channels, height, width = y_shape
+    if spec == BLUR:
+        rows, columns = (disk(4, 2.0) if kernel is None else kernel).shape
+        return frames, channels, height + rows - 1, width + columns - 1
+    shape = _VIDEO_SHAPES[spec](frames, channels, height, width)
+    if min(shape) < 1:
+        raise ShapeError(f"a measurement of shape {y_shape} is too small for {spec}")
+    return shape
+
+
+def model_of(
+    spec: str, shape: Shape, seed: int = 0, mask: str | Path | None = None, kernel: Tensor | None = None
+) -> ForwardModel:
+    """The forward model of a named problem, with one's own mask file (pid, bi, si) or blur kernel (blur) if given.
+
+    "blur" is the 'valid' convolution with the kernel, by default the 4×4 disk of dd. Raises what `forward_model` and
+    `read_mask` raise, and `SpecError` for a mask or kernel that the problem has no use for.
+    """
+    if mask is not None and spec not in MASKED:
+        raise SpecError(f"a mask goes with {', '.join(MASKED)}, not with {spec}")
+    if kernel is not None and spec != BLUR:
+        raise SpecError(f"a kernel goes with {BLUR}, not with {spec}")
+    if spec == BLUR:
+        return ForwardModel(Convolution(disk(4, 2.0) if kernel is None else kernel, shape, "valid"))
+    if mask is not None:
+        return ForwardModel(Diagonal(read_mask(mask, shape), shape), PROBLEMS[spec].noise_std)
+    return forward_model(spec, shape, seed)
+
+
+def inverse_problem(
+    measurement: Measurement,
+    spec: str,
+    shape: Shape | None = None,
+    noise_std: float | None = None,
+    seed: int = 0,
+    mask: str | Path | None = None,
+    kernel: Tensor | None = None,
+) -> InverseProblem:
+    """Measured data as an inverse problem: the model that fits their shape, and their noise (`noise_of`).
+
+    A gray measurement that was stored as RGB, as most video formats do, is taken as gray by "color".
+
+    Raises `ShapeError` where the measurement does not fit the problem, and what `model_of` and `infer_shape` raise.
+    """
+    y = measurement.y
+    if spec == "color" and y.ndim == 4 and y.shape[1] == 3:
+        if (y - y.mean(dim=1, keepdim=True)).abs().max() > 0.1:
+            raise ShapeError("a measurement for color is gray, but this one has colours: --simulate removes them")
+        y = y.mean(dim=1, keepdim=True)
+    shape = shape or infer_shape(spec, tuple(y.shape), kernel)
+    operator = model_of(spec, shape, seed, mask, kernel).operator
+    if tuple(y.shape) != operator.out_shape:
+        raise ShapeError(
+            f"{spec} measures a video {shape} as {operator.out_shape}, but this measurement is {tuple(y.shape)}"
+        )
+    if spec in MASKED:
+        y = operator(y)  # what a file holds at the lost entries means nothing
+    return InverseProblem(operator, y, noise_of(y, measurement.noise_floor, operator, noise_std))
