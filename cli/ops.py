@@ -37,16 +37,14 @@ def ops(
         return
     model = forward_model(name, parse_shape(shape), seed)
     facts = describe(model.operator, seed)
+    condition = "no eigenvalues are computed at this size" if facts.condition is None else f"{facts.condition:.4g}"
     table = Table(title=f"{name}: {PROBLEMS[name].summary}", title_justify="left", show_header=False)
     for row in (
         ("video", "×".join(map(str, facts.in_shape))),
         ("measurement", "×".join(map(str, facts.out_shape))),
         ("noise σ", f"{model.noise_std:g}"),
         ("norm ‖A‖", f"{facts.norm:.6g}"),
-        (
-            "condition number",
-            "not computed: no eigenvalues at this size" if facts.condition is None else f"{facts.condition:.4g}",
-        ),
+        ("condition number", condition),
         ("(AᵀA + ρI)⁻¹", facts.method),
         ("adjoint test", f"|⟨Ax, y⟩ − ⟨x, Aᵀy⟩| ≤ {facts.adjoint_error:.1e} ‖A‖ ‖x‖ ‖y‖ (float64)"),
     ):

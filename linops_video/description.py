@@ -19,9 +19,10 @@ class Description:
     Attributes:
         in_shape, out_shape: shapes of x and A x.
         norm: the largest singular value ‖A‖.
-        condition: the largest over the smallest nonzero singular value; None where the solve has no eigenvalues to show.
+        condition: the largest over the smallest nonzero singular value; None where no eigenvalues are computed.
         method: how (AᵀA + ρI)⁻¹ is done.
-        adjoint_error: |⟨A x, y⟩ − ⟨x, Aᵀy⟩| / (‖A‖ ‖x‖ ‖y‖) for a random x and, the larger of the two, y random or y = A x.
+        adjoint_error: |⟨A x, y⟩ − ⟨x, Aᵀy⟩| / (‖A‖ ‖x‖ ‖y‖)
+            for a random x, the larger of y random and y = A x.
     """
 
     in_shape: Shape

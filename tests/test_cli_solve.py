@@ -86,5 +86,142 @@ def test_without_input_the_demo_clip_is_solved_and_pictured(here, capsys):
 def test_a_measurement_alone_is_reconstructed(here, op, name):
     truth = read_clip("clip.mkv").frames
     if op == "blur":
-        full = forward_model("dd", SHAPE).operator(truth)
-        measured = full[..., 3:-3, 3:-3]  # the valid part
+        measured = forward_model("dd", SHAPE).operator(truth)[..., 3:-3, 3:-3]  # its valid part
+    else:
+        measured = forward_model(op, SHAPE, seed=5).operator(truth)
+    if name.endswith("npz"):
+        write_array(here / name, "y", measured, fps=7)
+    else:
+        write_video(here / name, measured, fps=7)
+    extra = ("--shape", ",".join(map(str, SHAPE))) if op == "cs" else ()
+    arguments = ("solve", name, "--op", op, "--solver", "pinv", "--seed", 5, "-o", "out.npz", "--json", "r.json")
+    assert run(*arguments, *extra) == 0
+    report, out = strict(here / "r.json"), read_clip("out.npz")
+    assert tuple(out.frames.shape) == SHAPE
+    assert out.fps == 7
+    assert (report["psnr"], report["ssim"], report["baselines"]) == (None, None, None)
+    if name == "y.mkv":
+        assert report["noise_std"] >= EIGHT_BIT_NOISE
+    else:
+        assert report["noise_std"] == 0
+        assert report["data_misfit"] < 1e-5
+
+
+def test_a_masked_clip_comes_with_its_mask(here):
+    clip = read_clip("clip.mkv").frames
+    mask = torch.ones(1, 1, *SHAPE[-2:])
+    mask[..., 8:14, 10:18] = 0
+    write_video(here / "mask", mask)
+    write_video(here / "masked.mkv", clip * mask, fps=12)
+    arguments = ("solve", "masked.mkv", "--op", "bi", "--mask", "mask/00000.png", "-o", "out.mkv", "--noise", 0)
+    assert run(*arguments, "--solver", "admm-tv") == 0
+    filled, hole = read_clip("out.mkv").frames, mask.expand_as(clip) == 0
+    assert (filled - clip)[hole].square().mean() < 0.1 * clip[hole].square().mean()
+
+
+@pytest.mark.parametrize("out", ["out.mp4", "out.gif", "out.avi", "out"])
+def test_every_output_format_keeps_the_frame_rate(here, out):
+    assert run("solve", "clip.mkv", "--simulate", "--op", "color", "--solver", "pinv", "-o", out, "--noise", 0.01) == 0
+    video = read_video(out)
+    assert tuple(video.frames.shape) == SHAPE
+    assert video.fps == pytest.approx(25 if out == "out" else 12, rel=0.05)
+
+
+def test_a_measurement_has_a_picture_without_truth(here):
+    write_video(here / "small.mkv", read_clip("clip.mkv").frames[..., ::2, ::2])
+    assert run("solve", "small.mkv", "--op", "sr2", "--solver", "pinv", "-o", "out.mkv", "--figure", "f.png") == 0
+    assert (here / "f.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_numbers_that_are_not_finite_are_null_in_json(here):
+    """An identity without noise is reconstructed exactly: its PSNR is infinite."""
+    arguments = ("--simulate", "--op", "denoise", "--noise", 0, "--solver", "pinv", "--json", "r.json")
+    assert run("solve", "clip.mkv", *arguments) == 0
+    assert strict(here / "r.json")["psnr"] is None
+
+
+def test_small_frames_have_no_ssim(here, capsys):
+    write_array(here / "tiny.npz", "x", torch.rand(4, 1, 8, 8))
+    assert run("solve", "tiny.npz", "--simulate", "--op", "sr2", "--solver", "pinv", "--json", "r.json") == 0
+    assert strict(here / "r.json")["ssim"] is None
+    assert "–" in capsys.readouterr().out
+
+
+def test_equal_seeds_give_equal_results(here):
+    for seed, name in ((1, "a"), (1, "b"), (2, "c")):
+        arguments = ("--simulate", "--op", "pid", "--solver", "pinv", "--seed", seed, "-o", f"{name}.npz")
+        assert run("solve", "clip.mkv", *arguments) == 0
+    a, b, c = (read_clip(f"{name}.npz").frames for name in "abc")
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+# --- refusals ----------------------------------------------------------------------------------------------------
+
+SIMULATE = ("clip.mkv", "--simulate", "--solver", "pinv")
+
+REFUSALS = {
+    "missing file": (("no.mp4", "--simulate", "--op", "sr2"), "no such file: no.mp4"),
+    "missing measurement": (("no.npz", "--op", "sr2", "-o", "out.mkv"), "no such file: no.npz"),
+    "not a video": (("text.mp4", "--simulate", "--op", "sr2"), "not a video"),
+    "empty clip": (("empty", "--simulate", "--op", "sr2"), "no PNG files"),
+    "wrong size": (("bytes.npz", "--op", "vcs", "--shape", "4,3,24,32", "-o", "out.mkv"), "vcs measures a video"),
+    "too few frames": ((*SIMULATE, "--op", "fi4", "--frames", "2"), "fi4 needs at least 4 frames, got 2"),
+    "unknown op": ((*SIMULATE, "--op", "sr5"), "unknown problem 'sr5': did you mean sr4"),
+    "unknown solver": (("clip.mkv", "--simulate", "--op", "sr2", "--solver", "amdm-tv"), "did you mean admm-tv"),
+    "NaN": (("nan.npz", "--op", "sr2", "-o", "out.mkv"), "NaN or infinite"),
+    "negative noise": ((*SIMULATE, "--op", "sr2", "--noise", "-1"), "--noise is a standard deviation, 0 or more, not"),
+    "infinite noise": ((*SIMULATE, "--op", "sr2", "--noise", "inf"), "--noise is a standard deviation"),
+    "no number": ((*SIMULATE, "--op", "sr2", "--noise", "loud"), "--noise"),
+    "no op": (SIMULATE, "--op"),
+    "no output": (("clip.mkv", "--op", "sr2"), "-o FILE"),
+    "no folder": ((*SIMULATE, "--op", "sr2", "-o", "no/out.mp4"), "the folder no does not exist"),
+    "no folder for the figure": ((*SIMULATE, "--op", "sr2", "--figure", "no/f.png"), "the folder no does not exist"),
+    "no folder for the report": ((*SIMULATE, "--op", "sr2", "--json", "no/r.json"), "the folder no does not exist"),
+    "unknown format": ((*SIMULATE, "--op", "sr2", "-o", "out.webm"), ".mp4, .mkv"),
+    "figure format": ((*SIMULATE, "--op", "sr2", "--figure", "f.jpg"), ".png"),
+    "unknown option": ((*SIMULATE, "--op", "sr2", "--fast"), "--fast"),
+    "bad shape": (("bytes.npz", "--op", "cs", "-o", "out.mkv", "--shape", "8,3"), "T,C,H,W"),
+    "missing shape": (("bytes.npz", "--op", "cs", "-o", "out.mkv"), "--shape"),
+    "bad device": ((*SIMULATE, "--op", "sr2", "--device", "tpu"), "auto, cpu or cuda"),
+    "no weights in pinv": ((*SIMULATE, "--op", "sr2", "--weights", "w.safetensors"), "weights"),
+    "missing weights": (
+        ("clip.mkv", "--simulate", "--op", "sr2", "--solver", "videoonet", "--weights", "no.safetensors"),
+        "no.safetensors",
+    ),
+    "mask of another problem": ((*SIMULATE, "--op", "sr2", "--mask", "clip.mkv"), "a mask goes with"),
+    "no frames wanted": ((*SIMULATE, "--op", "sr2", "--frames", "0"), "frames must be at least 1"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_bad_input_is_one_sentence_and_leaves_nothing(here, capsys, name):
+    arguments, words = REFUSALS[name]
+    (here / "text.mp4").write_text("no video\n" * 40)
+    (here / "empty").mkdir()
+    np.savez(here / "nan.npz", y=np.full((4, 3, 8, 8), math.nan))
+    np.savez(here / "bytes.npz", y=np.zeros(50, np.uint8))
+    before = sorted(here.rglob("*"))
+    assert run("solve", *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert words in captured.err
+    assert captured.err.count("\n") == 1
+    assert sorted(here.rglob("*")) == before
+
+
+def test_a_read_only_folder_is_refused(here, capsys):
+    folder = here / "locked"
+    folder.mkdir()
+    folder.chmod(0o555)
+    here.chmod(0o755)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)  # root may write anywhere
+        code = run("solve", *SIMULATE, "--op", "sr2", "-o", "locked/out.mp4")
+    finally:
+        os.seteuid(user)
+    assert code == 2
+    assert "cannot write locked/out.mp4: permission denied" in capsys.readouterr().err
+    assert list(folder.iterdir()) == []
