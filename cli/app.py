@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from linops_video import LinopsError, __version__
+from linops_video.cli.evaluate import evaluate
 from linops_video.cli.ops import ops
 from linops_video.cli.solve import solve
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(solve)
 app.command()(ops)
+app.command()(evaluate)
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,8 +6,10 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from linops_video import InverseProblem, Solution
@@ -29,8 +31,8 @@ def print_table(console: Console, op: str, problem: InverseProblem, rows: list[R
     video = "×".join(map(str, problem.operator.in_shape))
     y = "×".join(map(str, problem.operator.out_shape))
     title = f"{op}: {y} measured of a {video} video, noise σ = {float(problem.noise_std):.4g}"
-    table = Table("solver", title=title, title_justify="left")
-    for heading in ("PSNR [dB]", "SSIM", "data misfit", "seconds"):
+    table = Table("solver", title=escape(title), title_justify="left")
+    for heading in (escape("PSNR [dB]"), "SSIM", "data misfit", "seconds"):
         table.add_column(heading, justify="right")
     for index, row in enumerate(rows):
         cells = (
@@ -47,30 +49,35 @@ def _fixed(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def write_json(
-    path: Path, op: str, seed: int, problem: InverseProblem, solution: Solution, row: Row, baselines: list[Row]
-) -> None:
-    """Write the report; what needs the truth is null without it, and so is a number that is not finite."""
+def report_of(
+    op: str, seed: int, problem: InverseProblem, solution: Solution, row: Row, baselines: list[Row]
+) -> dict[str, Any]:
+    """The report of `solve`; what needs the truth is None without it, and so is a number that is not finite."""
     known = row.score.psnr is not None
-    report = {
+    return {
         "op": op,
         "solver": row.name,
         "shape": list(problem.operator.in_shape),
-        "noise_std": _finite(float(problem.noise_std)),
+        "noise_std": finite(float(problem.noise_std)),
         "seed": seed,
-        "psnr": _finite(row.score.psnr),
-        "ssim": _finite(row.score.ssim),
-        "data_misfit": _finite(row.score.data_misfit),
+        "psnr": finite(row.score.psnr),
+        "ssim": finite(row.score.ssim),
+        "data_misfit": finite(row.score.data_misfit),
         "seconds": round(row.seconds, 3),
         "steps": solution.steps,
         "status": solution.status,
-        "baselines": {baseline.name: {"psnr": _finite(baseline.score.psnr)} for baseline in baselines}
+        "baselines": {baseline.name: {"psnr": finite(baseline.score.psnr)} for baseline in baselines}
         if known
         else None,
     }
+
+
+def write_json(path: Path, report: dict[str, Any]) -> None:
+    """Write a report, whole or not at all; NaN and Infinity, which JSON has not, are refused."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """The number, None for NaN and infinite ones."""
     return value if value is not None and math.isfinite(value) else None

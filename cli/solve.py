@@ -16,7 +16,7 @@ from linops_video.arrays import read_clip, read_kernel, read_measurement, write_
 from linops_video.cli.figure import Column, measurement_column, save_figure
 from linops_video.cli.options import parse_device, parse_shape
 from linops_video.cli.progress import progress
-from linops_video.cli.report import Row, print_table, write_json
+from linops_video.cli.report import Row, print_table, report_of, write_json
 from linops_video.errors import FileError, SpecError
 from linops_video.files import check_writable
 from linops_video.measurement import inverse_problem, model_of
@@ -102,7 +102,8 @@ def solve(
         _save(figure, op, task, baselines, solution, row)
         console.print(f"figure: {figure}", markup=False)
     if json is not None:
-        write_json(json, op, seed, task.problem, solution, row, [baseline for _, baseline in baselines])
+        rows = [baseline for _, baseline in baselines]
+        write_json(json, report_of(op, seed, task.problem, solution, row, rows))
         console.print(f"report: {json}", markup=False)
 
 

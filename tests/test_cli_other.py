@@ -1,0 +1,122 @@
+"""`linops-video ops` and `evaluate`, and the command as a whole."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import linops_video
+from linops_video import PROBLEMS, LinearOperator
+from linops_video.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    return ended.value.code if isinstance(ended.value.code, int) else 1
+
+
+def test_ops_lists_problems_and_operators(capsys):
+    assert run("ops") == 0
+    printed = capsys.readouterr().out
+    for name, problem in PROBLEMS.items():
+        assert name in printed
+        assert problem.summary in printed
+    for name in linops_video.__all__:
+        thing = getattr(linops_video, name)
+        if isinstance(thing, type) and issubclass(thing, LinearOperator) and thing is not LinearOperator:
+            assert name in printed
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "cs"])
+def test_ops_describes_every_problem(capsys, name):
+    assert run("ops", name, "--shape", "8,3,16,16") == 0
+    printed = capsys.readouterr().out
+    for words in ("8×3×16×16", "norm", "condition number", "exact: ", "adjoint test"):
+        assert words in printed
+
+
+def test_ops_tells_the_known_numbers_of_a_box_mean(capsys):
+    """k×k box means have singular values 1/k only."""
+    assert run("ops", "sr4", "--shape", "8,3,64,64") == 0
+    rows = [line.strip("│ \n").split("│") for line in capsys.readouterr().out.splitlines() if "│" in line]
+    facts = {row[0].strip(): row[1].strip() for row in rows}
+    assert facts["measurement"] == "8×3×16×16"
+    assert facts["norm ‖A‖"] == "0.25"
+    assert facts["condition number"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("ops", "sr5"), "did you mean sr4"),
+        (("ops", "sr4", "--shape", "8,3,64"), "T,C,H,W"),
+        (("ops", "sr4", "--shape", "8,3,2,2"), "at least 4×4"),
+        (("evaluate", "--data", "no.npz", "--solvers", "pinv", "--problems", "sr2"), "no such file: no.npz"),
+        (("evaluate", "--data", "no.npz", "--solvers", "magic", "--problems", "sr2"), "unknown solver 'magic'"),
+        (("evaluate", "--data", "no.npz", "--solvers", "pinv", "--problems", "sr3"), "unknown problem 'sr3'"),
+        (("restore",), "restore"),
+    ],
+)
+def test_bad_input_is_one_sentence(capsys, arguments, words):
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert words in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def archive(path: Path, clips: int = 3) -> None:
+    video = np.random.default_rng(0).integers(0, 255, (clips, 6, 16, 16, 3), dtype=np.uint8)
+    np.savez(path, video=video, split=np.array(["train"] + ["test"] * (clips - 1)))
+
+
+def test_evaluate_writes_the_table_and_the_numbers(capsys, tmp_path):
+    archive(tmp_path / "data.npz")
+    arguments = ("--solvers", "pinv,bicubic", "--problems", "sr2,dd", "--frames", 4, "--json", "out.json")
+    assert run("evaluate", "--data", "data.npz", *arguments) == 0
+    printed = capsys.readouterr().out
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert (report["clips"], report["shape"], report["split"]) == (2, [4, 3, 16, 16], "test")
+    assert set(report["results"]) == {"sr2", "dd"}
+    assert set(report["results"]["sr2"]) == {"pinv", "bicubic"}
+    assert set(report["results"]["dd"]) == {"pinv"}
+    entry = report["results"]["sr2"]["pinv"]
+    assert np.mean(entry["psnr_of_clips"]) == pytest.approx(entry["psnr"], abs=1e-3)
+    assert f"{entry['psnr']:.2f}" in printed
+    assert entry["ssim"] is not None
+    assert "[dB]" in printed
+
+
+def test_evaluate_refuses_more_frames_than_there_are(capsys, tmp_path):
+    archive(tmp_path / "data.npz")
+    arguments = ("--solvers", "pinv", "--problems", "sr2", "--frames", 8, "--json", "out.json")
+    assert run("evaluate", "--data", "data.npz", *arguments) == 2
+    assert "have 6 frames" in capsys.readouterr().err
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_the_process_itself_exits_with_the_code():
+    code = "from linops_video.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "--version"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"linops-video {linops_video.__version__}\n")
+    done = subprocess.run([sys.executable, "-c", code, "solve"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_that_of_the_package():
+    import tomllib
+
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == linops_video.__version__

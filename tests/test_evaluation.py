@@ -1,0 +1,83 @@
+"""Scores over a data set: the same numbers as one by one, fair to every solver."""
+
+import pytest
+import torch
+
+from linops_video import forward_model
+from linops_video.arrays import EIGHT_BIT_NOISE
+from linops_video.errors import ShapeError, SpecError
+from linops_video.metrics import psnr, ssim
+from linops_video.solvers import solve
+from linops_video.solvers.baselines import BASELINES
+from linops_video.solvers.evaluation import BATCH, evaluate, score
+from linops_video.video import demo_clip, read_video
+
+COUNT = BATCH + 2
+
+
+@pytest.fixture(scope="module")
+def videos() -> torch.Tensor:
+    """Windows of a real clip, more than one batch of them, uint8."""
+    frames = read_video(demo_clip(), frames=4).frames
+    return torch.stack([(frames[..., 20 * i : 20 * i + 16, 24 * i : 24 * i + 16] * 255).byte() for i in range(COUNT)])
+
+
+def test_results_are_those_of_single_solves(videos):
+    (pinv, bicubic) = evaluate(videos, ["sr2"], ["pinv", "bicubic"])
+    truth = videos.float() / 255
+    for i in range(COUNT):
+        problem = forward_model("sr2", truth[i].shape).measure(truth[i])
+        x = solve(problem, "pinv").x
+        assert pinv.psnr[i].item() == pytest.approx(psnr(x, truth[i]).item(), abs=1e-4)
+        similarity = ssim(x, truth[i])
+        assert pinv.ssim is not None
+        assert similarity is not None
+        assert pinv.ssim[i].item() == pytest.approx(similarity.item(), abs=1e-4)
+        plain = BASELINES["sr2"]["bicubic"](problem)
+        assert bicubic.psnr[i].item() == pytest.approx(psnr(plain, truth[i]).item(), abs=1e-4)
+
+
+def test_every_solver_sees_the_same_fresh_masks(videos):
+    """Two runs of one solver in one evaluation agree; clips and seeds differ in their masks."""
+    once, twice = (evaluate(videos, ["pid"], ["pinv"], seed=s)[0].psnr for s in (0, 0))
+    other = evaluate(videos, ["pid"], ["pinv"], seed=9)[0].psnr
+    assert torch.equal(once, twice)
+    assert not torch.equal(once, other)
+    still = videos[:1].expand(2, -1, -1, -1, -1)
+    first, second = evaluate(still, ["pid"], ["pinv"])[0].psnr
+    assert first != second
+
+
+def test_rounded_measurements_are_solved_as_noisy(videos):
+    exact, rounded = (evaluate(videos, ["dd"], ["pinv"], eight_bit=flag)[0] for flag in (False, True))
+    assert (exact.psnr - rounded.psnr > 20).all()  # a blur loses most of the digits
+    assert pytest.approx(0.00113, abs=1e-5) == EIGHT_BIT_NOISE
+
+
+def test_baselines_are_left_out_where_they_do_not_exist(videos):
+    results = evaluate(videos[:1], ["fi2", "dd"], ["linear", "pinv", "gray"])
+    assert [(r.problem, r.solver) for r in results] == [("fi2", "linear"), ("fi2", "pinv"), ("dd", "pinv")]
+
+
+def test_progress_is_told_per_batch(videos):
+    told = []
+    evaluate(videos, ["sr2"], ["pinv"], on_batch=lambda problem, solver: told.append((problem, solver)))
+    assert told == [("sr2", "pinv")] * 2
+
+
+def test_unknown_names_and_shapes_are_refused(videos):
+    with pytest.raises(SpecError, match="unknown solver 'magic'"):
+        evaluate(videos, ["sr2"], ["magic"])
+    with pytest.raises(SpecError, match="unknown problem"):
+        evaluate(videos, ["sr3"], ["pinv"])
+    with pytest.raises(ShapeError, match=r"\(N, T, C, H, W\)"):
+        evaluate(videos[0], ["sr2"], ["pinv"])
+
+
+def test_score_without_truth_has_the_misfit_only(videos):
+    truth = videos[0].float() / 255
+    problem = forward_model("sr2", truth.shape).measure(truth)
+    alone = score(problem, truth + 0.5)
+    assert (alone.psnr, alone.ssim) == (None, None)
+    assert alone.data_misfit == pytest.approx(0.5, abs=1e-5)
+    assert score(problem, truth + 0.1, truth).psnr == pytest.approx(20, abs=1e-3)
