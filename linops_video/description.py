@@ -36,9 +36,10 @@ class Description:
 def describe(A: LinearOperator, seed: int = 0) -> Description:
     """Describe A (no batch axes), computed in float64.
 
-    >>> from linops_video import BoxMean
-    >>> describe(BoxMean(2, (1, 1, 4, 4))).norm
-    0.5
+    Example:
+        >>> from linops_video import BoxMean
+        >>> describe(BoxMean(2, (1, 1, 4, 4))).norm
+        0.5
     """
     double = A.to(dtype=torch.float64)
     norm = float(double.norm())

@@ -19,8 +19,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     The block may write a file or make a folder there; on an error it is removed and `path` stays as it was.
     Raises `FileError` if the folder is missing or does not allow writing.
 
-    >>> with replacing("/tmp/linops-video-doctest.txt") as temporary:
-    ...     _ = temporary.write_text("whole")
+    Example:
+        >>> with replacing("whole.txt") as temporary:
+        ...     _ = temporary.write_text("whole")
     """
     path = Path(path)
     try:

@@ -29,9 +29,11 @@ def estimate_noise(y: Tensor, observed: Tensor | None = None) -> float:
     (Donoho and Johnstone 1994.) `observed`: like y, zero where y says nothing; coefficients that touch such a place
     are left out. Fewer than 64 coefficients give 0. Texture counts as noise: a sharp clean clip reads about 0.003.
 
-    >>> y = 0.1 * torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    >>> round(estimate_noise(y), 2)
-    0.1
+    Example:
+        >>> import torch
+        >>> y = 0.1 * torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        >>> round(estimate_noise(y), 2)
+        0.1
     """
     if y.ndim < 2 or min(y.shape[-2:]) < 2:
         return 0.0
@@ -82,8 +84,9 @@ def infer_shape(spec: str, y_shape: Shape, kernel: Tensor | None = None) -> Shap
 
     Raises `SpecError` for problems whose y does not tell (cs, vcs), `ShapeError` where no video fits.
 
-    >>> infer_shape("sr4", (8, 3, 36, 44))
-    (8, 3, 144, 176)
+    Example:
+        >>> infer_shape("sr4", (8, 3, 36, 44))
+        (8, 3, 144, 176)
     """
     if spec != BLUR and spec not in PROBLEMS:
         forward_model(spec, (1, 1, 1, 1))  # raises the error that lists the near names

@@ -20,8 +20,10 @@ def psnr(prediction: Tensor, truth: Tensor) -> Tensor:
     `(*batch, T, C, H, W)` twice -> `(*batch,)`. The mean runs over all T·C·H·W entries; nothing is clipped;
     equal videos give infinity. Computed in float64. Raises `ShapeError` unless both have one shape.
 
-    >>> psnr(torch.full((2, 4, 3, 8, 8), 0.6), torch.full((2, 4, 3, 8, 8), 0.5)).round()
-    tensor([20., 20.], dtype=torch.float64)
+    Example:
+        >>> import torch
+        >>> psnr(torch.full((2, 4, 3, 8, 8), 0.6), torch.full((2, 4, 3, 8, 8), 0.5)).round()
+        tensor([20., 20.], dtype=torch.float64)
     """
     _check_pair(prediction, truth)
     squared = (prediction.double() - truth.double()).square()
@@ -35,8 +37,10 @@ def ssim(prediction: Tensor, truth: Tensor) -> Tensor | None:
     Windows that lie inside the frame, channels averaged; computed by torchmetrics.
     Raises `ShapeError` unless both have one shape.
 
-    >>> ssim(torch.ones(2, 3, 16, 16), torch.ones(2, 3, 16, 16)).item()
-    1.0
+    Example:
+        >>> import torch
+        >>> ssim(torch.ones(2, 3, 16, 16), torch.ones(2, 3, 16, 16)).item()
+        1.0
     """
     _check_pair(prediction, truth)
     if min(truth.shape[-2:]) < SSIM_WINDOW:
@@ -56,8 +60,10 @@ def ssim(prediction: Tensor, truth: Tensor) -> Tensor | None:
 def data_misfit(operator: Callable[[Tensor], Tensor], prediction: Tensor, y: Tensor) -> float:
     """Root mean square of A x − y over all measurements: near the noise σ for a solution that fits as it should.
 
-    >>> data_misfit(lambda x: 2 * x, torch.ones(3), torch.full((3,), 2.5))
-    0.5
+    Example:
+        >>> import torch
+        >>> data_misfit(lambda x: 2 * x, torch.ones(3), torch.full((3,), 2.5))
+        0.5
     """
     return (operator(prediction) - y).double().square().mean().sqrt().item()
 

@@ -45,8 +45,9 @@ def read_video(path: str | Path, frames: int | None = None) -> Video:
 
     Raises `FileError` for a missing file, one that is not a video, an empty one, and frames of different sizes.
 
-    >>> read_video(demo_clip(), frames=4).frames.shape
-    torch.Size([4, 3, 144, 176])
+    Example:
+        >>> read_video(demo_clip(), frames=4).frames.shape
+        torch.Size([4, 3, 144, 176])
     """
     path = Path(path)
     check_limit(frames)
@@ -73,7 +74,9 @@ def write_video(path: str | Path, frames: Tensor, fps: float = DEFAULT_FPS) -> N
     Raises `FileError` for another suffix or where writing is not possible, `ShapeError` for other shapes,
     `LinopsError` for NaN or infinite values.
 
-    >>> write_video("/tmp/gray.mkv", torch.full((4, 3, 16, 17), 0.5), fps=24)
+    Example:
+        >>> import torch
+        >>> write_video("gray.mkv", torch.full((4, 3, 16, 17), 0.5), fps=24)
     """
     path = Path(path)
     check_video_suffix(path)

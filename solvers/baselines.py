@@ -23,10 +23,12 @@ def bicubic(problem: InverseProblem, factor: int) -> Tensor:
 
     Rows and columns beyond `factor` times the measured size repeat the last ones.
 
-    >>> from linops_video import forward_model
-    >>> problem = forward_model("sr4", (2, 3, 18, 16)).measure(torch.rand(2, 3, 18, 16))
-    >>> bicubic(problem, 4).shape
-    torch.Size([2, 3, 18, 16])
+    Example:
+        >>> import torch
+        >>> from linops_video import forward_model
+        >>> problem = forward_model("sr4", (2, 3, 18, 16)).measure(torch.rand(2, 3, 18, 16))
+        >>> bicubic(problem, 4).shape
+        torch.Size([2, 3, 18, 16])
     """
     height, width = problem.operator.in_shape[-2:]
     y = problem.y

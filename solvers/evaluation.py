@@ -33,11 +33,12 @@ class Score:
 def score(problem: InverseProblem, x: Tensor, truth: Tensor | None = None) -> Score:
     """Score a reconstruction x (no batch axes) by its measurements and, where it is known, the truth.
 
-    >>> from linops_video import forward_model
-    >>> import torch
-    >>> problem = forward_model("sr2", (2, 3, 16, 16)).measure(torch.ones(2, 3, 16, 16))
-    >>> score(problem, torch.ones(2, 3, 16, 16)).data_misfit
-    0.0
+    Example:
+        >>> import torch
+        >>> from linops_video import forward_model
+        >>> problem = forward_model("sr2", (2, 3, 16, 16)).measure(torch.ones(2, 3, 16, 16))
+        >>> score(problem, torch.ones(2, 3, 16, 16)).data_misfit
+        0.0
     """
     misfit = data_misfit(problem.operator, x, problem.y)
     if truth is None:
@@ -82,10 +83,11 @@ def evaluate(
     Raises:
         SpecError: for unknown names. ShapeError: if `videos` has not five axes.
 
-    >>> import torch
-    >>> results = evaluate(torch.rand(2, 4, 3, 16, 16), ["sr2"], ["pinv", "bicubic"])
-    >>> [(r.solver, tuple(r.psnr.shape)) for r in results]
-    [('pinv', (2,)), ('bicubic', (2,))]
+    Example:
+        >>> import torch
+        >>> results = evaluate(torch.rand(2, 4, 3, 16, 16), ["sr2"], ["pinv", "bicubic"])
+        >>> [(r.solver, tuple(r.psnr.shape)) for r in results]
+        [('pinv', (2,)), ('bicubic', (2,))]
     """
     if videos.ndim != 5:
         raise ShapeError(f"videos to evaluate have the shape (N, T, C, H, W), not {tuple(videos.shape)}")

@@ -114,9 +114,3 @@ def test_the_process_itself_exits_with_the_code():
     done = subprocess.run([sys.executable, "-c", code, "solve"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-
-
-def test_the_version_is_that_of_the_package():
-    import tomllib
-
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == linops_video.__version__

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import pytest
 
+import linops_video
+
 if sys.version_info >= (3, 11):
     import tomllib
-else:  # pragma: no cover
-    tomllib = pytest.importorskip("tomli")
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
-SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 
 
 def folder(package: str) -> Path:
@@ -44,6 +47,10 @@ def test_every_folder_of_modules_is_listed():
             if parts[:2] not in (("linops_video", "solvers"), ("linops_video", "cli")):  # the symlinks
                 found.add(".".join(parts if top == "linops_video" else ("linops_video", *parts)))
     assert found == set(SETUPTOOLS["packages"])
+
+
+def test_the_version_is_written_once_and_the_same():
+    assert PYPROJECT["project"]["version"] == linops_video.__version__
 
 
 def test_the_symlinks_are_relative_and_lead_home():
