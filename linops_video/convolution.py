@@ -13,7 +13,18 @@ from torch import Tensor
 from linops_video.dense import Dense
 from linops_video.errors import ShapeError, SpecError
 from linops_video.kron import kron
-from linops_video.operator import Identity, LinearOperator, Shape, like, per_sample, scalar, scale, tensor_field
+from linops_video.toeplitz import Toeplitz
+from linops_video.operator import (
+    Identity,
+    LinearOperator,
+    Shape,
+    compose,
+    like,
+    per_sample,
+    scalar,
+    scale,
+    tensor_field,
+)
 
 Boundary = Literal["full", "same", "valid", "circular"]
 
@@ -112,18 +123,26 @@ class Convolution(LinearOperator):
         c = scalar(weight)
         if self.boundary == "circular" and (c is not None or isinstance(weight, Circulant)):
             return self._circulant.gram(weight)
-        if c is not None and math.prod(self.in_shape[-2:]) <= EIGH_LIMIT:
-            frame = Convolution(self.kernel.to(torch.float64), self.in_shape[-2:], self.boundary)
-            matrix = frame.to_dense()
-            square = Dense(matrix.mH @ matrix, frame.in_shape, frame.in_shape)
-            return scale(c, kron(Identity(self.in_shape[:-2]), square))
+        if self.boundary == "full" and c is not None:
+            return scale(c, self._toeplitz(self.in_shape, self.out_shape))
+        if self.boundary == "same" and c is not None and math.prod(self.in_shape[-2:]) <= EIGH_LIMIT:
+            matrix = Convolution(self.kernel.to(torch.float64), self.in_shape[-2:], "same").to_dense()
+            frame = Dense(matrix.mH @ matrix, self.in_shape[-2:], self.in_shape[-2:])
+            return scale(c, kron(Identity(self.in_shape[:-2]), frame))
         return super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         c = scalar(weight)
         if self.boundary == "circular" and (c is not None or isinstance(weight, Circulant)):
             return self._circulant.outer(weight)
+        if self.boundary == "valid" and c is not None:
+            return scale(c, self._toeplitz(self.out_shape, self.in_shape))
         return super().outer(weight)
+
+    def _toeplitz(self, shape: Shape, grid: Shape) -> Toeplitz:
+        """|ĥ|² on a grid so large that it does not wrap around within frames of the given shape."""
+        transfer = torch.fft.rfft2(self.kernel.to(torch.float64), s=grid[-2:]).abs() ** 2
+        return Toeplitz(transfer, shape, (grid[-2], grid[-1]))
 
     def approximate_gram(self) -> LinearOperator:
         """The Gram of the circular convolution: equal to AᴴA away from the frame's edges."""

@@ -33,8 +33,7 @@ class Dense(LinearOperator):
 
     def _apply(self, x: Tensor) -> Tensor:
         flat = x.reshape(x.shape[: x.ndim - len(self.in_shape)] + (math.prod(self.in_shape),))
-        matrix = like(self.matrix, x)
-        out = flat @ matrix.mT if matrix.ndim == 2 else (matrix @ flat.unsqueeze(-1)).squeeze(-1)
+        out = _multiply(like(self.matrix, x), flat)
         return out.reshape(out.shape[:-1] + self.out_shape)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
@@ -69,6 +68,22 @@ class Dense(LinearOperator):
         wide = self.matrix if self.matrix.shape[-2] <= self.matrix.shape[-1] else self.matrix.mH
         wide = wide.to(torch.promote_types(wide.dtype, torch.float64))
         return torch.linalg.eigvalsh(wide @ wide.mH)[..., -1].clamp(min=0).sqrt()
+
+
+def _multiply(matrix: Tensor, x: Tensor) -> Tensor:
+    """M x for vectors along the last axis of x; batch axes that M does not have become columns, so that it is not copied."""
+    if matrix.ndim == 2:
+        return x @ matrix.mT
+    batch = max(matrix.ndim - 2, x.ndim - 1)
+    matrix = matrix.reshape((1,) * (batch + 2 - matrix.ndim) + matrix.shape)
+    x = x.reshape((1,) * (batch + 1 - x.ndim) + x.shape)
+    shared = [d for d in range(batch) if matrix.shape[d] > 1]
+    free = [d for d in range(batch) if matrix.shape[d] == 1]
+    columns = x.permute(*shared, batch, *free)
+    product = matrix.squeeze(tuple(free)) @ columns.flatten(len(shared) + 1) if free else matrix @ columns.unsqueeze(-1)
+    product = product.reshape(*product.shape[: len(shared) + 1], *(x.shape[d] for d in free))
+    order = [*shared, batch, *free]
+    return product.permute(*(order.index(d) for d in range(batch + 1)))
 
 
 def _columns(A: Dense, weight: LinearOperator | None) -> Tensor:

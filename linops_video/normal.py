@@ -12,6 +12,7 @@ from torch import Tensor
 from linops_video.krylov import IterativeSolve, conjugate_gradient
 from linops_video.operator import LinearOperator, per_sample
 from linops_video.spectral import Plan, Spectral, plan
+from linops_video.toeplitz import MARGIN_LIMIT, Toeplitz, ToeplitzInverse
 
 PINV_RTOL = 1e-12
 """Eigenvalues of AᴴA below this share of the largest count as zero: singular values below 1e-6 of the largest."""
@@ -49,7 +50,7 @@ class NormalSolver:
 
     operator: LinearOperator
     side: str
-    decomposition: Spectral | None
+    decomposition: Spectral | ToeplitzInverse | None
     method: str
 
     @staticmethod
@@ -60,14 +61,14 @@ class NormalSolver:
         system per sample, preconditioned by the nearest structured Gram if the operator knows one.
         """
         double = A.to(dtype=torch.float64)
-        sides = [("gram", plan(double.gram())), ("outer", plan(double.outer()))]
+        sides = [("gram", _plan(double.gram())), ("outer", _plan(double.outer()))]
         ready: list[tuple[str, Plan]] = [(side, way) for side, way in sides if way is not None]
         if ready:
             side, way = min(ready, key=lambda entry: entry[1].cost)
             where = "from the Gram" if side == "gram" else "from the outer product"
             return NormalSolver(A, side, _cast(way.build(), A), f"exact: {way.name}, {where}")
         near = double.approximate_gram()
-        way = near and plan(near)
+        way = near and _plan(near)
         if way is None:
             return NormalSolver(A, "cg", None, "cg, not preconditioned")
         return NormalSolver(A, "cg", _cast(way.build(), A), f"cg, preconditioned by {way.name}")
@@ -87,7 +88,8 @@ class NormalSolver:
         outside = b
         for _ in range(2):
             outside = outside - A.H(self._decomposition.pinv(A(outside), eps))
-        return A.H(self._decomposition.pinv(A(b), eps, rho)) + outside / per_sample(rho, len(A.in_shape))
+        inside = self._decomposition.pinv(self._decomposition.solve(rho, A(b)), eps)
+        return A.H(inside) + outside / per_sample(rho, len(A.in_shape))
 
     def solve(self, rho: float | Tensor, b: Tensor) -> IterativeSolve:
         """The same with the number of iterations (0 for an exact solve) and the relative residual of each sample."""
@@ -120,10 +122,14 @@ class NormalSolver:
         A = self.operator
         if self.side == "outer":
             return A.H(self._decomposition.pinv(y, PINV_RTOL))
-        return self._decomposition.pinv(A.H(y), PINV_RTOL) if self.side == "gram" else self._iterated_tikhonov(y)
+        if self.side == "cg":
+            return self._iterated_tikhonov(y)
+        z = self._decomposition.pinv(A.H(y), PINV_RTOL)
+        # one step of refinement: the Gram has the square of A's condition number, and rounding Aᴴy costs that much
+        return z + self._decomposition.pinv(A.H(y - A(z)), PINV_RTOL)
 
     @property
-    def _decomposition(self) -> Spectral:
+    def _decomposition(self) -> Spectral | ToeplitzInverse:
         assert self.decomposition is not None
         return self.decomposition
 
@@ -166,7 +172,15 @@ class NormalSolver:
         return x.to(y.dtype)
 
 
-def _cast(decomposition: Spectral, A: LinearOperator) -> Spectral:
+def _plan(G: LinearOperator) -> Plan | None:
+    if not isinstance(G, Toeplitz):
+        return plan(G)
+    if G.margin > MARGIN_LIMIT:
+        return None
+    return Plan(float(G.margin) ** 3, f"FFT and a margin of {G.margin} pixels", lambda: ToeplitzInverse.of(G))
+
+
+def _cast(decomposition: Spectral | ToeplitzInverse, A: LinearOperator) -> Spectral | ToeplitzInverse:
     return decomposition if A.dtype is None else decomposition.to(A.dtype.to_real())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,9 @@ from linops_video.diagonal import Diagonal
 from linops_video.kron import Factors, align, kron
 from linops_video.operator import Identity, LinearOperator, Scaled, Shape, Sum, like, per_sample, tensor_field
 
-Function = Callable[[Tensor], Tensor]
+Expand = Callable[[float | Tensor], float | Tensor]
+Function = Callable[[Tensor, Expand], Tensor]
+"""f of eigenvalues λ; the second argument shapes a number per sample to λ: `lambda values, each: 1 / (values + each(rho))`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,9 @@ class Spectral:
     def function(self, fn: Function, b: Tensor) -> Tensor:
         """f(G) b = Q f(Λ) Qᴴ b + f(R) (b − Q Qᴴ b)."""
         inside = self.basis.H._apply(b)
-        result = self.basis._apply(fn(like(self.eigenvalues, inside.real)) * inside)
+        values = like(self.eigenvalues, inside.real)
+        ndim = len(self.basis.in_shape)
+        result = self.basis._apply(fn(values, lambda number: per_sample(like(number, values), ndim)) * inside)
         if self.rest is None:
             return result
         # projected twice: what rounding leaves of QQᴴb in the complement would be divided by ρ
@@ -48,21 +53,17 @@ class Spectral:
 
     def solve(self, rho: float | Tensor, b: Tensor) -> Tensor:
         """(G + ρI)⁻¹ b; ρ is a number, or a tensor with one number per sample."""
-        return self.function(lambda values: 1 / (values + self._per_value(rho)), b)
+        return self.function(lambda values, each: 1 / (values + each(rho)), b)
 
-    def pinv(self, b: Tensor, rtol: float, rho: float | Tensor = 0.0) -> Tensor:
-        """G⁺ b, or (G + ρI)⁻¹ G⁺ b for ρ > 0; eigenvalues below `rtol` times the largest of the sample count as zero."""
+    def pinv(self, b: Tensor, rtol: float) -> Tensor:
+        """G⁺ b; eigenvalues below `rtol` times the largest of the sample count as zero."""
         cut = rtol * self.largest()
 
-        def invert(values: Tensor) -> Tensor:
-            kept = values > self._per_value(cut.to(values))
-            inverse = torch.where(kept, 1 / torch.where(kept, values, 1), 0)
-            return inverse / (values + self._per_value(rho)) if isinstance(rho, Tensor) or rho else inverse
+        def invert(values: Tensor, each: Expand) -> Tensor:
+            kept = values > each(cut)
+            return torch.where(kept, 1 / torch.where(kept, values, 1), 0)
 
         return self.function(invert, b)
-
-    def _per_value(self, number: float | Tensor) -> float | Tensor:
-        return per_sample(number, len(self.basis.in_shape))
 
     def largest(self) -> Tensor:
         """The largest eigenvalue of each sample."""
@@ -76,11 +77,11 @@ class Spectral:
 
 @dataclass(frozen=True)
 class Plan:
-    """How an operator will be diagonalised: the cost in floating-point operations, a word for it, and the work itself."""
+    """How G + ρI will be inverted: the cost of the set-up in operations, a word for it, and the work itself."""
 
     cost: float
     name: str
-    build: Callable[[], Spectral]
+    build: Callable[[], Any]
 
 
 def spectral(G: LinearOperator) -> Spectral | None:

@@ -1,0 +1,119 @@
+"""Zero-padded convolutions inverted exactly at full frame size: FFTs and one small system on the margin."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from linops_video.operator import LinearOperator, Shape, like, per_sample, tensor_field
+
+MARGIN_LIMIT = 4096
+"""Largest margin whose dense system is solved, in pixels: 4096 take 134 MB and about a second of one core per ρ."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Toeplitz(LinearOperator):
+    """x ↦ Pᵀ F⁻¹(w ⊙ F P x): what a circulant on a larger grid does to frames that are zero on its margin.
+
+    P puts a frame into the top left of the grid. The Gram of a "full" convolution is such an operator on the grid of its
+    output, and so is AAᴴ of a "valid" one on the grid of its input; with the margin the wrap-around does not reach.
+
+    Args:
+        transfer: w ≥ 0 on the half spectrum of the grid, real, shape (*batch, L_h, L_w//2 + 1).
+        in_shape: the event shape (…, H, W).
+        grid: (L_h, L_w), at least (H, W).
+    """
+
+    transfer: Tensor = tensor_field(2)
+    in_shape: Shape = ()
+    grid: tuple[int, int] = (0, 0)
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.in_shape
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return self._crop(self._filter(like(self.transfer, x), self._pad(x)))
+
+    _apply_adjoint = _apply
+
+    @property
+    def H(self) -> LinearOperator:
+        return self
+
+    @property
+    def margin(self) -> int:
+        """The number of grid pixels outside the frame."""
+        return math.prod(self.grid) - math.prod(self.in_shape[-2:])
+
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        return Toeplitz(per_sample(factor, 2) * self.transfer, self.in_shape, self.grid)
+
+    def _pad(self, x: Tensor) -> Tensor:
+        height, width = self.in_shape[-2:]
+        return F.pad(x, (0, self.grid[1] - width, 0, self.grid[0] - height))
+
+    def _crop(self, x: Tensor) -> Tensor:
+        return x[..., : self.in_shape[-2], : self.in_shape[-1]]
+
+    def _filter(self, w: Tensor, x: Tensor) -> Tensor:
+        w = w.reshape(*w.shape[:-2], *(1,) * (len(self.in_shape) - 2), *w.shape[-2:])
+        return torch.fft.irfft2(w * torch.fft.rfft2(x), s=self.grid)
+
+
+@dataclass(frozen=True, eq=False)
+class ToeplitzInverse:
+    """(G + ρI)⁻¹ for G = PᵀMP, M circulant: with N = (M + ρI)⁻¹ and R the pixels of the margin,
+
+        (G + ρI)⁻¹ = Pᵀ N P − Pᵀ N R (Rᵀ N R)⁻¹ Rᵀ N P,
+
+    the inverse of a block by the Schur complement of the other one. N is a product of the FFT; Rᵀ N R has as many rows as
+    the margin has pixels, a few hundred to a few thousand, and its entries are N's impulse response. Computed in float64.
+    """
+
+    operator: Toeplitz
+    margin: Tensor  # row and column of every margin pixel, shape (2, pixels)
+
+    @staticmethod
+    def of(G: Toeplitz) -> ToeplitzInverse:
+        """The inverse of G + ρI for any ρ; nothing is computed yet but the places of the margin."""
+        outside = torch.ones(G.grid, dtype=torch.bool, device=G.device)
+        outside[: G.in_shape[-2], : G.in_shape[-1]] = False
+        return ToeplitzInverse(G, outside.nonzero().T)
+
+    def solve(self, rho: float | Tensor, b: Tensor) -> Tensor:
+        """(G + ρI)⁻¹ b; ρ is a positive number, or a tensor with one number per sample."""
+        G, (rows, columns) = self.operator, self.margin
+        height, width = G.grid
+        inverse = 1 / (G.transfer + per_sample(rho, 2))
+        impulse = torch.fft.irfft2(inverse, s=G.grid)
+        block = impulse[..., (rows.unsqueeze(1) - rows) % height, (columns.unsqueeze(1) - columns) % width]
+        padded = G._pad(b.double())
+        on_margin = G._filter(inverse, padded)[..., rows, columns]
+        batch = torch.broadcast_shapes(block.shape[:-2], on_margin.shape[: on_margin.ndim - len(G.in_shape) + 1])
+        flat = on_margin.expand(*batch, *on_margin.shape[len(on_margin.shape) - len(G.in_shape) + 1 :])
+        flat = flat.reshape(*batch, -1, flat.shape[-1])
+        weights = torch.cholesky_solve(flat.mT, torch.linalg.cholesky(block)).mT
+        source = padded.expand(*batch, *G.in_shape[:-2], *G.grid).clone()
+        source[..., rows, columns] = -weights.reshape(*batch, *G.in_shape[:-2], flat.shape[-1])
+        return G._crop(G._filter(inverse, source)).to(b.dtype)
+
+    def pinv(self, b: Tensor, rtol: float) -> Tensor:
+        """G⁺ b by three Tikhonov steps x ← x + (G + δI)⁻¹(b − G x).
+
+        δ is `rtol` times the largest eigenvalue, at least 1e-12 of it: eigenvalues above it are inverted to (δ/λ)³.
+        """
+        delta = max(rtol, 1e-12) * self.operator.transfer.amax((-2, -1))
+        target = b.double()
+        x = self.solve(delta, target)
+        for _ in range(2):
+            x = x + self.solve(delta, target - self.operator._apply(x))
+        return x.to(b.dtype)
+
+    def to(self, dtype: torch.dtype) -> ToeplitzInverse:
+        """Itself: this inverse is computed in float64 whatever the data."""
+        return self
