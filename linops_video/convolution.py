@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -144,6 +145,14 @@ class Convolution(LinearOperator):
         transfer = torch.fft.rfft2(self.kernel.to(torch.float64), s=grid[-2:]).abs() ** 2
         return Toeplitz(transfer, shape, (grid[-2], grid[-1]))
 
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        if isinstance(other, Convolution) and self.boundary == other.boundary == "circular":
+            return self._circulant._plus(other._circulant)
+        return None
+
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        return Convolution(per_sample(factor, 2) * self.kernel, self.in_shape, self.boundary)
+
     def approximate_gram(self) -> LinearOperator:
         """The Gram of the circular convolution: equal to AᴴA away from the frame's edges."""
         return self._circulant.gram()
@@ -178,6 +187,9 @@ class Circulant(LinearOperator):
     transfer: Tensor = tensor_field(2)
     in_shape: Shape = ()
 
+    def _tensors(self) -> Iterator[tuple[Tensor, int]]:
+        yield self.transfer.real, 2  # the operator is real, though its spectrum is not
+
     @property
     def out_shape(self) -> Shape:
         return self.in_shape
@@ -207,7 +219,8 @@ class Circulant(LinearOperator):
             else super().gram(weight)
         )
 
-    outer = gram
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return self.H.gram(weight)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         return Circulant(self.transfer * other.transfer, self.in_shape) if isinstance(other, Circulant) else None

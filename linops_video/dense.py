@@ -46,17 +46,17 @@ class Dense(LinearOperator):
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         if self.matrix.shape[-2] < self.matrix.shape[-1]:
             return DenseGram(self.matrix, self.in_shape) if weight is None else super().gram(weight)
-        return Dense(_columns(self.H, weight) @ self.matrix, self.in_shape, self.in_shape)
+        return Dense(_matmul(_columns(self.H, weight), self.matrix), self.in_shape, self.in_shape)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         if self.matrix.shape[-1] < self.matrix.shape[-2]:
             return self.H.gram() if weight is None else super().outer(weight)
-        return Dense(_columns(self, weight) @ self.matrix.mH, self.out_shape, self.out_shape)
+        return Dense(_matmul(_columns(self, weight), self.matrix.mH), self.out_shape, self.out_shape)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         if not isinstance(other, Dense):
             return None
-        return Dense(self.matrix @ other.matrix, other.in_shape, self.out_shape)
+        return Dense(_matmul(self.matrix, other.matrix), other.in_shape, self.out_shape)
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
         return Dense(self.matrix + other.matrix, self.in_shape, self.out_shape) if isinstance(other, Dense) else None
@@ -68,6 +68,12 @@ class Dense(LinearOperator):
         wide = self.matrix if self.matrix.shape[-2] <= self.matrix.shape[-1] else self.matrix.mH
         wide = wide.to(torch.promote_types(wide.dtype, torch.float64))
         return torch.linalg.eigvalsh(wide @ wide.mH)[..., -1].clamp(min=0).sqrt()
+
+
+def _matmul(a: Tensor, b: Tensor) -> Tensor:
+    """The product of two stored matrices, in the better precision of the two."""
+    dtype = torch.promote_types(a.dtype, b.dtype)
+    return a.to(dtype) @ b.to(dtype)
 
 
 def _multiply(matrix: Tensor, x: Tensor) -> Tensor:
@@ -185,7 +191,7 @@ class AxisMatrix(LinearOperator):
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         if isinstance(other, AxisMatrix) and other.axis == self.axis:
-            return AxisMatrix(self.matrix @ other.matrix, self.axis, other.in_shape)
+            return AxisMatrix(_matmul(self.matrix, other.matrix), self.axis, other.in_shape)
         return None
 
     def _factors(self) -> tuple[LinearOperator, ...]:

@@ -49,7 +49,8 @@ class Diagonal(LinearOperator):
             return square
         return compose(square, weight) if is_pointwise(weight) else super().gram(weight)
 
-    outer = gram
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return self.H.gram(weight)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         return Diagonal(self.diagonal * other.diagonal, self.in_shape) if isinstance(other, Diagonal) else None

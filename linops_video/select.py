@@ -77,7 +77,7 @@ class Select(LinearOperator):
             )
         c = scalar(weight)
         if c is not None:
-            return scale(c, Diagonal(self._kept(torch.ones(())), self.in_shape))
+            return scale(c, Diagonal(self._kept(torch.ones((), dtype=torch.float64)), self.in_shape))
         return kron_gram(self, weight) or super().gram(weight)
 
     def _kept(self, like: Tensor) -> Tensor:

@@ -1,0 +1,129 @@
+"""The laws of a linear operator and of its inverse, for every operator of the zoo, against a dense float64 oracle."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from zoo import ZOO, Animal, animal, normal_numbers
+
+from linops_video import Diagonal, LinearOperator, NormalSolver
+from linops_video.testing import check_operator
+
+every_animal = pytest.mark.parametrize("entry", ZOO, ids=lambda entry: entry.name)
+TOLERANCE = 1e-10
+
+
+def flat(x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    return x.flatten(x.ndim - len(shape))
+
+
+def close(got: torch.Tensor, expected: torch.Tensor, tolerance: float = TOLERANCE) -> None:
+    scale = expected.abs().max().clamp(min=1e-3)
+    assert got.shape == expected.shape
+    assert float((got - expected).abs().max() / scale) <= tolerance
+
+
+def vectors(A: LinearOperator, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    r = normal_numbers(seed)
+    return r(*A.batch_shape, *A.in_shape), r(*A.batch_shape, *A.out_shape)
+
+
+@every_animal
+@pytest.mark.parametrize(("dtype", "bar"), [(torch.float64, 1e-14), (torch.float32, 1e-6)])
+def test_conforms(entry: Animal, dtype: torch.dtype, bar: float) -> None:
+    report = check_operator(animal(entry).to(dtype=dtype), dtype=dtype)
+    for law in ("dot test, y random", "dot test, y = A x"):
+        assert report.errors[law] <= bar
+
+
+@every_animal
+def test_adjoint_gram_and_outer_are_those_of_the_matrix(entry: Animal) -> None:
+    A = animal(entry)
+    M = A.to_dense()
+    close(A.H.to_dense(), M.mH)
+    close(A.gram().to_dense(), M.mH @ M)
+    close(A.outer().to_dense(), M @ M.mH)
+    assert A.H.H.in_shape == A.in_shape
+    close(A.H.H.to_dense(), M)
+
+
+@every_animal
+def test_weighted_gram_and_outer(entry: Animal) -> None:
+    A = animal(entry)
+    M, r = A.to_dense(), normal_numbers(2)
+    for W in (Diagonal(r(*A.out_shape).abs(), A.out_shape), A.outer()):
+        close(A.gram(W).to_dense(), M.mH @ W.to_dense() @ M)
+    for W in (Diagonal(r(*A.in_shape).abs(), A.in_shape), A.gram()):
+        close(A.outer(W).to_dense(), M @ W.to_dense() @ M.mH)
+
+
+@every_animal
+@pytest.mark.parametrize("rho", [1e-3, 0.3, 30.0])
+def test_normal_solve(entry: Animal, rho: float) -> None:
+    A = animal(entry)
+    normal = NormalSolver.of(A)
+    assert normal.method == entry.method
+    if "cg" in normal.method:
+        pytest.skip("iterative: test_normal.py checks its residual")
+    M = A.to_dense()
+    G = M.mH @ M + rho * torch.eye(M.shape[-1], dtype=M.dtype)
+    x, y = vectors(A)
+    for b in (x, A.H(y)):
+        solved = flat(normal(rho, b), A.in_shape)
+        residual = torch.linalg.vector_norm((G @ solved[..., None])[..., 0] - flat(b, A.in_shape), dim=-1)
+        scale = (A.norm() ** 2 + rho) * torch.linalg.vector_norm(solved, dim=-1)
+        assert float((residual / (scale + torch.linalg.vector_norm(flat(b, A.in_shape), dim=-1))).max()) <= 1e-12
+    right = flat(A.H(y) + rho * x, A.in_shape)
+    close(flat(normal.prox(rho, x, y), A.in_shape), torch.linalg.solve(G, right[..., None])[..., 0])
+    close(normal.prox(rho, x, y), normal(rho, A.H(y) + rho * x))
+
+
+@every_animal
+def test_pinv(entry: Animal) -> None:
+    A = animal(entry)
+    normal = NormalSolver.of(A)
+    _, y = vectors(A)
+    expected = torch.linalg.pinv(A.to_dense(), rtol=1e-6) @ flat(y, A.out_shape)[..., None]
+    close(flat(normal.pinv(y), A.in_shape), expected[..., 0], 1e-8 if "cg" not in normal.method else 1e-3)
+
+
+@every_animal
+def test_norm(entry: Animal) -> None:
+    A = animal(entry)
+    assert A.norm().dtype == torch.float64
+    close(A.norm(), torch.linalg.matrix_norm(A.to_dense(), 2), 1e-5)
+
+
+@every_animal
+def test_batches_and_precision_are_kept(entry: Animal) -> None:
+    A = animal(entry).to(dtype=torch.float32)
+    x = torch.randn(3, *A.batch_shape, *A.in_shape, generator=torch.Generator().manual_seed(0))
+    before = x.clone()
+    y = A(x)
+    assert torch.equal(x, before)
+    assert y.dtype == torch.float32
+    assert y.shape == (3, *A.batch_shape, *A.out_shape)
+    for i in range(3):
+        close(y[i], A(x[i]), 1e-5)
+
+
+@every_animal
+def test_solve_is_differentiable(entry: Animal) -> None:
+    A = animal(entry)
+    normal = NormalSolver.of(A)
+    x, y = vectors(A)
+    rho = torch.full(A.batch_shape, 0.7, dtype=torch.float64, requires_grad=True)
+    v, y = x.requires_grad_(), y.requires_grad_()
+    tolerance = 1e-5 if "cg" in normal.method else 1e-6
+
+    def value(rho: torch.Tensor, v: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return (normal.prox(rho, v, y) ** 2).sum()
+
+    direction = [torch.randn(t.shape, generator=torch.Generator().manual_seed(3), dtype=t.dtype) for t in (rho, v, y)]
+    value(rho, v, y).backward()
+    slope = sum(float((t.grad * d).sum()) for t, d in zip((rho, v, y), direction, strict=True) if t.grad is not None)
+    h = 1e-4
+    with torch.no_grad():
+        moved = [[t + s * h * d for t, d in zip((rho, v, y), direction, strict=True)] for s in (1, -1)]
+        difference = float(value(*moved[0]) - value(*moved[1])) / (2 * h)
+    assert slope == pytest.approx(difference, rel=max(tolerance, 1e-6), abs=1e-6)

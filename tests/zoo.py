@@ -1,0 +1,107 @@
+"""Every operator once, small enough for a dense oracle, with the inverse that must be found for it.
+
+A new operator is one line here, and inherits every law of test_laws.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from linops_video import (
+    AxisMatrix,
+    BlockDiagonal,
+    BoxMean,
+    Convolution,
+    Dense,
+    Diagonal,
+    Difference,
+    Flip,
+    Identity,
+    LinearOperator,
+    Select,
+    Stack,
+    circulant,
+    kron,
+)
+from linops_video.dense import DenseGram
+from linops_video.toeplitz import Toeplitz
+from linops_video.wavelet import Wavelet
+
+VIDEO = (4, 3, 6, 5)
+
+
+@dataclass(frozen=True)
+class Animal:
+    """A name, the operator made from a source of random numbers, and `NormalSolver.method` as it must be."""
+
+    name: str
+    make: Callable[[Callable[..., Tensor]], LinearOperator]
+    method: str
+
+
+def normal_numbers(seed: int) -> Callable[..., Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def mask(r: Callable[..., Tensor], *shape: int) -> Tensor:
+    return (r(*shape) > 0).double()
+
+
+EVEN_KERNEL = torch.tensor([[0.0, 0.1, 0.1, 0.0], [0.1, 0.2, 0.1, 0.1], [0.0, 0.1, 0.1, 0.1]], dtype=torch.float64)
+GRAM, OUTER = ", from the Gram", ", from the outer product"
+
+ZOO = [
+    Animal("identity", lambda r: Identity(VIDEO), "exact: scalar" + GRAM),
+    Animal("scaled identity", lambda r: -2.5 * Identity(VIDEO), "exact: scalar" + GRAM),
+    Animal("one factor a sample", lambda r: r(2) * Identity((3, 2)), "exact: scalar" + GRAM),
+    Animal("mask", lambda r: Diagonal(mask(r, *VIDEO), VIDEO), "exact: pointwise" + GRAM),
+    Animal("mask of frames", lambda r: Diagonal(mask(r, 4, 1, 1, 1), VIDEO), "exact: pointwise" + GRAM),
+    Animal("one mask a sample", lambda r: Diagonal(mask(r, 2, *VIDEO), VIDEO), "exact: pointwise" + GRAM),
+    Animal("weights", lambda r: Diagonal(r(*VIDEO), VIDEO), "exact: pointwise" + GRAM),
+    Animal("every second frame", lambda r: Select((0, 2), 0, VIDEO), "exact: scalar" + OUTER),
+    Animal("rows in any order", lambda r: Select((4, 0, 3), 2, VIDEO), "exact: scalar" + OUTER),
+    Animal("flip", lambda r: Flip((0, 3), VIDEO), "exact: scalar" + GRAM),
+    Animal("box mean 2", lambda r: BoxMean(2, VIDEO), "exact: scalar" + OUTER),
+    Animal("box mean 3", lambda r: BoxMean(3, (2, 7, 8)), "exact: scalar" + OUTER),
+    Animal("difference in time", lambda r: Difference(0, VIDEO), "exact: eigh of 3×3" + OUTER),
+    Animal("difference in columns", lambda r: Difference(3, VIDEO), "exact: eigh of 4×4" + OUTER),
+    Animal("luma", lambda r: AxisMatrix(r(1, 3), 1, VIDEO), "exact: scalar" + OUTER),
+    Animal("temporal blur", lambda r: AxisMatrix(r(6, 4), 0, VIDEO), "exact: eigh of 4×4" + GRAM),
+    Animal("one matrix a sample", lambda r: AxisMatrix(r(2, 2, 3), 1, VIDEO), "exact: eigh of 2×2" + OUTER),
+    Animal("wide dense", lambda r: Dense(r(7, 24), (2, 3, 4), (7,)), "exact: eigh of 7×7" + OUTER),
+    Animal("tall dense", lambda r: Dense(r(30, 12), (3, 4), (5, 6)), "exact: eigh of 12×12" + GRAM),
+    Animal("one dense a sample", lambda r: Dense(r(2, 7, 12), (3, 4), (7,)), "exact: eigh of 7×7" + OUTER),
+    Animal("Gram of a wide dense", lambda r: DenseGram(r(3, 12), (3, 4)), "cg, not preconditioned"),
+    Animal("circular blur", lambda r: Convolution(EVEN_KERNEL, VIDEO, "circular"), "exact: FFT" + GRAM),
+    Animal("one circular blur a sample", lambda r: Convolution(r(2, 3, 3), VIDEO, "circular"), "exact: FFT" + GRAM),
+    Animal("full blur", lambda r: Convolution(EVEN_KERNEL, VIDEO), "exact: FFT and a margin of 34 pixels" + GRAM),
+    Animal("one full blur a sample", lambda r: Convolution(r(2, 2, 3), (3, 4, 5)), "exact: FFT and a margin of 15 pixels" + GRAM),
+    Animal("valid blur", lambda r: Convolution(r(3, 2), VIDEO, "valid"), "exact: FFT and a margin of 14 pixels" + OUTER),
+    Animal("same blur", lambda r: Convolution(EVEN_KERNEL, VIDEO, "same"), "exact: eigh of 30×30" + GRAM),
+    Animal("circulant", lambda r: circulant(r(6, 5), VIDEO), "exact: FFT" + GRAM),
+    Animal("Toeplitz", lambda r: Toeplitz(torch.rand(7, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64), (2, 4, 5), (7, 8)), "cg, not preconditioned"),
+    Animal("Kronecker product", lambda r: kron(Dense(r(3, 4), (4,), (3,)), Identity((2,)), Dense(r(5, 6), (2, 3), (5,))), "exact: eigh of 5×5" + OUTER),
+    Animal("haar wavelet", lambda r: Wavelet((4, 3, 8, 4), "haar", (1, 0, 2, 1)), "exact: scalar" + GRAM),
+    Animal("luma of every second frame", lambda r: AxisMatrix(r(1, 3), 1, (2, 3, 6, 5)) @ Select((0, 2), 0, VIDEO), "exact: scalar" + OUTER),
+    Animal("box mean of a mask", lambda r: BoxMean(2, VIDEO) @ Diagonal(mask(r, *VIDEO), VIDEO), "exact: pointwise" + OUTER),
+    Animal("mask of a box mean", lambda r: Diagonal(mask(r, 4, 3, 3, 2), (4, 3, 3, 2)) @ BoxMean(2, VIDEO), "exact: pointwise" + OUTER),
+    Animal("luma of a mask", lambda r: AxisMatrix(r(1, 3), 1, VIDEO) @ Diagonal(mask(r, *VIDEO), VIDEO), "exact: pointwise" + OUTER),
+    Animal("box mean of luma", lambda r: BoxMean(2, (4, 1, 6, 5)) @ AxisMatrix(r(1, 3), 1, VIDEO), "exact: scalar" + OUTER),
+    Animal("two circular blurs", lambda r: Convolution(r(3, 3), VIDEO, "circular") @ Convolution(EVEN_KERNEL, VIDEO, "circular"), "exact: FFT" + GRAM),
+    Animal("frames of a temporal blur", lambda r: Select((0, 3), 0, (6, 3, 6, 5)) @ AxisMatrix(r(6, 4), 0, VIDEO), "exact: eigh of 2×2" + OUTER),
+    Animal("temporal blur of box means", lambda r: AxisMatrix(r(6, 4), 0, (4, 3, 3, 2)) @ BoxMean(2, VIDEO), "exact: eigh of 6×6" + OUTER),
+    Animal("sum of circulants", lambda r: Convolution(EVEN_KERNEL, VIDEO, "circular") + 0.3 * Convolution(r(3, 3), VIDEO, "circular"), "exact: FFT" + GRAM),
+    Animal("stack of masks", lambda r: Stack((Diagonal(mask(r, *VIDEO), VIDEO), Diagonal(r(*VIDEO), VIDEO))), "exact: pointwise" + GRAM),
+    Animal("video compressive sensing", lambda r: Stack((Select((0,), 0, VIDEO), kron(Difference(0, (4,)), Identity((3,)), Dense(r(7, 30), (6, 5), (7,))))), "exact: SVD of 7×30, then eigh per eigenvalue" + GRAM),
+    Animal("block diagonal", lambda r: BlockDiagonal((Dense(r(2, 3), (3,), (2,)), Identity((4,)))), "cg, not preconditioned"),
+    Animal("mask of a blur", lambda r: Diagonal(mask(r, *VIDEO), VIDEO) @ Convolution(EVEN_KERNEL, VIDEO, "circular"), "cg, not preconditioned"),
+]  # fmt: skip
+
+
+def animal(entry: Animal, seed: int = 0) -> LinearOperator:
+    return entry.make(normal_numbers(seed))
