@@ -3,8 +3,23 @@
 if __name__ != "linops_video.solvers":
     raise ImportError("import linops_video.solvers, not solvers")
 
+from linops_video.solvers.admm import Admm, AdmmTV, AdmmWavelet
 from linops_video.solvers.iteration import Solver, State, run
 from linops_video.solvers.pinv import Pinv
+from linops_video.solvers.proximal import Prior, TotalVariation, WaveletL1
 from linops_video.solvers.registry import SOLVERS, solve
 
-__all__ = ["SOLVERS", "Pinv", "Solver", "State", "run", "solve"]
+__all__ = [
+    "SOLVERS",
+    "Admm",
+    "AdmmTV",
+    "AdmmWavelet",
+    "Pinv",
+    "Prior",
+    "Solver",
+    "State",
+    "TotalVariation",
+    "WaveletL1",
+    "run",
+    "solve",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -71,27 +71,27 @@ def run(solver: Solver[S], problem: InverseProblem, on_step: OnStep | None = Non
     Example:
         >>> import torch
         >>> from linops_video import forward_model
-        >>> from linops_video.solvers import Pinv, run
+        >>> from linops_video.solvers import AdmmTV, run
         >>> problem = forward_model("sr2", (2, 3, 16, 16)).measure(torch.rand(2, 3, 16, 16))
-        >>> run(Pinv(), problem).status
-        'direct'
+        >>> run(AdmmTV(max_steps=5, tol=0), problem).steps
+        5
     """
     check_problem(problem)
-    state = solver.init(problem) if state is None else state
+    current = solver.init(problem) if state is None else state
     if solver.max_steps == 0:
-        return Solution(state.estimate, "direct", 0, (), state)
+        return Solution(current.estimate, "direct", 0, (), current)
     active = torch.ones(problem.batch_shape, dtype=torch.bool, device=problem.y.device)
     residuals: list[float] = []
     while len(residuals) < solver.max_steps and bool(active.any()):
-        after = solver.step(problem, state)
-        residual = solver.residual(state, after)
-        state = after if bool(active.all()) else _keep(active, after, state)
+        after = solver.step(problem, current)
+        residual = solver.residual(current, after)
+        current = after if bool(active.all()) else _keep(active, after, current)
         residuals.append(float(residual[active].max()))
         active = active & ~(residual <= solver.tol)
         if on_step is not None:
-            on_step(len(residuals), state, residuals[-1])
+            on_step(len(residuals), current, residuals[-1])
     status = "max_steps" if bool(active.any()) else "converged"
-    return Solution(state.estimate, status, len(residuals), tuple(residuals), state)
+    return Solution(current.estimate, status, len(residuals), tuple(residuals), current)
 
 
 def check_problem(problem: InverseProblem) -> None:
@@ -114,12 +114,15 @@ def check_problem(problem: InverseProblem) -> None:
         )
 
 
-def relative_change(before: tuple[Tensor, ...], after: tuple[Tensor, ...], reference: Tensor, batch: int) -> Tensor:
-    """√(Σ ‖afterᵢ − beforeᵢ‖²) / ‖reference‖ per sample, for tensors whose first `batch` axes count samples."""
-    event = tuple(range(batch, reference.ndim))
-    change = torch.stack([torch.linalg.vector_norm(b - a, dim=event) for a, b in zip(before, after, strict=True)])
-    size = torch.linalg.vector_norm(reference, dim=event)
-    return torch.linalg.vector_norm(change, dim=0) / size.clamp(min=torch.finfo(size.dtype).eps)
+def relative_change(pairs: Sequence[tuple[Tensor, Tensor]], reference: Tensor, batch: int) -> Tensor:
+    """√(Σ ‖after − before‖²) / ‖reference‖ per sample, for tensors whose first `batch` axes count samples."""
+    changes = [_norm(after - before, batch) for before, after in pairs]
+    size = _norm(reference, batch)
+    return torch.linalg.vector_norm(torch.stack(changes), dim=0) / size.clamp(min=torch.finfo(size.dtype).eps)
+
+
+def _norm(x: Tensor, batch: int) -> Tensor:
+    return torch.linalg.vector_norm(x, dim=tuple(range(batch, x.ndim)))
 
 
 def _keep(active: Tensor, after: Any, before: Any) -> Any:

@@ -8,11 +8,14 @@ from typing import Any
 
 from linops_video import InverseProblem, Solution
 from linops_video.errors import SpecError
+from linops_video.solvers.admm import AdmmTV, AdmmWavelet
 from linops_video.solvers.iteration import OnStep, Solver, run
 from linops_video.solvers.pinv import Pinv
 
 SOLVERS: dict[str, Any] = {
     "pinv": Pinv,
+    "admm-wavelet": AdmmWavelet,
+    "admm-tv": AdmmTV,
 }
 """Registered name -> dataclass of the solver."""
 
@@ -42,16 +45,21 @@ def solve(problem: InverseProblem, solver: str | Solver, *, on_step: OnStep | No
 
 def build(problem: InverseProblem, solver: str | Solver, **fields: Any) -> Solver:
     """The solver object that `solve` runs: by name with the defaults for this problem, and `fields` in their place."""
-    kind = type(solver)
     if isinstance(solver, str):
         if solver not in SOLVERS:
             near = difflib.get_close_matches(solver, SOLVERS, n=3, cutoff=0.4)
             hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(SOLVERS)}"
             raise SpecError(f"unknown solver {solver!r}: {hint}")
-        kind = SOLVERS[solver]
+        check_fields(SOLVERS[solver], fields)
+        return SOLVERS[solver](**fields)
+    check_fields(type(solver), fields)
+    return dataclasses.replace(solver, **fields)  # type: ignore[type-var]  # every solver is a dataclass
+
+
+def check_fields(kind: Any, fields: dict[str, Any]) -> None:
+    """Raise SpecError, with the names that the dataclass `kind` has, if it lacks one of `fields`."""
     known = [f.name for f in dataclasses.fields(kind) if f.init]
     unknown = [name for name in fields if name not in known]
     if unknown:
         options = f"its fields are {', '.join(known)}" if known else "it has none"
         raise SpecError(f"{kind.__name__} has no field {', '.join(unknown)}: {options}")
-    return kind(**fields) if isinstance(solver, str) else dataclasses.replace(solver, **fields)  # type: ignore[type-var]
