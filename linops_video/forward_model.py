@@ -35,11 +35,13 @@ class InverseProblem:
         operator: A.
         y: the measurement, shape (*batch, *A.out_shape).
         noise_std: standard deviation of the white Gaussian noise on every entry of y: a number, or one per sample.
+        name: the name in `PROBLEMS`, by which solvers find their tuned defaults; None for any other problem.
     """
 
     operator: LinearOperator
     y: Tensor
     noise_std: float | Tensor = 0.0
+    name: str | None = None
 
     @property
     def batch_shape(self) -> Shape:
@@ -49,12 +51,12 @@ class InverseProblem:
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> InverseProblem:
         """The same problem on another device or in another precision."""
         std = self.noise_std.to(device, dtype) if isinstance(self.noise_std, Tensor) else self.noise_std
-        return InverseProblem(self.operator.to(device, dtype), self.y.to(device, dtype), std)
+        return InverseProblem(self.operator.to(device, dtype), self.y.to(device, dtype), std, self.name)
 
 
 @dataclass(frozen=True, eq=False)
 class ForwardModel:
-    """What a camera does: x ↦ A x + noise of standard deviation `noise_std`.
+    """What a camera does: x ↦ A x + noise of standard deviation `noise_std`; `name` is that of a named problem.
 
     Example:
         >>> import torch
@@ -65,6 +67,7 @@ class ForwardModel:
 
     operator: LinearOperator
     noise_std: float = 0.0
+    name: str | None = None
 
     def measure(self, video: Tensor, seed: int = 0) -> InverseProblem:
         """Measure a video (*batch, T, C, H, W): the same noise for the same seed, on any device."""
@@ -72,7 +75,7 @@ class ForwardModel:
         if self.noise_std:
             noise = torch.randn(y.shape, generator=_stream(seed, "noise"), dtype=torch.float32)
             y = y + self.noise_std * noise.to(y)
-        return InverseProblem(self.operator, y, self.noise_std)
+        return InverseProblem(self.operator, y, self.noise_std, self.name)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ForwardModel:
         """The same model on another device or in another precision."""
@@ -116,7 +119,7 @@ def forward_model(spec: str, shape: tuple[int, ...], seed: int = 0) -> ForwardMo
         raise ShapeError(f"{spec} needs a video shape (T, C, H, W) with positive sizes, got {tuple(shape)}")
     problem = PROBLEMS[spec]
     batch, event = tuple(shape[:-4]), tuple(shape[-4:])
-    return ForwardModel(problem.build(batch, event, _stream(seed, "operator")), problem.noise_std)
+    return ForwardModel(problem.build(batch, event, _stream(seed, "operator")), problem.noise_std, spec)
 
 
 def _stream(seed: int, purpose: str) -> torch.Generator:
