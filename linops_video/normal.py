@@ -10,12 +10,9 @@ import torch
 from torch import Tensor
 
 from linops_video.krylov import IterativeSolve, conjugate_gradient
-from linops_video.operator import LinearOperator, per_sample
+from linops_video.operator import LinearOperator, like, per_sample
 from linops_video.spectral import Plan, Spectral, plan
 from linops_video.toeplitz import MARGIN_LIMIT, Toeplitz, ToeplitzInverse
-
-PINV_RTOL = 1e-12
-"""Eigenvalues of AᴴA below this share of the largest count as zero: singular values below 1e-6 of the largest."""
 
 CG_RTOL = 1e-6
 CG_STEPS = 500
@@ -84,12 +81,12 @@ class NormalSolver:
             return self._decomposition.solve(rho, b)
         # on the range of Aᴴ and on its complement separately, the latter projected twice: the usual b/ρ − Aᴴ(…)Ab/ρ
         # cancels, and loses ‖A‖²/ρ of the precision where b is in the range
-        A, eps = self.operator, torch.finfo(b.dtype).eps
+        A, G = self.operator, self._decomposition
         outside = b
         for _ in range(2):
-            outside = outside - A.H(self._decomposition.pinv(A(outside), eps))
-        inside = self._decomposition.pinv(self._decomposition.solve(rho, A(b)), eps)
-        return A.H(inside) + outside / per_sample(rho, len(A.in_shape))
+            outside = outside - A.H(G.solve_in_range(0.0, A(outside)))
+        inside = A.H(G.solve_in_range(0.0, G.solve(rho, A(b))))
+        return inside + outside / per_sample(like(rho, b), len(A.in_shape))
 
     def solve(self, rho: float | Tensor, b: Tensor) -> IterativeSolve:
         """The same with the number of iterations (0 for an exact solve) and the relative residual of each sample."""
@@ -111,6 +108,8 @@ class NormalSolver:
         residual = y - A(v)
         if self.side == "outer":
             return v + A.H(self._decomposition.solve(rho, residual))
+        if self.side == "gram":
+            return v + self._decomposition.solve_in_range(rho, A.H(residual))
         return v + self(rho, A.H(residual))
 
     def pinv(self, y: Tensor) -> Tensor:
@@ -121,12 +120,12 @@ class NormalSolver:
         """
         A = self.operator
         if self.side == "outer":
-            return A.H(self._decomposition.pinv(y, PINV_RTOL))
+            return A.H(self._decomposition.solve_in_range(0.0, y))
         if self.side == "cg":
             return self._iterated_tikhonov(y)
-        z = self._decomposition.pinv(A.H(y), PINV_RTOL)
+        z = self._decomposition.solve_in_range(0.0, A.H(y))
         # one step of refinement: the Gram has the square of A's condition number, and rounding Aᴴy costs that much
-        return z + self._decomposition.pinv(A.H(y - A(z)), PINV_RTOL)
+        return z + self._decomposition.solve_in_range(0.0, A.H(y - A(z)))
 
     @property
     def _decomposition(self) -> Spectral | ToeplitzInverse:
@@ -135,7 +134,7 @@ class NormalSolver:
 
     def _normal(self, rho: float | Tensor, x: Tensor) -> Tensor:
         A = self.operator
-        return A.H(A(x)) + per_sample(rho, len(A.in_shape)) * x
+        return A.H(A(x)) + per_sample(like(rho, x), len(A.in_shape)) * x
 
     def _conjugate_gradient(self, rho: float | Tensor, b: Tensor, rtol: float = CG_RTOL) -> IterativeSolve:
         near = self.decomposition

@@ -24,6 +24,10 @@ Function = Callable[[Tensor, Expand], Tensor]
 """f of eigenvalues λ; the second argument shapes a number per sample to λ: `lambda values, each: 1 / (values + each(rho))`."""
 
 
+ZERO = 1e-12
+"""Eigenvalues below this share of the largest count as zero: singular values below 1e-6 of the largest."""
+
+
 @dataclass(frozen=True, eq=False)
 class Spectral:
     """G = Q Λ Qᴴ + R (I − Q Qᴴ): eigenvectors Q with QᴴQ = I, eigenvalues Λ, and what G is on the rest of the space.
@@ -55,13 +59,17 @@ class Spectral:
         """(G + ρI)⁻¹ b; ρ is a number, or a tensor with one number per sample."""
         return self.function(lambda values, each: 1 / (values + each(rho)), b)
 
-    def pinv(self, b: Tensor, rtol: float) -> Tensor:
-        """G⁺ b; eigenvalues below `rtol` times the largest of the sample count as zero."""
-        cut = rtol * self.largest()
+    def solve_in_range(self, rho: float | Tensor, b: Tensor) -> Tensor:
+        """(G + ρI)⁻¹ b for a b in the range of G; ρ = 0 is allowed and gives G⁺ b.
+
+        Eigenvalues that are zero up to rounding are left out: b has nothing there but the rounding of the operations that
+        made it, and 1/ρ would bring that out.
+        """
+        cut = ZERO * self.largest()
 
         def invert(values: Tensor, each: Expand) -> Tensor:
             kept = values > each(cut)
-            return torch.where(kept, 1 / torch.where(kept, values, 1), 0)
+            return torch.where(kept, 1 / torch.where(kept, values + each(rho), 1), 0)
 
         return self.function(invert, b)
 

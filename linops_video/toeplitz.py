@@ -102,12 +102,15 @@ class ToeplitzInverse:
         source[..., rows, columns] = -weights.reshape(*batch, *G.in_shape[:-2], flat.shape[-1])
         return G._crop(G._filter(inverse, source)).to(b.dtype)
 
-    def pinv(self, b: Tensor, rtol: float) -> Tensor:
-        """G⁺ b by three Tikhonov steps x ← x + (G + δI)⁻¹(b − G x).
+    def solve_in_range(self, rho: float | Tensor, b: Tensor) -> Tensor:
+        """(G + ρI)⁻¹ b for a b in the range of G; ρ = 0 is allowed and gives G⁺ b.
 
-        δ is `rtol` times the largest eigenvalue, at least 1e-12 of it: eigenvalues above it are inverted to (δ/λ)³.
+        G⁺ by three Tikhonov steps x ← x + (G + δI)⁻¹(b − G x), with δ = 1e-12 of the largest eigenvalue: eigenvalues
+        above it are inverted to (δ/λ)³.
         """
-        delta = max(rtol, 1e-12) * self.operator.transfer.amax((-2, -1))
+        if isinstance(rho, Tensor) or rho:
+            return self.solve(rho, b)
+        delta = 1e-12 * self.operator.transfer.amax((-2, -1))
         target = b.double()
         x = self.solve(delta, target)
         for _ in range(2):

@@ -1,0 +1,178 @@
+"""The named problems: their definitions, seeds and noise, and the accuracy of their inverses at the paper's sizes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from linops_video import PROBLEMS, NormalSolver, forward_model
+from linops_video.errors import MemoryLimitError, ShapeError, SpecError
+from linops_video.kernels import disk, motion_line, motion_line_3
+
+PAPER_SIZES = [(9, 1, 14, 14), (4, 3, 16, 16), (4, 3, 32, 32)]
+SMALL = (9, 1, 14, 14)
+every_problem = pytest.mark.parametrize("name", PROBLEMS)
+
+
+def length(x: torch.Tensor) -> float:
+    return float(torch.linalg.vector_norm(x.double()))
+
+
+@every_problem
+@pytest.mark.parametrize("shape", PAPER_SIZES, ids=str)
+@pytest.mark.parametrize(("dtype", "adjoint_bar", "bar"), [(torch.float64, 1e-14, 1e-12), (torch.float32, 1e-6, 1e-6)])
+def test_adjoint_and_inverse(
+    name: str, shape: tuple[int, ...], dtype: torch.dtype, adjoint_bar: float, bar: float
+) -> None:
+    A = forward_model(name, shape).operator.to(dtype=dtype)
+    exact = A.to(dtype=torch.float64)
+    normal = NormalSolver.of(A)
+    assert "cg" not in normal.method
+    generator = torch.Generator().manual_seed(1)
+    x, v = (torch.randn(shape, generator=generator, dtype=dtype) for _ in range(2))
+    y = torch.randn(A.out_shape, generator=generator, dtype=dtype)
+    norm = float(exact.norm())
+
+    for other in (y, A(x)):
+        products = float((A(x).double() * other.double()).sum()), float((x.double() * A.T(other).double()).sum())
+        assert abs(products[0] - products[1]) <= adjoint_bar * norm * length(x) * length(other)
+
+    def backward_error(z: torch.Tensor, b: torch.Tensor, rho: float) -> float:
+        z = z.double()
+        return length(exact.T(exact(z)) + rho * z - b) / ((norm**2 + rho) * length(z) + length(b))
+
+    for rho in (1e-3, 0.3, 30.0):
+        for b in (x, A.T(y)):
+            assert backward_error(normal(rho, b), b.double(), rho) <= bar
+        assert backward_error(normal.prox(rho, v, y), exact.T(y.double()) + rho * v.double(), rho) <= bar
+
+
+@every_problem
+def test_pinv_gives_back_what_was_measured(name: str) -> None:
+    A = forward_model(name, SMALL).operator.to(dtype=torch.float64)
+    y = A(torch.rand(SMALL, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    z = NormalSolver.of(A).pinv(y)
+    assert length(A(z) - y) <= 1e-8 * length(y)
+
+
+@every_problem
+def test_one_operator_a_sample(name: str) -> None:
+    batch = forward_model(name, (2, 4, 3, 8, 8), seed=3).operator.to(dtype=torch.float64)
+    x = torch.rand(2, 4, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rho = torch.tensor([0.01, 2.0], dtype=torch.float64)
+    z = NormalSolver.of(batch)(rho, x)
+    for i in range(2):
+        own = batch if not batch.batch_shape else batch._map_tensors(lambda t, n, i=i: t[i] if t.ndim > n else t)
+        assert torch.allclose(batch(x)[i], own(x[i]), rtol=1e-12, atol=1e-12)
+        assert torch.allclose(z[i], NormalSolver.of(own)(float(rho[i]), x[i]), rtol=1e-10, atol=1e-10)
+    random = {"pid", "si", "cs", "vcs", "md", "md3"}
+    assert (batch.batch_shape == (2,)) == (name in random)
+
+
+@every_problem
+def test_a_seed_decides(name: str) -> None:
+    video = torch.rand(SMALL, generator=torch.Generator().manual_seed(0))
+    first, again, other = (forward_model(name, SMALL, seed).measure(video, seed) for seed in (5, 5, 6))
+    assert torch.equal(first.y, again.y)
+    if name in {"pid", "si", "cs", "vcs", "md", "denoise"}:
+        assert not torch.equal(first.y, other.y)
+
+
+def test_noise_is_white_and_of_the_stated_size() -> None:
+    model = forward_model("denoise", (32, 3, 32, 32))
+    noise = model.measure(torch.zeros(32, 3, 32, 32)).y
+    assert float(noise.std()) == pytest.approx(0.1, rel=0.01)
+    assert abs(float(noise.mean())) < 1e-3
+    half = forward_model("pid", (32, 3, 32, 32)).operator(torch.ones(32, 3, 32, 32))
+    assert float(half.mean()) == pytest.approx(0.5, abs=0.01)
+    correlation = torch.corrcoef(torch.stack([half.flatten(), noise.flatten()]))[0, 1]
+    assert abs(float(correlation)) < 0.02
+
+
+def test_shapes_of_the_paper() -> None:
+    def shape(name: str, frames: int = 9) -> tuple[int, ...]:
+        return forward_model(name, (frames, 1, 14, 14)).operator.out_shape
+
+    assert [shape("fi2")[0], shape("fi4")[0], shape("fi2", 4)[0], shape("fi4", 4)[0]] == [4, 2, 2, 1]
+    assert [shape(f"fp{p}")[0] for p in (25, 50, 75)] == [7, 5, 3]
+    assert [shape(f"fp{p}", 4)[0] for p in (25, 50, 75)] == [3, 2, 1]
+    assert shape("sr4") == (9, 1, 3, 3)
+    assert shape("dd") == (9, 1, 17, 17)
+    assert shape("tdd") == (12, 1, 14, 14)
+    assert shape("cs") == (176,)
+    assert shape("vcs") == (14 * 14 + 8 * 20,)
+
+
+def test_masks_of_the_paper() -> None:
+    ones = torch.ones(9, 1, 14, 14)
+    block = forward_model("bi", (9, 1, 14, 14)).operator(ones)
+    assert float((block == 0).sum()) == 9 * 5**2
+    assert bool((block[:, :, 4:9, 4:9] == 0).all())
+    scattered = forward_model("si", (9, 3, 20, 30)).operator(torch.ones(9, 3, 20, 30))
+    hidden = (scattered == 0).sum((-2, -1))
+    assert bool((hidden >= 16).all())
+    assert bool((hidden <= 160).all())
+    assert bool((hidden[:, :1] == hidden).all()), "a square is missing in all channels"
+    assert not torch.equal(scattered[0], scattered[1]), "squares move from frame to frame"
+
+
+def test_colour_is_luma_and_the_identity_on_grey() -> None:
+    rgb = torch.rand(2, 3, 4, 4)
+    expected = 0.299 * rgb[:, :1] + 0.587 * rgb[:, 1:2] + 0.114 * rgb[:, 2:]
+    assert torch.allclose(forward_model("color", (2, 3, 4, 4)).operator(rgb), expected)
+    assert torch.equal(forward_model("color", (2, 1, 4, 4)).operator(rgb[:, :1]), rgb[:, :1])
+
+
+def test_kernels() -> None:
+    corners = disk(4, 2.0)[[0, 0, -1, -1], [0, -1, 0, -1]]
+    assert bool((corners == 0).all())
+    assert torch.allclose(disk(4, 2.0)[disk(4, 2.0) > 0], torch.tensor(1 / 12))
+    angles = torch.linspace(0, 360, 100)
+    for kernels in (motion_line(angles), motion_line_3(angles)):
+        assert torch.allclose(kernels.sum((-2, -1)), torch.ones(100, dtype=torch.float64))
+        assert bool((kernels >= 0).all())
+    level, upright = motion_line(torch.tensor([0.0, 90.0]))
+    assert torch.allclose(level[3], torch.full((7,), 1 / 7, dtype=torch.float64))
+    assert torch.allclose(upright, level.T, atol=1e-12)
+    assert torch.allclose(motion_line(torch.tensor(30.0)), motion_line(torch.tensor(210.0)), atol=1e-12)
+    assert torch.allclose(motion_line_3(torch.tensor(0.0))[2], torch.full((3,), 1 / 3, dtype=torch.float64))
+
+
+def test_differences_of_the_video_compressive_sensing() -> None:
+    A = forward_model("vcs", (3, 2, 4, 4)).operator
+    x = torch.rand(3, 2, 4, 4)
+    first, rest = A.split(A(x))  # type: ignore[attr-defined]
+    assert torch.equal(first, x[:1])
+    still = A.split(A(x[:1].expand(3, -1, -1, -1)))[1]  # type: ignore[attr-defined]
+    assert float(still.abs().max()) == 0
+    assert rest.shape == (2, 2, 2)
+
+
+def test_errors() -> None:
+    with pytest.raises(SpecError, match=r"unknown problem 'sr3': did you mean sr4 or sr2"):
+        forward_model("sr3", SMALL)
+    with pytest.raises(SpecError, match="known are pid"):
+        forward_model("entirely different", SMALL)
+    with pytest.raises(ShapeError, match=r"\(T, C, H, W\)"):
+        forward_model("sr2", (14, 14))
+    with pytest.raises(ShapeError, match="at least 4 frames, got 3"):
+        forward_model("fi4", (3, 1, 8, 8))
+    with pytest.raises(ShapeError, match="at least 4×4, got 3×8"):
+        forward_model("sr4", (3, 1, 3, 8))
+    with pytest.raises(ShapeError, match="3 channels"):
+        forward_model("color", (3, 2, 8, 8))
+    with pytest.raises(MemoryLimitError, match=r"needs \d+\.\d GB in float32"):
+        forward_model("cs", (300, 3, 1080, 1920))
+
+
+@pytest.mark.parametrize(("height", "width"), list(itertools.product((13, 16), (11, 16))))
+@every_problem
+def test_any_frame_size(name: str, height: int, width: int) -> None:
+    shape = (5, 3, height, width)
+    problem = forward_model(name, shape).measure(torch.rand(shape))
+    z = NormalSolver.of(problem.operator).prox(0.1, torch.zeros(shape), problem.y)
+    assert z.shape == shape
+    assert math.isfinite(float(z.sum()))
