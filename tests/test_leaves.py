@@ -1,0 +1,186 @@
+"""Every leaf against its definition, written with numpy and scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from linops_video import (
+    AxisMatrix,
+    BlockDiagonal,
+    BoxMean,
+    Convolution,
+    Dense,
+    Diagonal,
+    Difference,
+    Flip,
+    Identity,
+    LinearOperator,
+    Select,
+    Shape,
+    Stack,
+    circulant,
+    kron,
+    scale,
+)
+from linops_video.errors import DtypeError, ShapeError, SpecError
+from linops_video.testing import OperatorError, check_operator
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def equal(got: torch.Tensor, expected: np.ndarray, tolerance: float = 1e-12) -> None:
+    np.testing.assert_allclose(got.numpy(), expected, rtol=tolerance, atol=tolerance)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    boundary=st.sampled_from(["full", "same", "valid", "circular"]),
+    kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    size=st.tuples(st.integers(5, 8), st.integers(5, 8)),
+)
+def test_convolution_is_scipys(boundary: str, kernel: tuple[int, int], size: tuple[int, int]) -> None:
+    h, x = random(*kernel), random(2, 3, *size, seed=1)
+    y = Convolution(h, (2, 3, *size), boundary)(x)  # type: ignore[arg-type]
+    for t in range(2):
+        for c in range(3):
+            mode = "same" if boundary == "circular" else boundary
+            edge = "wrap" if boundary == "circular" else "fill"
+            equal(y[t, c], scipy.signal.convolve2d(x[t, c].numpy(), h.numpy(), mode=mode, boundary=edge), 1e-11)
+
+
+def test_one_kernel_a_sample() -> None:
+    h, x = random(3, 2, 2), random(3, 4, 5, 5, seed=1)
+    y = Convolution(h, (4, 5, 5))(x)
+    for i in range(3):
+        equal(y[i], Convolution(h[i], (4, 5, 5))(x[i]).numpy())
+
+
+def test_circulant_is_the_circular_convolution() -> None:
+    h, x = random(4, 5), random(2, 4, 5, seed=1)
+    expected = [scipy.signal.convolve2d(np.tile(f, (2, 2)), h.numpy(), mode="full")[4:8, 5:10] for f in x.numpy()]
+    equal(circulant(h, (2, 4, 5))(x), np.stack(expected), 1e-11)
+
+
+@settings(max_examples=25, deadline=None)
+@given(k=st.integers(1, 4), height=st.integers(4, 9), width=st.integers(4, 9))
+def test_box_mean(k: int, height: int, width: int) -> None:
+    x = random(2, height, width)
+    rows, columns = height // k, width // k
+    boxes = x.numpy()[:, : rows * k, : columns * k].reshape(2, rows, k, columns, k)
+    equal(BoxMean(k, (2, height, width))(x), boxes.mean((2, 4)))
+
+
+def test_axis_operators() -> None:
+    x = random(4, 3, 5, 6)
+    M = random(2, 3)
+    equal(AxisMatrix(M, 1, (4, 3, 5, 6))(x), np.einsum("mc,tchw->tmhw", M, x))
+    equal(Difference(2, (4, 3, 5, 6))(x), np.diff(x.numpy(), axis=2))
+    equal(Select((3, 1), 0, (4, 3, 5, 6))(x), x.numpy()[[3, 1]])
+    equal(Select((0, 2, 4), 2, (4, 3, 5, 6))(x), x.numpy()[:, :, ::2])
+    equal(Flip((0, 3), (4, 3, 5, 6))(x), x.numpy()[::-1, :, :, ::-1])
+
+
+def test_kronecker_product_is_numpys() -> None:
+    A, B, C = random(2, 3), random(4, 6, seed=1), random(3, 2, seed=2)
+    product = kron(Dense(A, (3,), (2,)), Dense(B, (2, 3), (4,)), Dense(C, (2,), (3,)))
+    assert (product.in_shape, product.out_shape) == ((3, 2, 3, 2), (2, 4, 3))
+    equal(product.to_dense(), np.kron(np.kron(A, B), C))
+    one_a_sample = kron(Dense(random(5, 2, 3), (3,), (2,)), Identity((2,)), Dense(random(5, 2, 4), (4,), (2,)))
+    x = random(5, 3, 2, 4)
+    expected = np.einsum("bij,bkl,bjcl->bick", random(5, 2, 3), random(5, 2, 4), x)
+    equal(one_a_sample(x), expected)
+
+
+def test_containers() -> None:
+    A, B = Dense(random(3, 4), (4,), (3,)), Dense(random(3, 4, seed=1), (4,), (3,))
+    M, N = A.to_dense(), B.to_dense()
+    equal((A + B).to_dense(), (M + N).numpy())
+    equal((A - B).to_dense(), (M - N).numpy())
+    equal((-2 * A).to_dense(), (-2 * M).numpy())
+    equal((A.T @ B).to_dense(), (M.T @ N).numpy())
+    equal(Stack((A, B)).to_dense(), np.concatenate([M, N]))
+    equal(BlockDiagonal((A, B)).to_dense(), scipy.linalg.block_diag(M, N))
+    per_sample = scale(torch.tensor([1.0, 3.0], dtype=torch.float64), A)
+    equal(per_sample(random(2, 4)), (random(2, 4) @ M.T * torch.tensor([[1.0], [3.0]])).numpy())
+    x = random(4)
+    assert torch.equal(A @ x, A(x))
+
+
+def test_simplifications() -> None:
+    I = Identity((2, 3))  # noqa: E741
+    D = Diagonal(random(2, 3), (2, 3))
+    assert compose_type(D @ D) is Diagonal
+    assert (I @ D) is D
+    assert (D @ I) is D
+    assert D.T is D
+    A = Dense(random(3, 6), (2, 3), (3,))
+    assert A.T.T.in_shape == A.in_shape
+    C = Convolution(random(2, 2), (4, 4))
+    assert C.T.T is C
+    assert compose_type(2.0 * I + 3.0 * I) is not None
+    assert isinstance(kron(Identity((2,)), Identity((3,))), Identity)
+    assert isinstance(kron(Identity((2,)), Diagonal(random(3), (3,))), Diagonal)
+
+
+def compose_type(A: LinearOperator) -> type:
+    return type(A)
+
+
+def test_errors_name_operator_need_and_gift() -> None:
+    A = BoxMean(2, (3, 8, 8))
+    with pytest.raises(ShapeError, match=r"BoxMean\(\(3×8×8\) → \(3×4×4\)\) needs an input of shape .* got \(3×8×9\)"):
+        A(random(3, 8, 9))
+    with pytest.raises(ShapeError, match="the right operator gives"):
+        A @ A
+    with pytest.raises(ShapeError, match="must have the same shapes"):
+        A + Identity((3, 8, 8))
+    with pytest.raises(ShapeError, match="batch of shape"):
+        Diagonal(random(2, 4), (4,))(random(3, 4))
+    with pytest.raises(SpecError, match="distinct indices"):
+        Select((0, 0), 0, (3,))
+    with pytest.raises(SpecError, match="boundary must be one of full"):
+        Convolution(random(2, 2), (4, 4), "reflective")  # type: ignore[arg-type]
+    with pytest.raises(ShapeError, match="no larger than the frame"):
+        Convolution(random(5, 5), (4, 4), "valid")
+    with pytest.raises(ShapeError, match="on one input shape"):
+        Stack((Identity((2,)), Identity((3,))))
+    with pytest.raises(DtypeError, match="use its adjoint"):
+        _ = Diagonal(random(2).to(torch.complex128), (2,)).T
+
+
+class TestAnOwnOperator:
+    """What a user gets who writes only `_apply`, and what `check_operator` says of a wrong adjoint."""
+
+    def test_adjoint_is_derived(self) -> None:
+        A = own_operator(lambda self, x: x.cumsum(-1))
+        equal(A.H.to_dense(), np.triu(np.ones((5, 5))))
+        assert "cg" in check_operator(A).method
+
+    def test_a_slightly_wrong_adjoint_is_found(self) -> None:
+        A = own_operator(lambda self, x: x.cumsum(-1), lambda self, y: 1.0005 * y.flip(-1).cumsum(-1).flip(-1))
+        with pytest.raises(OperatorError, match="dot test"):
+            check_operator(A)
+
+    def test_other_defects_are_found(self) -> None:
+        with pytest.raises(OperatorError, match="linearity|dot test"):
+            check_operator(own_operator(lambda self, x: x.abs(), lambda self, y: y))
+        with pytest.raises(OperatorError, match="changes its input"):
+            check_operator(own_operator(lambda self, x: x.mul_(2), lambda self, y: 2 * y))
+        with pytest.raises(OperatorError, match="should have shape"):
+            check_operator(own_operator(lambda self, x: x[..., :4], lambda self, y: y))
+
+
+def own_operator(apply, adjoint=None) -> LinearOperator:
+    from dataclasses import dataclass
+
+    body = {"_apply": apply, **({"_apply_adjoint": adjoint} if adjoint else {}), "__annotations__": {"in_shape": Shape}}
+    body["out_shape"] = property(lambda self: self.in_shape)
+    kind = dataclass(frozen=True, eq=False, repr=False)(type("Own", (LinearOperator,), body))
+    return kind((5,))
