@@ -1,0 +1,30 @@
+"""Results with what is needed to repeat them: the command and the machine."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+from pathlib import Path
+
+import torch
+
+
+def machine() -> str:
+    """Processor, threads used and versions, in one line."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        model = names[0] if names else model
+    return f"{model}, {torch.get_num_threads()} thread(s), CPU only, torch {torch.__version__}"
+
+
+def save(path: Path, results: dict) -> None:
+    """Write results, command (data by file name only) and machine as JSON."""
+    words = ["python", *(Path(word).name if word.endswith(".npz") else word for word in sys.argv)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"command": shlex.join(words), "machine": machine(), **results}, indent=1) + "\n")
