@@ -14,18 +14,17 @@ from torch import Tensor
 from linops_video.dense import Dense
 from linops_video.errors import ShapeError, SpecError
 from linops_video.kron import kron
-from linops_video.toeplitz import Toeplitz
 from linops_video.operator import (
     Identity,
     LinearOperator,
     Shape,
-    compose,
     like,
     per_sample,
     scalar,
     scale,
     tensor_field,
 )
+from linops_video.toeplitz import Toeplitz
 
 Boundary = Literal["full", "same", "valid", "circular"]
 

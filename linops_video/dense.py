@@ -77,7 +77,7 @@ def _matmul(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _multiply(matrix: Tensor, x: Tensor) -> Tensor:
-    """M x for vectors along the last axis of x; batch axes that M does not have become columns, so that it is not copied."""
+    """M x for vectors along the last axis of x; batch axes that M lacks become columns, so that M is not copied."""
     if matrix.ndim == 2:
         return x @ matrix.mT
     batch = max(matrix.ndim - 2, x.ndim - 1)

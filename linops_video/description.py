@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
-from linops_video.normal import PINV_RTOL, NormalSolver
+from linops_video.normal import NormalSolver
 from linops_video.operator import LinearOperator, Shape
 from linops_video.spectral import Spectral
+
+ZERO = 1e-12
+"""Eigenvalues of AᵀA below this share of the largest count as zero: singular values below 1e-6 of the largest."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def _condition(decomposition: Spectral) -> float:
     largest, smallest = float(decomposition.largest().max()), math.inf
     part: Spectral | None = decomposition
     while part is not None:
-        kept = part.eigenvalues[part.eigenvalues > PINV_RTOL * largest]
+        kept = part.eigenvalues[part.eigenvalues > ZERO * largest]
         smallest = min(smallest, float(kept.min())) if kept.numel() else smallest
         part = part.rest
     return math.sqrt(largest / smallest)

@@ -172,8 +172,8 @@ def gaussian(rows: int, batch: Shape, in_shape: Shape, generator: torch.Generato
     needed = 4 * math.prod(batch) * rows * columns
     if needed > _memory() / 2:
         raise MemoryLimitError(
-            f"a Gaussian matrix of {rows}×{columns} needs {needed / 1e9:.1f} GB in float32, and as much again to be used, "
-            f"but the machine has {_memory() / 1e9:.1f} GB: take fewer frames or smaller ones"
+            f"a Gaussian matrix of {rows}×{columns} needs {needed / 1e9:.1f} GB in float32, and as much again to be "
+            f"used, but the machine has {_memory() / 1e9:.1f} GB: take fewer frames or smaller ones"
         )
     matrix = torch.randn(*batch, rows, columns, generator=generator) / math.sqrt(rows)
     return Dense(matrix, in_shape, (rows,))

@@ -60,11 +60,11 @@ class Kron(LinearOperator):
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         groups = align((self, "in_shape"), (other, "out_shape"))
-        return groups and kron(*(compose(a, b) for a, b in groups))
+        return kron(*(compose(a, b) for a, b in groups)) if groups else None
 
     def _before(self, other: LinearOperator) -> LinearOperator | None:
         groups = align((other, "in_shape"), (self, "out_shape"))
-        return groups and kron(*(compose(a, b) for a, b in groups))
+        return kron(*(compose(a, b) for a, b in groups)) if groups else None
 
     def _factors(self) -> Factors:
         return self.factors
@@ -108,7 +108,7 @@ def align(*sides: tuple[LinearOperator, str]) -> list[tuple[LinearOperator, ...]
     shared = sorted(set.intersection(*(_boundaries(factors or (), side) for factors, side in products)))
     if len(shared) <= 2:
         return None
-    return list(zip(*(_regroup(factors or (), side, shared) for factors, side in products)))
+    return list(zip(*(_regroup(factors or (), side, shared) for factors, side in products), strict=True))
 
 
 def split_identities(factors: Sequence[LinearOperator]) -> Factors:

@@ -67,7 +67,7 @@ def _cycle(
     max_steps: int,
     dot: Callable[[Tensor, Tensor], Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """Conjugate gradients on G d = r from d = 0 until the recurrence says ‖r − G d‖² ≤ limit; d, and steps per sample."""
+    """G d = r from d = 0 until the recurrence says ‖r − G d‖² ≤ limit; d, and the steps of each sample."""
     d = torch.zeros_like(r)
     z = preconditioner(r) if preconditioner else r
     p, rz = z, dot(r, z)

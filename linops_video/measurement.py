@@ -117,9 +117,9 @@ def model_of(
     if kernel is not None and spec != BLUR:
         raise SpecError(f"a kernel goes with {BLUR}, not with {spec}")
     if spec == BLUR:
-        return ForwardModel(Convolution(disk(4, 2.0) if kernel is None else kernel, shape, "valid"))
+        return ForwardModel(Convolution(disk(4, 2.0) if kernel is None else kernel, shape, "valid"), name=BLUR)
     if mask is not None:
-        return ForwardModel(Diagonal(read_mask(mask, shape), shape), PROBLEMS[spec].noise_std)
+        return ForwardModel(Diagonal(read_mask(mask, shape), shape), PROBLEMS[spec].noise_std, spec)
     return forward_model(spec, shape, seed)
 
 
@@ -151,4 +151,4 @@ def inverse_problem(
         )
     if spec in MASKED:
         y = operator(y)  # what a file holds at the lost entries means nothing
-    return InverseProblem(operator, y, noise_of(y, measurement.noise_floor, operator, noise_std))
+    return InverseProblem(operator, y, noise_of(y, measurement.noise_floor, operator, noise_std), spec)

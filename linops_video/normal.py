@@ -101,8 +101,8 @@ class NormalSolver:
     def prox(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
         """argmin_z ½‖y − A z‖² + ρ/2 ‖z − v‖², the data step of every splitting method.
 
-        Computed as v + Aᴴ(AAᴴ + ρI)⁻¹(y − A v) or v + (AᴴA + ρI)⁻¹Aᴴ(y − A v): the form on Aᴴy + ρv is the same in exact
-        arithmetic and loses up to five digits in float32.
+        Computed as v + Aᴴ(AAᴴ + ρI)⁻¹(y − A v) or v + (AᴴA + ρI)⁻¹Aᴴ(y − A v): the form on Aᴴy + ρv is the same in
+        exact arithmetic and loses up to five digits in float32.
         """
         A = self.operator
         residual = y - A(v)
@@ -144,8 +144,9 @@ class NormalSolver:
             result = conjugate_gradient(lambda x: self._normal(rho, x), b, event_ndim, precondition, rtol, CG_STEPS)
         if bool((result.residual > 10 * rtol).any()):
             warnings.warn(
-                f"conjugate gradients on {self.operator!r} stopped after {int(result.iterations.max())} iterations at a "
-                f"relative residual of {float(result.residual.max()):.1e} (wanted {rtol:.0e}): use a larger rho or float64",
+                f"conjugate gradients on {self.operator!r} stopped after {int(result.iterations.max())} iterations "
+                f"at a relative residual of {float(result.residual.max()):.1e} (wanted {rtol:.0e}): "
+                "use a larger rho or float64",
                 ConvergenceWarning,
                 stacklevel=4,
             )

@@ -50,10 +50,10 @@ class LinearOperator(ABC):
     # --- what a subclass gives -------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _apply(self, x: Tensor) -> Tensor:
+    def _apply(self, x: Tensor, /) -> Tensor:
         """A x, for x of shape (*batch, *in_shape), which has been checked; cast parameters with `like(t, x)`."""
 
-    def _apply_adjoint(self, y: Tensor) -> Tensor:
+    def _apply_adjoint(self, y: Tensor, /) -> Tensor:
         """Aᴴ y; derived from `_apply` unless overridden."""
         x = y.new_zeros(y.shape[: y.ndim - len(self.out_shape)] + self.in_shape)
         return torch.func.vjp(self._apply, x)[1](y)[0]
@@ -239,10 +239,9 @@ class LinearOperator(ABC):
                 return tuple(convert(item, n) for item in value)
             return fn(value, n) if isinstance(value, Tensor) else value
 
-        fields = dataclasses.fields(self)  # type: ignore[arg-type]
-        return dataclasses.replace(
-            self, **{f.name: convert(getattr(self, f.name), self._event_ndim(f)) for f in fields}
-        )  # type: ignore[type-var]
+        me: Any = self  # every concrete operator is a dataclass, which the base cannot say
+        fields = dataclasses.fields(me)
+        return dataclasses.replace(me, **{f.name: convert(getattr(me, f.name), self._event_ndim(f)) for f in fields})
 
     def _event_ndim(self, f: dataclasses.Field) -> int:
         n = f.metadata.get("event_ndim")

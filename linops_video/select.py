@@ -38,7 +38,8 @@ class Select(LinearOperator):
 
     def __post_init__(self) -> None:
         n = self.in_shape[self.axis]
-        if len(set(self.indices)) < len(self.indices) or not all(0 <= i < n for i in self.indices):
+        distinct = len(set(self.indices)) == len(self.indices) > 0
+        if not distinct or not all(0 <= i < n for i in self.indices):
             raise SpecError(f"Select needs distinct indices in 0 … {n - 1}, got {self.indices}")
 
     @property
@@ -58,9 +59,10 @@ class Select(LinearOperator):
 
     def _view(self, x: Tensor) -> Tensor:
         """The kept entries; a strided view where the indices are evenly spaced, which is faster than a gather."""
-        step = self.indices[1] - self.indices[0] if len(self.indices) > 1 else 1
-        if step > 0 and self.indices == tuple(range(self.indices[0], self.indices[-1] + 1, step)):
-            return x[(..., slice(self.indices[0], self.indices[-1] + 1, step), *(slice(None),) * (-1 - self._dim))]
+        first, last = self.indices[0], self.indices[-1]
+        step = self.indices[1] - first if len(self.indices) > 1 else 1
+        if step > 0 and self.indices == tuple(range(first, last + 1, step)):
+            return x[(..., slice(first, last + 1, step), *(slice(None),) * (-1 - self._dim))]
         return x.index_select(self._dim, torch.tensor(self.indices, device=x.device))
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:

@@ -21,7 +21,7 @@ from linops_video.operator import Identity, LinearOperator, Scaled, Shape, Sum, 
 
 Expand = Callable[[float | Tensor], float | Tensor]
 Function = Callable[[Tensor, Expand], Tensor]
-"""f of eigenvalues λ; the second argument shapes a number per sample to λ: `lambda values, each: 1 / (values + each(rho))`."""
+"""f(λ) of a tensor of eigenvalues; the second argument shapes a number per sample to it."""
 
 
 ZERO = 1e-12
@@ -62,8 +62,8 @@ class Spectral:
     def solve_in_range(self, rho: float | Tensor, b: Tensor) -> Tensor:
         """(G + ρI)⁻¹ b for a b in the range of G; ρ = 0 is allowed and gives G⁺ b.
 
-        Eigenvalues that are zero up to rounding are left out: b has nothing there but the rounding of the operations that
-        made it, and 1/ρ would bring that out.
+        Eigenvalues that are zero up to rounding are left out: b has nothing there but the rounding of the operations
+        that made it, and 1/ρ would bring that out.
         """
         cut = ZERO * self.largest()
 
@@ -210,7 +210,7 @@ def _double(matrix: Tensor) -> Tensor:
 
 
 SHORT_AXIS = 64
-"""Longest axis on which the terms of a sum may have different eigenvectors: one eigh of that size per shared eigenvalue."""
+"""Longest axis on which the terms of a sum may have different eigenvectors: an eigh of it per shared eigenvalue."""
 
 
 def _plan_kron_sum(terms: Factors) -> Plan | None:
@@ -223,7 +223,7 @@ def _plan_kron_sum(terms: Factors) -> Plan | None:
     distinct = [list({id(F): F for F in group if not isinstance(F, Identity)}.values()) for group in groups]
     mixed = [i for i, different in enumerate(distinct) if len(different) > 1]
     short = all(len(groups[i][0].in_shape) == 1 and groups[i][0].in_shape[0] <= SHORT_AXIS for i in mixed)
-    plans = [plan(d[0] if len(d) == 1 else Identity(g[0].in_shape)) for d, g in zip(distinct, groups)]
+    plans = [plan(d[0] if len(d) == 1 else Identity(g[0].in_shape)) for d, g in zip(distinct, groups, strict=True)]
     ready = [p for p in plans if p is not None]
     if len(mixed) > 1 or not short or len(ready) < len(plans):
         return None

@@ -53,14 +53,14 @@ class Stack(LinearOperator):
         return _join([(A._apply(x), A.out_shape) for A in self.operators])
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        parts = zip(self.operators, self.split(y))
+        parts = zip(self.operators, self.split(y), strict=True)
         return torch.stack(torch.broadcast_tensors(*(A._apply_adjoint(part) for A, part in parts))).sum(0)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         weights = _part_weights(weight, [A.out_shape for A in self.operators])
         if weights is None:
             return super().gram(weight)
-        return add(*(A.gram(w) for A, w in zip(self.operators, weights)))
+        return add(*(A.gram(w) for A, w in zip(self.operators, weights, strict=True)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,7 +85,7 @@ class BlockDiagonal(LinearOperator):
         return (sum(math.prod(A.out_shape) for A in self.operators),)
 
     def _apply(self, x: Tensor) -> Tensor:
-        parts = zip(self.operators, _split(x, [A.in_shape for A in self.operators]))
+        parts = zip(self.operators, _split(x, [A.in_shape for A in self.operators]), strict=True)
         return _join([(A._apply(part), A.out_shape) for A, part in parts])
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class BlockDiagonal(LinearOperator):
         weights = _part_weights(weight, [A.out_shape for A in self.operators])
         if weights is None:
             return super().gram(weight)
-        return BlockDiagonal(tuple(A.gram(w) for A, w in zip(self.operators, weights)))
+        return BlockDiagonal(tuple(A.gram(w) for A, w in zip(self.operators, weights, strict=True)))
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return self.H.gram(weight)
@@ -107,9 +107,9 @@ class BlockDiagonal(LinearOperator):
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         if not isinstance(other, BlockDiagonal) or len(other.operators) != len(self.operators):
             return None
-        if any(A.in_shape != B.out_shape for A, B in zip(self.operators, other.operators)):
+        if any(A.in_shape != B.out_shape for A, B in zip(self.operators, other.operators, strict=True)):
             return None
-        return BlockDiagonal(tuple(A @ B for A, B in zip(self.operators, other.operators)))
+        return BlockDiagonal(tuple(A @ B for A, B in zip(self.operators, other.operators, strict=True)))
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return BlockDiagonal(tuple(scale(factor, A) for A in self.operators))
@@ -120,7 +120,7 @@ class BlockDiagonal(LinearOperator):
 
 def _split(y: Tensor, shapes: list[Shape]) -> tuple[Tensor, ...]:
     parts = y.split([math.prod(shape) for shape in shapes], dim=-1)
-    return tuple(part.reshape(*part.shape[:-1], *shape) for part, shape in zip(parts, shapes))
+    return tuple(part.reshape(*part.shape[:-1], *shape) for part, shape in zip(parts, shapes, strict=True))
 
 
 def _join(parts: list[tuple[Tensor, Shape]]) -> Tensor:
@@ -136,7 +136,7 @@ def _part_weights(weight: LinearOperator | None, shapes: list[Shape]) -> list[Li
         return [scale(c, Identity(shape)) for shape in shapes]
     if isinstance(weight, Diagonal):
         full = weight.diagonal.expand(*weight.diagonal.shape[:-1], weight.in_shape[0])
-        return [Diagonal(part, shape) for part, shape in zip(_split(full, shapes), shapes)]
+        return [Diagonal(part, shape) for part, shape in zip(_split(full, shapes), shapes, strict=True)]
     if isinstance(weight, BlockDiagonal) and [A.in_shape for A in weight.operators] == shapes:
         return list(weight.operators)
     return None

@@ -34,9 +34,9 @@ def check_operator(A: LinearOperator, seed: int = 0, dtype: torch.dtype = torch.
     """Check that A obeys the laws of a linear operator, in the precision of its parameters (`dtype` if it has none).
 
     The laws, each relative to its natural scale: the dot test ⟨A x, y⟩ = ⟨x, Aᴴ y⟩ with a random y and with y = A x,
-    inner products in float64, relative to ‖A‖‖x‖‖y‖; linearity; gram(W) = AᴴWA and outer(W) = AWAᴴ for W = I, c·I and a
-    diagonal; the gradient of ⟨A x, y⟩ is Aᴴ y; shape, dtype and input are kept; a batch gives what its samples give; the
-    normal solve solves its equations. A random y alone would hardly notice an adjoint that is mis-scaled somewhere.
+    inner products in float64, relative to ‖A‖‖x‖‖y‖; linearity; gram(W) = AᴴWA and outer(W) = AWAᴴ for W = I, c·I and
+    a diagonal; the gradient of ⟨A x, y⟩ is Aᴴ y; shape, dtype and input are kept; a batch gives what its samples give;
+    the normal solve solves its equations. A random y alone would hardly notice an adjoint that is mis-scaled somewhere.
 
     Args:
         A: the operator; parameters may carry batch axes.

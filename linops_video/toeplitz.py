@@ -19,8 +19,8 @@ MARGIN_LIMIT = 4096
 class Toeplitz(LinearOperator):
     """x ↦ Pᵀ F⁻¹(w ⊙ F P x): what a circulant on a larger grid does to frames that are zero on its margin.
 
-    P puts a frame into the top left of the grid. The Gram of a "full" convolution is such an operator on the grid of its
-    output, and so is AAᴴ of a "valid" one on the grid of its input; with the margin the wrap-around does not reach.
+    P puts a frame into the top left of the grid. The Gram of a "full" convolution is such an operator on the grid of
+    its output, and so is AAᴴ of a "valid" one on the grid of its input: on them, nothing wraps around.
 
     Args:
         transfer: w ≥ 0 on the half spectrum of the grid, real, shape (*batch, L_h, L_w//2 + 1).
@@ -71,8 +71,9 @@ class ToeplitzInverse:
 
         (G + ρI)⁻¹ = Pᵀ N P − Pᵀ N R (Rᵀ N R)⁻¹ Rᵀ N P,
 
-    the inverse of a block by the Schur complement of the other one. N is a product of the FFT; Rᵀ N R has as many rows as
-    the margin has pixels, a few hundred to a few thousand, and its entries are N's impulse response. Computed in float64.
+    the inverse of a block by the Schur complement of the other one. N is pointwise in the spectrum; Rᵀ N R has as many
+    rows as the margin has pixels, a few hundred to a few thousand, and its entries are N's impulse response. Computed
+    in float64.
     """
 
     operator: Toeplitz

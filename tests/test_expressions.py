@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from linops_video import (
     Shape,
     Stack,
 )
+from linops_video.convolution import Boundary
 from linops_video.testing import check_operator
 
 Draw = st.DrawFn
@@ -31,7 +34,7 @@ def leaf(draw: Draw, shape: Shape) -> LinearOperator:
     """An operator on tensors of this shape (T, C, H, W)."""
     r = normal_numbers(draw(st.integers(0, 1000)))
     frames, channels, height, width = shape
-    boundary = draw(st.sampled_from(["full", "same", "circular", "valid"]))
+    boundary = draw(st.sampled_from(get_args(Boundary)))
     kernel = r(min(3, height), min(2, width))
     choices = [
         lambda: Identity(shape),
