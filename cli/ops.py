@@ -10,15 +10,17 @@ from rich.markup import escape
 from rich.table import Table
 
 import linops_video
-from linops_video import PROBLEMS, LinearOperator, forward_model
+from linops_video import PROBLEMS, LinearOperator
 from linops_video.cli.options import parse_shape
 from linops_video.description import describe
-from linops_video.measurement import BLUR
+from linops_video.measurement import BLUR, model_of
+
+BLUR_SUMMARY = "deblurring of real clips: 'valid' convolution with one's own kernel (solve --kernel), else a 4×4 disk"
 
 
 def ops(
     name: Annotated[str | None, typer.Argument(help="A problem to describe; without it all are listed.")] = None,
-    shape: Annotated[str, typer.Option(help="Shape T,C,H,W of the video.")] = "8,3,64,64",
+    shape: Annotated[str, typer.Option(help="Shape T,C,H,W of the video.")] = "4,3,32,32",
     seed: Annotated[int, typer.Option(help="Seed of masks, matrices and angles.")] = 0,
 ) -> None:
     """List problems and operators, or describe a problem: shapes, noise, norm, condition, inverse, adjoint test."""
@@ -27,7 +29,7 @@ def ops(
         problems = Table("problem (--op)", "what is measured", "noise σ")
         for key, problem in PROBLEMS.items():
             problems.add_row(key, problem.summary, f"{problem.noise_std:g}")
-        problems.add_row(BLUR, "a blurred clip, or one's own to blur: 'valid' convolution with --kernel", "0")
+        problems.add_row(BLUR, BLUR_SUMMARY, "0")
         console.print(problems)
         operators = Table("operator", "what it does (from linops_video import …)")
         for cls in _operators():
@@ -35,10 +37,14 @@ def ops(
         console.print(operators)
         console.print("One problem in detail: linops-video ops sr4 --shape 8,3,64,64")
         return
-    model = forward_model(name, parse_shape(shape), seed)
+    model = model_of(name, parse_shape(shape), seed)
     facts = describe(model.operator, seed)
-    condition = "no eigenvalues are computed at this size" if facts.condition is None else f"{facts.condition:.4g}"
-    table = Table(title=f"{name}: {PROBLEMS[name].summary}", title_justify="left", show_header=False)
+    condition = "not computed: the solve is iterative" if facts.condition is None else f"{facts.condition:.4g}"
+    table = Table(
+        title=f"{name}: {BLUR_SUMMARY if name == BLUR else PROBLEMS[name].summary}",
+        title_justify="left",
+        show_header=False,
+    )
     for row in (
         ("video", "×".join(map(str, facts.in_shape))),
         ("measurement", "×".join(map(str, facts.out_shape))),

@@ -1,0 +1,63 @@
+"""What `describe` says of an operator, against its dense matrix."""
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from linops_video import PROBLEMS, BoxMean, Diagonal, LinearOperator, Shape, forward_model
+from linops_video.description import describe
+
+SHAPE = (4, 3, 10, 12)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_norm_and_condition_are_those_of_the_matrix(name):
+    A = forward_model(name, SHAPE if name != "cs" else (2, 1, 8, 8), seed=1).operator
+    facts = describe(A)
+    values = torch.linalg.svdvals(A.to(dtype=torch.float64).to_dense())
+    values = values[values > 1e-6 * values[0]]
+    assert facts.norm == pytest.approx(values[0].item(), rel=1e-5)
+    assert facts.condition == pytest.approx((values[0] / values[-1]).item(), rel=2e-3)
+    assert facts.adjoint_error < 1e-15
+    assert (facts.in_shape, facts.out_shape) == (A.in_shape, A.out_shape)
+    assert facts.method.startswith("exact")
+
+
+def test_an_iterative_solve_has_no_condition_number():
+    mask = (torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    A = Diagonal(mask, (2, 1, 8, 8)) @ forward_model("dd", (2, 1, 5, 5)).operator
+    facts = describe(A)
+    assert "cg" in facts.method
+    assert facts.condition is None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Wrong(LinearOperator):
+    """Its adjoint is off by 5·10⁻⁴."""
+
+    in_shape: Shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.in_shape
+
+    def _apply(self, x):
+        return x
+
+    def _apply_adjoint(self, y):
+        return 1.0005 * y
+
+
+def test_a_wrong_adjoint_shows():
+    assert describe(Wrong((50,))).adjoint_error == pytest.approx(5e-4, rel=0.01)
+
+
+def test_the_known_numbers_of_a_weighted_box_mean():
+    weights = torch.ones(1, 1, 4, 4)
+    weights[..., :2, :2] = 3
+    facts = describe(BoxMean(2, (1, 1, 4, 4)) @ Diagonal(weights, (1, 1, 4, 4)))
+    assert facts.norm == pytest.approx(1.5)
+    assert facts.condition == pytest.approx(3)
+    assert not math.isnan(facts.adjoint_error)
