@@ -8,7 +8,8 @@ from linops_video.errors import LinopsError
 from linops_video.forward_model import PROBLEMS, ForwardModel, InverseProblem, Problem, forward_model
 from linops_video.kron import Kron, kron
 from linops_video.normal import ConvergenceWarning, NormalSolver
-from linops_video.operator import Identity, LinearOperator, Shape, add, compose, scale, tensor_field
+from linops_video.operator import Identity, LinearOperator, add, compose, scale
+from linops_video.parameters import Shape, tensor_field
 from linops_video.sampling import BoxMean
 from linops_video.select import Flip, Select
 from linops_video.solution import Solution

@@ -14,16 +14,8 @@ from torch import Tensor
 from linops_video.dense import Dense
 from linops_video.errors import ShapeError, SpecError
 from linops_video.kron import kron
-from linops_video.operator import (
-    Identity,
-    LinearOperator,
-    Shape,
-    like,
-    per_sample,
-    scalar,
-    scale,
-    tensor_field,
-)
+from linops_video.operator import Identity, LinearOperator, scalar, scale
+from linops_video.parameters import Shape, like, per_sample, tensor_field
 from linops_video.toeplitz import Toeplitz
 
 Boundary = Literal["full", "same", "valid", "circular"]

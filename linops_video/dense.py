@@ -10,7 +10,8 @@ from torch import Tensor
 
 from linops_video.diagonal import Diagonal
 from linops_video.kron import kron_outer
-from linops_video.operator import Identity, LinearOperator, Shape, like, per_sample, scalar, scale, tensor_field
+from linops_video.operator import Identity, LinearOperator, scalar, scale
+from linops_video.parameters import Shape, like, per_sample, tensor_field
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from linops_video.operator import Identity, LinearOperator, Shape, compose, like, per_sample, scalar, tensor_field
+from linops_video.operator import Identity, LinearOperator, compose, scalar
+from linops_video.parameters import Shape, like, per_sample, tensor_field
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from linops_video.dense import Dense
 from linops_video.kron import kron, kron_gram, kron_outer
-from linops_video.operator import Identity, LinearOperator, Shape, scalar, scale
+from linops_video.operator import Identity, LinearOperator, scalar, scale
+from linops_video.parameters import Shape
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -19,7 +19,8 @@ from linops_video.difference import Difference
 from linops_video.errors import MemoryLimitError, ShapeError, SpecError
 from linops_video.kernels import disk, motion_line, motion_line_3
 from linops_video.kron import kron
-from linops_video.operator import Identity, LinearOperator, Shape
+from linops_video.operator import Identity, LinearOperator
+from linops_video.parameters import Shape
 from linops_video.sampling import BoxMean
 from linops_video.select import Select
 from linops_video.stack import Stack

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from linops_video.diagonal import Diagonal
-from linops_video.operator import Identity, LinearOperator, Scaled, Shape, compose, scalar, scale
+from linops_video.operator import Identity, LinearOperator, Scaled, compose, scalar, scale
+from linops_video.parameters import Shape
 
 Factors = tuple[LinearOperator, ...]
 

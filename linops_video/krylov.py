@@ -1,4 +1,4 @@
-"""Conjugate gradients, every sample of a batch its own system."""
+"""Iterations on maps that are only applied, every sample of a batch its own: conjugate gradients, power iteration."""
 
 from __future__ import annotations
 
@@ -85,3 +85,21 @@ def _cycle(
         before, rz = rz, dot(r, z)
         p = z + torch.where(active, rz / before, 0.0) * p
     return d, steps
+
+
+def power_iteration(G: Map, like: Tensor, event_ndim: int, rtol: float = 1e-7) -> Tensor:
+    """The square root of the largest eigenvalue of a self-adjoint positive G, float64, one per sample.
+
+    From a fixed random tensor of the shape, dtype and device of `like`, until two successive values agree to `rtol`,
+    1,000 steps at most.
+    """
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(like.shape, generator=generator, dtype=like.dtype.to_real()).to(like)
+    event = tuple(range(-event_ndim, 0))
+    value = torch.zeros(like.shape[: like.ndim - event_ndim], dtype=torch.float64, device=like.device)
+    for _ in range(1000):
+        x = G(x / torch.linalg.vector_norm(x, dim=event, keepdim=True).clamp(min=1e-30))
+        before, value = value, torch.linalg.vector_norm(x, dim=event).double().sqrt()
+        if bool(((value - before).abs() <= rtol * value).all()):
+            break
+    return value

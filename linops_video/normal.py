@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from linops_video.krylov import IterativeSolve, conjugate_gradient
-from linops_video.operator import LinearOperator, like, per_sample
+from linops_video.operator import LinearOperator
+from linops_video.parameters import like, per_sample
 from linops_video.spectral import Plan, Spectral, plan
 from linops_video.toeplitz import MARGIN_LIMIT, Toeplitz, ToeplitzInverse
 
@@ -153,12 +154,8 @@ class NormalSolver:
         return result
 
     def _iterated_tikhonov(self, y: Tensor) -> Tensor:
-        double = NormalSolver(
-            self.operator.to(dtype=torch.float64),
-            "cg",
-            self.decomposition and self.decomposition.to(torch.float64),
-            self.method,
-        )
+        near = self.decomposition.to(dtype=torch.float64) if isinstance(self.decomposition, Spectral) else None
+        double = NormalSolver(self.operator.to(dtype=torch.float64), "cg", near, self.method)
         A, target = double.operator, y.double()
         event = tuple(range(-len(A.in_shape), 0))
         rho = 1e-8 * float(A.norm().max()) ** 2
@@ -181,7 +178,10 @@ def _plan(G: LinearOperator) -> Plan | None:
 
 
 def _cast(decomposition: Spectral | ToeplitzInverse, A: LinearOperator) -> Spectral | ToeplitzInverse:
-    return decomposition if A.dtype is None else decomposition.to(A.dtype.to_real())
+    """The decomposition in A's precision; a Toeplitz inverse stays in float64, its margin's system needs it."""
+    if A.dtype is None or isinstance(decomposition, ToeplitzInverse):
+        return decomposition
+    return decomposition.to(dtype=A.dtype.to_real())
 
 
 class _ImplicitSolve(torch.autograd.Function):

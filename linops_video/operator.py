@@ -9,32 +9,24 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, overload
+from dataclasses import dataclass
+from functools import reduce
+from typing import overload
 
 import torch
 from torch import Tensor
 
 from linops_video.errors import DtypeError, ShapeError
-
-Shape = tuple[int, ...]
-TensorMap = Callable[[Tensor, int], Tensor]
-
-
-def tensor_field(event_ndim: int | None) -> Any:
-    """Declare a tensor field of an operator: its last `event_ndim` axes (None: as many as `in_shape` has) belong to one
-    sample, all axes before them are batch axes."""
-    return field(metadata={"event_ndim": event_ndim})
+from linops_video.krylov import power_iteration
+from linops_video.parameters import Parameters, Shape, conj, like, per_sample, show, tensor_field
 
 
-class LinearOperator(ABC):
+class LinearOperator(Parameters, ABC):
     """A linear map A from tensors of shape `(*batch, *in_shape)` to tensors of shape `(*batch, *out_shape)`.
 
     A subclass is a frozen dataclass (`eq=False, repr=False`) whose fields are tensors (`tensor_field`), tuples, numbers
     and other operators. It gives `in_shape`, `out_shape` and `_apply`; `_apply_adjoint` is derived by differentiating
-    `_apply` where it is not given. `gram` and `outer` tell what structure AᴴWA and AWAᴴ have: the type returned is the
-    structure.
+    `_apply` where it is not given. The types that `gram` and `outer` return are the structure of AᴴWA and AWAᴴ.
 
     Example:
         >>> import torch
@@ -46,8 +38,6 @@ class LinearOperator(ABC):
 
     in_shape: Shape
     out_shape: Shape
-
-    # --- what a subclass gives -------------------------------------------------------------------------------------
 
     @abstractmethod
     def _apply(self, x: Tensor, /) -> Tensor:
@@ -94,8 +84,6 @@ class LinearOperator(ABC):
         """Operators on consecutive groups of axes of which A is the Kronecker product, else None."""
         return None
 
-    # --- what every operator has -----------------------------------------------------------------------------------
-
     def __call__(self, x: Tensor) -> Tensor:
         """Return A x for x of shape `(*batch, *in_shape)`, in the precision of x.
 
@@ -106,13 +94,13 @@ class LinearOperator(ABC):
         """
         n = len(self.in_shape)
         if tuple(x.shape[x.ndim - n :]) != self.in_shape or x.ndim < n:
-            raise ShapeError(f"{self!r} needs an input of shape {_show((*'…',) + self.in_shape)}, got {_show(x.shape)}")
+            raise ShapeError(f"{self!r} needs an input of shape {show((*'…',) + self.in_shape)}, got {show(x.shape)}")
         try:
             torch.broadcast_shapes(x.shape[: x.ndim - n], self.batch_shape)
         except RuntimeError:
             raise ShapeError(
-                f"{self!r} has parameters for a batch of shape {_show(self.batch_shape)}, got an input of shape "
-                f"{_show(x.shape)}: its leading axes must be equal to it or 1"
+                f"{self!r} has parameters for a batch of shape {show(self.batch_shape)}, got an input of shape "
+                f"{show(x.shape)}: its leading axes must be equal to it or 1"
             ) from None
         return self._apply(x)
 
@@ -143,7 +131,7 @@ class LinearOperator(ABC):
         return add(self, other) if isinstance(other, LinearOperator) else NotImplemented
 
     def __sub__(self, other: LinearOperator) -> LinearOperator:
-        return add(self, scale(-1.0, other)) if isinstance(other, LinearOperator) else NotImplemented
+        return self + -other
 
     def __mul__(self, factor: float | Tensor) -> LinearOperator:
         return scale(factor, self) if isinstance(factor, (int, float, complex, Tensor)) else NotImplemented
@@ -154,55 +142,17 @@ class LinearOperator(ABC):
         return scale(-1.0, self)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({_show(self.in_shape)} → {_show(self.out_shape)})"
-
-    @property
-    def dtype(self) -> torch.dtype | None:
-        """The dtype of the parameters; None for an operator without floating-point parameters, which takes any."""
-        kinds = [t.dtype for t, _ in self._tensors() if t.is_floating_point() or t.is_complex()]
-        return max(kinds, key=lambda kind: (kind.is_complex, kind.itemsize)) if kinds else None
-
-    @property
-    def batch_shape(self) -> Shape:
-        """The batch axes that the parameters carry, () when all samples share them."""
-        return tuple(torch.broadcast_shapes(*(t.shape[: t.ndim - n] for t, n in self._tensors())))
-
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> LinearOperator:
-        """The same operator with its parameters on `device` and in the precision `dtype` (masks of bool stay bool)."""
-
-        def convert(t: Tensor, _: int) -> Tensor:
-            if dtype is None or not (t.is_floating_point() or t.is_complex()):
-                return t.to(device=device)
-            return t.to(device=device, dtype=dtype.to_complex() if t.is_complex() else dtype)
-
-        return self._map_tensors(convert)
-
-    def lift(self, axes: int) -> LinearOperator:
-        """The same operator for inputs with `axes` more batch axes, which follow the present ones."""
-
-        def unsqueeze(t: Tensor, n: int) -> Tensor:
-            batch = t.ndim - n
-            return t.reshape(t.shape[:batch] + (1,) * axes + t.shape[batch:]) if batch else t
-
-        return self._map_tensors(unsqueeze) if self.batch_shape else self
+        return f"{type(self).__name__}({show(self.in_shape)} → {show(self.out_shape)})"
 
     def to_dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """The matrix of A, of shape (*batch_shape, prod(out_shape), prod(in_shape)).
 
         `dtype` is used where the operator has no parameters of its own; the memory needed is that of the matrix.
         """
-        n = math.prod(self.in_shape)
+        n, batch = math.prod(self.in_shape), self.batch_shape
         basis = torch.eye(n, dtype=self.dtype or dtype, device=self.device)
-        basis = basis.reshape(n, *(1,) * len(self.batch_shape), *self.in_shape).expand(
-            n, *self.batch_shape, *self.in_shape
-        )
-        columns = self(basis).reshape(n, *self.batch_shape, math.prod(self.out_shape))
-        return columns.movedim(0, -1)
-
-    @property
-    def device(self) -> torch.device:
-        """The device of the parameters; the CPU for an operator without any."""
-        return next((t.device for t, _ in self._tensors()), torch.device("cpu"))
+        basis = basis.reshape(n, *(1,) * len(batch), *self.in_shape).expand(n, *batch, *self.in_shape)
+        return self(basis).reshape(n, *batch, math.prod(self.out_shape)).movedim(0, -1)
 
     def norm(self) -> Tensor:
         """The spectral norm ‖A‖, float64, of shape `batch_shape`.
@@ -210,46 +160,18 @@ class LinearOperator(ABC):
         Exact where A, AᴴA or AAᴴ has a structure that gives it (diagonal, circulant, Kronecker, small dense), else by
         power iteration on AᴴA until two successive values agree to 1e-7 relative (a lower bound of the norm).
         """
-        value = self._known_norm()
-        if value is not None:
-            return value
-        for square in (self.outer(), self.gram()):
+        known = self._known_norm()
+        for square in (self.outer(), self.gram()) if known is None else ():
             value = square._known_norm()
-            if value is not None:
-                return value.sqrt()
-        return power_iteration(self)
-
-    # --- walking the fields, written once ---------------------------------------------------------------------------
-
-    def _tensors(self) -> Iterator[tuple[Tensor, int]]:
-        """Every tensor below this operator, with the number of its axes that are not batch axes."""
-        for f in dataclasses.fields(self):  # type: ignore[arg-type]  # every concrete operator is a dataclass
-            value = getattr(self, f.name)
-            for item in value if isinstance(value, tuple) else (value,):
-                if isinstance(item, LinearOperator):
-                    yield from item._tensors()
-                elif isinstance(item, Tensor):
-                    yield item, self._event_ndim(f)
-
-    def _map_tensors(self, fn: TensorMap) -> LinearOperator:
-        def convert(value: Any, n: int) -> Any:
-            if isinstance(value, LinearOperator):
-                return value._map_tensors(fn)
-            if isinstance(value, tuple):
-                return tuple(convert(item, n) for item in value)
-            return fn(value, n) if isinstance(value, Tensor) else value
-
-        me: Any = self  # every concrete operator is a dataclass, which the base cannot say
-        fields = dataclasses.fields(me)
-        return dataclasses.replace(me, **{f.name: convert(getattr(me, f.name), self._event_ndim(f)) for f in fields})
+            known = known if value is None else value.sqrt()
+        if known is not None:
+            return known
+        like_x = torch.empty(*self.batch_shape, *self.in_shape, dtype=self.dtype or torch.float64, device=self.device)
+        return power_iteration(lambda x: self._apply_adjoint(self._apply(x)), like_x, len(self.in_shape))
 
     def _event_ndim(self, f: dataclasses.Field) -> int:
         n = f.metadata.get("event_ndim")
         return len(self.in_shape) if n is None else n
-
-
-def _show(shape: Any) -> str:
-    return "(" + "×".join(str(n) for n in shape) + ")"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -368,10 +290,10 @@ class Sum(LinearOperator):
         return self.terms[0].out_shape
 
     def _apply(self, x: Tensor) -> Tensor:
-        return torch.stack([A._apply(x) for A in self.terms]).sum(0)
+        return reduce(torch.add, (A._apply(x) for A in self.terms))
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return torch.stack([A._apply_adjoint(y) for A in self.terms]).sum(0)
+        return reduce(torch.add, (A._apply_adjoint(y) for A in self.terms))
 
     @property
     def H(self) -> LinearOperator:
@@ -397,11 +319,11 @@ class Scaled(LinearOperator):
         return per_sample(like(self.factor, x), len(self.out_shape)) * self.operator._apply(x)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return per_sample(like(_conj(self.factor), y), len(self.in_shape)) * self.operator._apply_adjoint(y)
+        return per_sample(like(conj(self.factor), y), len(self.in_shape)) * self.operator._apply_adjoint(y)
 
     @property
     def H(self) -> LinearOperator:
-        return scale(_conj(self.factor), self.operator.H)
+        return scale(conj(self.factor), self.operator.H)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         return scale(abs(self.factor) ** 2, self.operator.gram(weight))
@@ -431,8 +353,8 @@ def compose(left: LinearOperator, right: LinearOperator) -> LinearOperator:
     """
     if left.in_shape != right.out_shape:
         raise ShapeError(
-            f"{left!r} @ {right!r}: the right operator gives {_show(right.out_shape)}, "
-            f"the left one needs {_show(left.in_shape)}"
+            f"{left!r} @ {right!r}: the right operator gives {show(right.out_shape)}, "
+            f"the left one needs {show(left.in_shape)}"
         )
     if isinstance(left, Identity):
         return right
@@ -483,41 +405,3 @@ def scalar(A: LinearOperator | None) -> float | Tensor | None:
     if A is None or isinstance(A, Identity):
         return 1.0
     return A.factor if isinstance(A, Scaled) and isinstance(A.operator, Identity) else None
-
-
-def per_sample(value: float | Tensor, event_ndim: int) -> float | Tensor:
-    """A number per sample, shape (*batch,), made to broadcast over tensors with `event_ndim` more axes."""
-    if isinstance(value, Tensor) and value.ndim:
-        return value.reshape(value.shape + (1,) * event_ndim)
-    return value
-
-
-@overload
-def like(parameter: Tensor, x: Tensor) -> Tensor: ...
-@overload
-def like(parameter: float | Tensor, x: Tensor) -> float | Tensor: ...
-def like(parameter: float | Tensor, x: Tensor) -> float | Tensor:
-    """The parameter in the precision of x, complex if it is complex itself or x is."""
-    if not isinstance(parameter, Tensor):
-        return parameter
-    return parameter.to(x.dtype.to_complex() if parameter.is_complex() else x.dtype)
-
-
-def _conj(factor: float | Tensor) -> float | Tensor:
-    return factor.conj() if isinstance(factor, Tensor) else factor.conjugate()
-
-
-def power_iteration(A: LinearOperator, rtol: float = 1e-7, max_steps: int = 1000) -> Tensor:
-    """‖A‖ per sample by power iteration on AᴴA from a fixed start, stopped when two values agree to `rtol`."""
-    generator = torch.Generator().manual_seed(0)
-    dtype = A.dtype or torch.float64
-    x = torch.randn(*A.batch_shape, *A.in_shape, generator=generator, dtype=dtype.to_real()).to(A.device, dtype)
-    event = tuple(range(-len(A.in_shape), 0))
-    before = torch.zeros(A.batch_shape, dtype=torch.float64, device=A.device)
-    for _ in range(max_steps):
-        x = A._apply_adjoint(A._apply(x / torch.linalg.vector_norm(x, dim=event, keepdim=True).clamp(min=1e-30)))
-        value = torch.linalg.vector_norm(x, dim=event).double().sqrt()
-        if bool(((value - before).abs() <= rtol * value).all()):
-            return value
-        before = value
-    return before

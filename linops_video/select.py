@@ -11,7 +11,8 @@ from linops_video.dense import AxisMatrix, Dense
 from linops_video.diagonal import Diagonal
 from linops_video.errors import SpecError
 from linops_video.kron import kron_gram, kron_outer
-from linops_video.operator import Identity, LinearOperator, Shape, scalar, scale
+from linops_video.operator import Identity, LinearOperator, scalar, scale
+from linops_video.parameters import Shape
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import Field, dataclass
 from typing import Any
 
 import torch
@@ -17,7 +17,8 @@ from linops_video.convolution import EIGH_LIMIT, Circulant
 from linops_video.dense import Dense, DenseGram
 from linops_video.diagonal import Diagonal
 from linops_video.kron import Factors, align, kron
-from linops_video.operator import Identity, LinearOperator, Scaled, Shape, Sum, like, per_sample, tensor_field
+from linops_video.operator import Identity, LinearOperator, Scaled, Sum
+from linops_video.parameters import Parameters, Shape, like, per_sample, tensor_field
 
 Expand = Callable[[float | Tensor], float | Tensor]
 Function = Callable[[Tensor, Expand], Tensor]
@@ -29,7 +30,7 @@ ZERO = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class Spectral:
+class Spectral(Parameters):
     """G = Q Λ Qᴴ + R (I − Q Qᴴ): eigenvectors Q with QᴴQ = I, eigenvalues Λ, and what G is on the rest of the space.
 
     Args:
@@ -39,7 +40,7 @@ class Spectral:
     """
 
     basis: LinearOperator
-    eigenvalues: Tensor
+    eigenvalues: Tensor = tensor_field(None)
     rest: Spectral | None = None
 
     def function(self, fn: Function, b: Tensor) -> Tensor:
@@ -78,9 +79,8 @@ class Spectral:
         own = self.eigenvalues.flatten(self.eigenvalues.ndim - len(self.basis.in_shape)).amax(-1)
         return own if self.rest is None else torch.maximum(own, self.rest.largest())
 
-    def to(self, dtype: torch.dtype) -> Spectral:
-        """The same decomposition with Q and Λ in another precision."""
-        return Spectral(self.basis.to(dtype=dtype), self.eigenvalues.to(dtype), self.rest and self.rest.to(dtype))
+    def _event_ndim(self, f: Field) -> int:
+        return len(self.basis.in_shape)
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class Blocks(LinearOperator):
     def out_shape(self) -> Shape:
         return self.in_shape
 
-    def _event_ndim(self, f) -> int:
+    def _event_ndim(self, f: Field) -> int:
         return len(self.in_shape) + 1
 
     def _apply(self, x: Tensor) -> Tensor:

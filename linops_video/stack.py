@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
 
 from linops_video.diagonal import Diagonal
 from linops_video.errors import ShapeError
-from linops_video.operator import Identity, LinearOperator, Shape, add, scalar, scale
+from linops_video.operator import Identity, LinearOperator, add, scalar, scale
+from linops_video.parameters import Shape
 
 Operators = tuple[LinearOperator, ...]
 
@@ -54,7 +56,7 @@ class Stack(LinearOperator):
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         parts = zip(self.operators, self.split(y), strict=True)
-        return torch.stack(torch.broadcast_tensors(*(A._apply_adjoint(part) for A, part in parts))).sum(0)
+        return reduce(torch.add, (A._apply_adjoint(part) for A, part in parts))
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         weights = _part_weights(weight, [A.out_shape for A in self.operators])

@@ -11,7 +11,8 @@ from torch import Tensor
 from linops_video.diagonal import Diagonal
 from linops_video.errors import LinopsError
 from linops_video.normal import NormalSolver
-from linops_video.operator import Identity, LinearOperator, Shape, scale
+from linops_video.operator import Identity, LinearOperator, scale
+from linops_video.parameters import Shape
 
 
 class OperatorError(LinopsError):

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from linops_video.operator import LinearOperator, Shape, like, per_sample, tensor_field
+from linops_video.operator import LinearOperator
+from linops_video.parameters import Shape, like, per_sample, tensor_field
 
 MARGIN_LIMIT = 4096
 """Largest margin whose dense system is solved, in pixels: 4096 take 134 MB and about a second of one core per ρ."""
@@ -117,7 +118,3 @@ class ToeplitzInverse:
         for _ in range(2):
             x = x + self.solve(delta, target - self.operator._apply(x))
         return x.to(b.dtype)
-
-    def to(self, dtype: torch.dtype) -> ToeplitzInverse:
-        """Itself: this inverse is computed in float64 whatever the data."""
-        return self

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from linops_video.errors import ShapeError, SpecError
-from linops_video.operator import Identity, LinearOperator, Shape, scalar, scale
+from linops_video.operator import Identity, LinearOperator, scalar, scale
+from linops_video.parameters import Shape
 
 
 @dataclass(frozen=True, eq=False, repr=False)

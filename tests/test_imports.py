@@ -14,10 +14,10 @@ import linops_video
 
 # A module may import modules of lower ranks only; leaf files are those that no pattern names.
 RANKS = [
-    r"errors|solution",
-    r"files|operator",
-    r"metrics|video|arrays|kernels|(?P<leaf>(?!spectral|krylov|normal|forward_model|testing|measurement|description|solvers|cli)\w+)",
-    r"spectral|krylov",
+    r"errors|solution|parameters|krylov",
+    r"files|parameters|operator",
+    r"metrics|video|arrays|kernels|(?P<leaf>(?!spectral|normal|forward_model|testing|measurement|description|solvers|cli)\w+)",
+    r"spectral",
     r"normal",
     r"forward_model|testing|expression|interop",
     r"measurement|description",

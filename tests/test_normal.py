@@ -9,7 +9,7 @@ from torch.autograd import gradcheck
 from linops_video import ConvergenceWarning, Convolution, Diagonal, NormalSolver, forward_model
 from linops_video.kernels import disk
 from linops_video.krylov import conjugate_gradient
-from linops_video.operator import like
+from linops_video.parameters import like
 
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:

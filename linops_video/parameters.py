@@ -1,0 +1,114 @@
+"""Frozen dataclasses of tensors: precision, device and batch axes, worked out once for operators and inverses alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import field
+from typing import Any, TypeVar, overload
+
+import torch
+from torch import Tensor
+
+Shape = tuple[int, ...]
+TensorMap = Callable[[Tensor, int], Tensor]
+Self = TypeVar("Self", bound="Parameters")
+
+
+def tensor_field(event_ndim: int | None) -> Any:
+    """Declare a tensor field: its last `event_ndim` axes (None: as many as the operator's `in_shape` has) belong to one
+    sample, all axes before them are batch axes."""
+    return field(metadata={"event_ndim": event_ndim})
+
+
+class Parameters:
+    """Base of the frozen dataclasses whose fields are tensors, other `Parameters`, tuples of them, and plain values."""
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The dtype of the parameters; None where none is floating point: then any will do."""
+        kinds = [t.dtype for t, _ in self._tensors() if t.is_floating_point() or t.is_complex()]
+        return max(kinds, key=lambda kind: (kind.is_complex, kind.itemsize)) if kinds else None
+
+    @property
+    def batch_shape(self) -> Shape:
+        """The batch axes that the parameters carry, () when all samples share them."""
+        return tuple(torch.broadcast_shapes(*(t.shape[: t.ndim - n] for t, n in self._tensors())))
+
+    def to(self: Self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """The same with its parameters on `device` and in the precision `dtype` (masks of bool stay bool)."""
+
+        def convert(t: Tensor, _: int) -> Tensor:
+            if dtype is None or not (t.is_floating_point() or t.is_complex()):
+                return t.to(device=device)
+            return t.to(device=device, dtype=dtype.to_complex() if t.is_complex() else dtype)
+
+        return self._map_tensors(convert)
+
+    def lift(self: Self, axes: int) -> Self:
+        """The same for inputs with `axes` more batch axes, which follow the present ones."""
+
+        def unsqueeze(t: Tensor, n: int) -> Tensor:
+            batch = t.ndim - n
+            return t.reshape(t.shape[:batch] + (1,) * axes + t.shape[batch:]) if batch else t
+
+        return self._map_tensors(unsqueeze) if self.batch_shape else self
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the parameters; the CPU where there are none."""
+        return next((t.device for t, _ in self._tensors()), torch.device("cpu"))
+
+    def _tensors(self) -> Iterator[tuple[Tensor, int]]:
+        """Every tensor in the fields and below, with the number of its axes that are not batch axes."""
+        me: Any = self  # every subclass is a dataclass, which the base cannot say
+        for f in dataclasses.fields(me):
+            value = getattr(self, f.name)
+            for item in value if isinstance(value, tuple) else (value,):
+                if isinstance(item, Parameters):
+                    yield from item._tensors()
+                elif isinstance(item, Tensor):
+                    yield item, self._event_ndim(f)
+
+    def _map_tensors(self: Self, fn: TensorMap) -> Self:
+        def convert(value: Any, n: int) -> Any:
+            if isinstance(value, Parameters):
+                return value._map_tensors(fn)
+            if isinstance(value, tuple):
+                return tuple(convert(item, n) for item in value)
+            return fn(value, n) if isinstance(value, Tensor) else value
+
+        me: Any = self
+        fields = dataclasses.fields(me)
+        return dataclasses.replace(me, **{f.name: convert(getattr(me, f.name), self._event_ndim(f)) for f in fields})
+
+    def _event_ndim(self, f: dataclasses.Field) -> int:
+        return f.metadata["event_ndim"]
+
+
+def per_sample(value: float | Tensor, event_ndim: int) -> float | Tensor:
+    """A number per sample, shape (*batch,), made to broadcast over tensors with `event_ndim` more axes."""
+    if isinstance(value, Tensor) and value.ndim:
+        return value.reshape(value.shape + (1,) * event_ndim)
+    return value
+
+
+@overload
+def like(parameter: Tensor, x: Tensor) -> Tensor: ...
+@overload
+def like(parameter: float | Tensor, x: Tensor) -> float | Tensor: ...
+def like(parameter: float | Tensor, x: Tensor) -> float | Tensor:
+    """The parameter in the precision of x, complex if it is complex itself or x is."""
+    if not isinstance(parameter, Tensor):
+        return parameter
+    return parameter.to(x.dtype.to_complex() if parameter.is_complex() else x.dtype)
+
+
+def conj(number: float | Tensor) -> float | Tensor:
+    """The complex conjugate."""
+    return number.conj() if isinstance(number, Tensor) else number.conjugate()
+
+
+def show(shape: Iterable[object]) -> str:
+    """A shape as the messages write it: (8×3×64×64)."""
+    return "(" + "×".join(str(n) for n in shape) + ")"
