@@ -1,7 +1,6 @@
 """The linear operator, and the containers that the algebra makes of operators: adjoint, composition, sum, multiple.
 
-`compose`, `add` and `scale` simplify; the classes only store. A leaf tells what it merges with through `_after`,
-`_before`, `_plus` and `_times`, and how it looks as a Kronecker product through `_factors`.
+`compose`, `add` and `scale` simplify, the classes only store; what a leaf merges with it tells in `_after` … `_factors`.
 """
 
 from __future__ import annotations
@@ -111,11 +110,7 @@ class LinearOperator(Parameters, ABC):
 
     @property
     def T(self) -> LinearOperator:
-        """The transpose Aᵀ of a real operator, the same as `H`.
-
-        Raises:
-            DtypeError: if the operator is complex, where transpose and adjoint differ.
-        """
+        """The transpose Aᵀ of a real operator, the same as `H`; a complex one raises a DtypeError."""
         if self.dtype is not None and self.dtype.is_complex:
             raise DtypeError(f"{self!r} is complex: use its adjoint A.H, not A.T")
         return self.H
@@ -145,10 +140,7 @@ class LinearOperator(Parameters, ABC):
         return f"{type(self).__name__}({show(self.in_shape)} → {show(self.out_shape)})"
 
     def to_dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
-        """The matrix of A, of shape (*batch_shape, prod(out_shape), prod(in_shape)).
-
-        `dtype` is used where the operator has no parameters of its own; the memory needed is that of the matrix.
-        """
+        """The matrix of A, shape (*batch_shape, prod(out_shape), prod(in_shape)); in `dtype` if A has no parameters."""
         n, batch = math.prod(self.in_shape), self.batch_shape
         basis = torch.eye(n, dtype=self.dtype or dtype, device=self.device)
         basis = basis.reshape(n, *(1,) * len(batch), *self.in_shape).expand(n, *batch, *self.in_shape)
