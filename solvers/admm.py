@@ -82,11 +82,13 @@ class Admm(ABC):
 
     Attributes:
         rho: penalty ρ > 0 of the splitting; it decides how fast, not where, the iteration converges.
+        weight: λ ≥ 0 of the prior.
         max_steps: at most so many iterations, 1 or more.
         tol: a sample stops when its `fixed_point_residual` is at most this, 0 or more.
     """
 
     rho: float
+    weight: float
     max_steps: int
     tol: float
 
@@ -97,10 +99,13 @@ class Admm(ABC):
     def __post_init__(self) -> None:
         if not 0 < self.rho < math.inf:
             raise SpecError(f"rho must be a positive number, got {self.rho}")
+        if not 0 <= self.weight < math.inf:
+            raise SpecError(f"weight must be 0 or more, got {self.weight}")
         if not (isinstance(self.max_steps, int) and self.max_steps >= 1):
             raise SpecError(f"max_steps must be a whole number of 1 or more, got {self.max_steps}")
         if not self.tol >= 0:
             raise SpecError(f"tol must be 0 or more, got {self.tol}")
+        self.prior()  # which checks the other fields
 
     def init(self, problem: InverseProblem) -> AdmmState:
         return start(problem)
@@ -122,7 +127,6 @@ class AdmmWavelet(Admm):
     levels=0)`.
 
     Attributes:
-        weight: λ ≥ 0.
         wavelet: a name that PyWavelets knows, for all axes or one for each of T, H, W.
         levels: an int for all axes, or one for each of T, H, W; 0 penalises the pixels themselves.
 
@@ -136,9 +140,9 @@ class AdmmWavelet(Admm):
     """
 
     rho: float = 0.3
-    max_steps: int = 100
-    tol: float = 1e-3
     weight: float = 0.05
+    max_steps: int = 100
+    tol: float = 1e-4
     wavelet: str | tuple[str, str, str] = "haar"
     levels: int | tuple[int, int, int] = (3, 3, 3)
 
@@ -151,7 +155,6 @@ class AdmmTV(Admm):
     """min_x ½‖y − A x‖² + weight · TV(x), TV isotropic over time, space and channels (`TotalVariation`), by ADMM.
 
     Attributes:
-        weight: λ ≥ 0.
         time_weight: of differences in time relative to those in space.
 
     Example:
@@ -164,10 +167,10 @@ class AdmmTV(Admm):
     """
 
     rho: float = 0.3
+    weight: float = 0.05
     max_steps: int = 100
-    tol: float = 1e-3
-    weight: float = 0.03
-    time_weight: float = 2.0
+    tol: float = 1e-4
+    time_weight: float = 4.0
 
     def prior(self) -> TotalVariation:
         return TotalVariation(self.weight, self.time_weight)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -30,8 +29,13 @@ class Pinv:
         'direct'
     """
 
-    max_steps: ClassVar[int] = 0
-    tol: ClassVar[float] = 0.0
+    @property
+    def max_steps(self) -> int:
+        return 0
+
+    @property
+    def tol(self) -> float:
+        return 0.0
 
     def init(self, problem: InverseProblem) -> PinvState:
         return PinvState(NormalSolver.of(problem.operator).pinv(problem.y))

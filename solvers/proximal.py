@@ -33,7 +33,8 @@ class WaveletL1:
     prox(v) = Wᵀ soft(W v, step · weight), exact as W is orthonormal. Where a size is no multiple of 2^levels, W is that
     of the largest window whose size is one, taken at either end of the axis, and the results are averaged: the proximal
     operator of the proximal average of the windows' priors (Bauschke et al., SIAM Journal on Optimization 19(2), 2008),
-    which is a convex prior again. An axis has no more levels than there are halvings that leave an entry.
+    which is a convex prior again, if not the same one for every step. An axis has no more levels than there are
+    halvings that leave an entry.
 
     Args:
         weight: λ ≥ 0.
@@ -50,6 +51,9 @@ class WaveletL1:
     weight: float
     wavelet: str | tuple[str, str, str] = "haar"
     levels: int | tuple[int, int, int] = 1
+
+    def __post_init__(self) -> None:
+        Wavelet((1, 1, 1), _per_axis("wavelet", self.wavelet), _per_axis("levels", self.levels))  # which checks them
 
     def __call__(self, v: Tensor, step: float, memory: Memory = ()) -> tuple[Tensor, Memory]:
         sizes, depths, names = _video_shape(v), _per_axis("levels", self.levels), _per_axis("wavelet", self.wavelet)

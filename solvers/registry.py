@@ -9,6 +9,7 @@ from typing import Any
 from linops_video import InverseProblem, Solution
 from linops_video.errors import SpecError
 from linops_video.solvers.admm import AdmmTV, AdmmWavelet
+from linops_video.solvers.defaults import tuned
 from linops_video.solvers.iteration import OnStep, Solver, run
 from linops_video.solvers.pinv import Pinv
 
@@ -51,7 +52,8 @@ def build(problem: InverseProblem, solver: str | Solver, **fields: Any) -> Solve
             hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(SOLVERS)}"
             raise SpecError(f"unknown solver {solver!r}: {hint}")
         check_fields(SOLVERS[solver], fields)
-        return SOLVERS[solver](**fields)
+        start = tuned(solver, problem)
+        return SOLVERS[solver](**fields) if start is None else dataclasses.replace(start, **fields)
     check_fields(type(solver), fields)
     return dataclasses.replace(solver, **fields)  # type: ignore[type-var]  # every solver is a dataclass
 

@@ -1,0 +1,165 @@
+"""Tunes admm-wavelet and admm-tv for every named problem and prints the table of `linops_video/solvers/defaults.py`.
+
+    python benchmarks/tune.py video64.npz video32.npz
+
+Coordinate search by mean PSNR on a few windows of the val split: 8 frames, the central 32×32 of 64×64 (cs: 4 frames of
+32×32). The step number is the smallest within 0.02 dB of the best one on whole windows. ρ is searched as weight/κ: κ,
+the threshold that the prior applies in each step, is in units of the video.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from clips import clips
+from torch import Tensor
+
+from linops_video import PROBLEMS, InverseProblem, forward_model
+from linops_video.metrics import psnr
+from linops_video.solvers import AdmmTV, AdmmWavelet, run
+from linops_video.solvers.admm import Admm
+
+EIGHT_BIT = 1 / (255 * 12**0.5)
+DEBLURRING = ("dd", "tdd", "md", "md3")
+Point = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A problem at a noise level, with the true videos."""
+
+    name: str
+    noise_std: float
+    problem: InverseProblem
+    truth: Tensor
+
+
+def noise_levels(name: str) -> list[float]:
+    """Deblurring is tuned for y rounded to 8 bits too, denoising for two levels."""
+    return {"denoise": [0.1, 0.02]}.get(name, [PROBLEMS[name].noise_std] + [EIGHT_BIT] * (name in DEBLURRING))
+
+
+def task(name: str, noise_std: float, truth: Tensor) -> Task:
+    """The problem posed for some videos."""
+    shape = tuple(truth.shape[1:] if name in ("cs", "vcs") else truth.shape)  # one matrix for all: its SVD is slow
+    model = replace(forward_model(name, shape), noise_std=noise_std)
+    if noise_std == EIGHT_BIT:
+        y = (model.operator(truth) * 255).round() / 255
+        return Task(name, noise_std, InverseProblem(model.operator, y, noise_std, name), truth)
+    return Task(name, noise_std, model.measure(truth), truth)
+
+
+def trace(solver: Admm, task: Task) -> list[float]:
+    """Mean PSNR after each step."""
+    values: list[float] = []
+    run(
+        solver,
+        task.problem,
+        lambda step, state, residual: values.append(psnr(state.estimate, task.truth).mean().item()),
+    )
+    return values
+
+
+def search(task: Task, make: Callable[[Point, int], Admm], start: Point, axes: dict[str, list], steps: int) -> Point:
+    """Coordinate search: each axis in turn, neighbours of the present value first, until a round changes nothing."""
+    seen: dict[tuple, float] = {}
+
+    def value(point: Point) -> float:
+        key = tuple(point.values())
+        if key not in seen:
+            seen[key] = max(trace(make(point, steps), task))
+        return seen[key]
+
+    best = dict(start)
+    for _ in range(3):
+        before = dict(best)
+        for axis, choices in axes.items():
+            for direction in (1, -1):
+                while True:
+                    i = choices.index(best[axis]) + direction
+                    if not 0 <= i < len(choices):
+                        break
+                    moved = {**best, axis: choices[i]}
+                    if value(moved) <= value(best) + 0.01:
+                        break
+                    best = moved
+        if best == before:
+            break
+    return best
+
+
+def make_tv(point: Point, steps: int) -> AdmmTV:
+    weight, kappa = float(point["weight"]), float(point["kappa"])  # type: ignore[arg-type]
+    return AdmmTV(weight / kappa, weight, steps, 0.0, float(point["time_weight"]))  # type: ignore[arg-type]
+
+
+def make_wavelet(point: Point, steps: int) -> AdmmWavelet:
+    weight, kappa = float(point["weight"]), float(point["kappa"])  # type: ignore[arg-type]
+    return AdmmWavelet(weight / kappa, weight, steps, 0.0, point["wavelet"], point["levels"])  # type: ignore[arg-type]
+
+
+def weights(name: str, noise_std: float) -> list[float]:
+    """λ = c σ² for a Laplacian prior of scale 1/c; without noise, small enough to leave the data alone."""
+    if noise_std:
+        return [c * noise_std**2 for c in (0.7, 1.5, 3, 6, 12, 25, 50)]
+    return [1e-9] if name in DEBLURRING else [1e-6, 1e-5, 1e-4, 1e-3]
+
+
+KAPPAS = [0.003, 0.006, 0.012, 0.025, 0.05, 0.1, 0.2, 0.4]
+TV_AXES = {"kappa": KAPPAS, "time_weight": [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0]}
+WAVELET_AXES = {
+    "kappa": KAPPAS,
+    "wavelet": ["haar", ("haar", "db2", "db2"), ("haar", "db4", "db4")],
+    "levels": [(0, 2, 2), (1, 2, 2), (2, 3, 3), (3, 3, 3), (3, 4, 4)],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("video64", type=Path)
+    parser.add_argument("video32", type=Path)
+    parser.add_argument("--problems", default=",".join(PROBLEMS))
+    parser.add_argument("--solvers", default="admm-tv,admm-wavelet")
+    parser.add_argument("--windows", type=int, default=4)
+    parser.add_argument(
+        "--steps", type=int, default=60, help="steps of a run in the search; the last run has twice as many"
+    )
+    args = parser.parse_args()
+    torch.set_flush_denormal(True)
+    whole, small = clips(args.video64, "val", 8, args.windows), clips(args.video32, "val", 4, 2 * args.windows)
+    crops = whole[..., 16:48, 16:48]
+    ways = {"admm-tv": (make_tv, TV_AXES), "admm-wavelet": (make_wavelet, WAVELET_AXES)}
+    for solver, name in itertools.product(args.solvers.split(","), args.problems.split(",")):
+        make, axes = ways[solver]
+        for noise_std in noise_levels(name):
+            begin = time.perf_counter()
+            exact = name in DEBLURRING and not noise_std  # the pseudoinverse is the truth: there is nothing to search
+            grid = {"weight": weights(name, noise_std), **({} if exact else axes)}
+            start: Point = {"weight": grid["weight"][len(grid["weight"]) // 2], "kappa": 0.05}
+            rest = (
+                {"time_weight": 4.0}
+                if make is make_tv
+                else {"wavelet": WAVELET_AXES["wavelet"][1], "levels": (3, 3, 3)}
+            )
+            searched = task(name, noise_std, small if name == "cs" else crops)
+            best = search(searched, make, {**start, **rest}, grid, args.steps)
+            final = searched if name == "cs" else task(name, noise_std, whole)
+            values = trace(make(best, 2 * args.steps), final)
+            steps = next(i for i, v in enumerate(values, 1) if v >= max(values) - 0.02)
+            fields = ", ".join(f"{key}={value!r}" for key, value in best.items() if key != "kappa")
+            rho = float(best["weight"]) / float(best["kappa"])  # type: ignore[arg-type]
+            print(
+                f'("{solver}", "{name}", {noise_std:.3g}): dict(rho={rho:.3g}, max_steps={steps}, {fields}),'
+                f"  # {values[steps - 1]:.2f} dB, {time.perf_counter() - begin:.0f} s",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The classical solvers as tuned for the named problems, and how they follow the noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from linops_video import InverseProblem
+from linops_video.arrays import EIGHT_BIT_NOISE
+from linops_video.solvers.admm import AdmmTV, AdmmWavelet
+
+Tuned = dict[str, dict[float, AdmmTV]] | dict[str, dict[float, AdmmWavelet]]
+
+DB2, DB4 = ("haar", "db2", "db2"), ("haar", "db4", "db4")
+
+TUNED: dict[str, Tuned] = {
+    "admm-tv": {
+        "pid": {0.1: AdmmTV(rho=0.15, weight=0.03, max_steps=53, time_weight=6.0)},
+        "bi": {0.0: AdmmTV(rho=0.00025, weight=0.0001, max_steps=52, time_weight=4.0)},
+        "si": {0.0: AdmmTV(rho=0.0001, weight=1e-05, max_steps=108, time_weight=4.0)},
+        "sr2": {0.0: AdmmTV(rho=0.00025, weight=0.0001, max_steps=50, time_weight=2.0)},
+        "sr4": {0.0: AdmmTV(rho=0.00025, weight=0.0001, max_steps=4, time_weight=0.5)},
+        "cs": {0.0: AdmmTV(rho=0.001, weight=0.0001, max_steps=60, time_weight=4.0)},
+        "vcs": {0.0: AdmmTV(rho=0.001, weight=0.0001, max_steps=60, time_weight=4.0)},
+        "dd": {
+            0.0: AdmmTV(rho=3.33e-07, weight=1e-09, max_steps=1, time_weight=4.0),
+            EIGHT_BIT_NOISE: AdmmTV(rho=0.00032, weight=3.2e-05, max_steps=45, time_weight=4.0),
+        },
+        "tdd": {
+            0.0: AdmmTV(rho=3.33e-07, weight=1e-09, max_steps=1, time_weight=4.0),
+            EIGHT_BIT_NOISE: AdmmTV(rho=0.00128, weight=6.41e-05, max_steps=46, time_weight=4.0),
+        },
+        "md": {
+            0.0: AdmmTV(rho=3.33e-07, weight=1e-09, max_steps=1, time_weight=4.0),
+            EIGHT_BIT_NOISE: AdmmTV(rho=0.00032, weight=3.2e-05, max_steps=49, time_weight=4.0),
+        },
+        "md3": {
+            0.0: AdmmTV(rho=1.67e-07, weight=1e-09, max_steps=1, time_weight=6.0),
+            EIGHT_BIT_NOISE: AdmmTV(rho=0.0107, weight=6.41e-05, max_steps=68, time_weight=6.0),
+        },
+        "fi2": {0.0: AdmmTV(rho=0.0005, weight=0.0001, max_steps=99, time_weight=6.0)},
+        "fi4": {0.0: AdmmTV(rho=0.00025, weight=0.0001, max_steps=94, time_weight=8.0)},
+        "fp25": {0.0: AdmmTV(rho=0.0005, weight=0.0001, max_steps=118, time_weight=8.0)},
+        "fp50": {0.0: AdmmTV(rho=0.0025, weight=0.001, max_steps=97, time_weight=12.0)},
+        "fp75": {0.0: AdmmTV(rho=0.00025, weight=0.0001, max_steps=119, time_weight=12.0)},
+        "color": {0.0: AdmmTV(rho=0.001, weight=0.0001, max_steps=60, time_weight=4.0)},
+        "denoise": {
+            0.02: AdmmTV(rho=0.833, weight=0.01, max_steps=42, time_weight=6.0),
+            0.1: AdmmTV(rho=1.2, weight=0.06, max_steps=45, time_weight=4.0),
+        },
+    },
+    "admm-wavelet": {
+        "pid": {0.1: AdmmWavelet(rho=0.4, weight=0.06, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "bi": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "si": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "sr2": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "sr4": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "cs": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "vcs": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "dd": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "tdd": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "md": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "md3": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "fi2": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "fi4": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "fp25": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "fp50": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "fp75": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "color": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "denoise": {0.1: AdmmWavelet(rho=0.4, weight=0.06, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+    },
+}
+"""Solver -> problem -> noise σ of the tuning -> what `benchmarks/tune.py` found on real clips of 8 frames."""
+
+
+def tuned(solver: str, problem: InverseProblem) -> AdmmTV | AdmmWavelet | None:
+    """The solver as tuned for a problem; None for a solver that needs no tuning.
+
+    Chosen by the problem's name and the tuned noise level nearest to its own; weight and ρ are in proportion to σ, so
+    that the threshold weight/ρ stays. Where only the problem without noise was tuned, both are raised until the weight
+    is that of denoising. A problem without a name is treated as denoising if it is noisy, else as scattered inpainting.
+    Without noise where only noisy problems were tuned, σ counts as that of 8 bits.
+    """
+    if solver not in TUNED:
+        return None
+    table, std = TUNED[solver], _level(problem)
+    rows = table.get(problem.name or "") or table["denoise" if std else "si"]
+    if 0.0 not in rows:
+        return _nearest(rows, std or EIGHT_BIT_NOISE)
+    if std == 0:
+        return rows[0.0]
+    if len(rows) > 1:
+        return _nearest(rows, std)
+    return _scaled(rows[0.0], max(1.0, _nearest(table["denoise"], std).weight / rows[0.0].weight))
+
+
+def _nearest(rows: dict, std: float) -> AdmmTV | AdmmWavelet:
+    level = min((level for level in rows if level), key=lambda level: abs(math.log(level / std)))
+    return _scaled(rows[level], std / level)
+
+
+def _scaled(solver: AdmmTV | AdmmWavelet, factor: float) -> AdmmTV | AdmmWavelet:
+    return replace(solver, weight=factor * solver.weight, rho=factor * solver.rho)
+
+
+def _level(problem: InverseProblem) -> float:
+    """σ of the problem, the root mean square over its samples."""
+    return float(torch.as_tensor(problem.noise_std).double().square().mean().sqrt())

@@ -1,0 +1,249 @@
+"""The loop, solving by name, and ADMM against the conditions of optimality."""
+
+import dataclasses
+import itertools
+import math
+
+import pytest
+import torch
+
+from linops_video import PROBLEMS, Diagonal, InverseProblem, NormalSolver, Wavelet, forward_model
+from linops_video.errors import DtypeError, MeasurementError, ShapeError, SpecError
+from linops_video.metrics import psnr
+from linops_video.solvers import SOLVERS, AdmmTV, AdmmWavelet, Pinv, run, solve
+from linops_video.solvers.admm import data_step
+from linops_video.solvers.defaults import TUNED, tuned
+
+CLASSICAL = ("pinv", "admm-wavelet", "admm-tv")
+
+
+def video(*shape, seed=0, dtype=torch.float64):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def smooth_video(frames=8, channels=3, size=24):
+    """A bright disk that moves over a ramp: piecewise smooth, as the priors expect of videos."""
+    t = torch.arange(frames, dtype=torch.float32).reshape(-1, 1, 1, 1)
+    i = torch.arange(size, dtype=torch.float32).reshape(-1, 1)
+    j = torch.arange(size, dtype=torch.float32)
+    disk = ((i - 8 - t / 2) ** 2 + (j - 12) ** 2 < 30).float()
+    shade = torch.linspace(0.5, 1, channels).reshape(-1, 1, 1)
+    return ((0.2 + 0.3 * i / size + 0.4 * disk) * shade).expand(frames, channels, size, size).contiguous()
+
+
+def inpainting(*shape, seed=0):
+    """Half of the entries of noise, float64."""
+    A = Diagonal((video(*shape, seed=seed + 1) > 0.5).double(), shape[-4:])
+    return InverseProblem(A, A(video(*shape, seed=seed)), 0.1)
+
+
+# --- every solver on every problem ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 8, 8), (2, 5, 1, 9, 7)])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_every_solver_takes_every_problem_of_any_size(name, shape):
+    truth = video(*shape, dtype=torch.float32)
+    problem = forward_model(name, shape, seed=1).measure(truth, seed=1)
+    for solver in CLASSICAL:
+        fields = {} if solver == "pinv" else {"max_steps": 3, "tol": 0.0}
+        solution = solve(problem, solver, **fields)
+        assert solution.x.shape == shape
+        assert solution.x.dtype == torch.float32
+        assert torch.isfinite(solution.x).all()
+        assert solution.steps == fields.get("max_steps", 0)
+        assert len(solution.residuals) == solution.steps
+
+
+@pytest.mark.parametrize("name", ["pid", "si", "sr2", "fi2", "denoise"])
+@pytest.mark.parametrize("solver", ["admm-wavelet", "admm-tv"])
+def test_tuned_defaults_beat_the_pseudoinverse(name, solver):
+    truth = smooth_video()
+    problem = forward_model(name, tuple(truth.shape)).measure(truth)
+    pinv = psnr(solve(problem, "pinv").x, truth).item()
+    assert psnr(solve(problem, solver).x, truth).item() > pinv + 1
+
+
+# --- the loop --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", [AdmmWavelet(tol=0.03, levels=(1, 2, 2)), AdmmTV(tol=0.03, weight=0.05)])
+def test_each_sample_stops_on_its_own(solver):
+    """A sample gives the same video and stops at the same step whatever is beside it in the batch."""
+    event = (4, 1, 8, 8)
+    mask = torch.stack((torch.ones(event), (video(*event) > 0.5).float())).double()
+    y = mask * torch.stack((torch.full(event, 0.5, dtype=torch.float64), video(*event, seed=1)))
+    alone = [run(solver, InverseProblem(Diagonal(mask[i : i + 1], event), y[i : i + 1])) for i in (0, 1)]
+    assert alone[0].steps < alone[1].steps
+    both = run(solver, InverseProblem(Diagonal(mask, event), y))
+    assert both.steps == max(solution.steps for solution in alone)
+    assert both.status == "converged"
+    torch.testing.assert_close(both.x, torch.cat([s.x for s in alone]), rtol=0, atol=1e-13)
+    assert both.residuals[-1] <= 0.03 < both.residuals[-2]
+
+
+def test_the_trace_the_callback_and_the_status():
+    problem, seen = inpainting(4, 1, 8, 8), []
+    solution = run(AdmmTV(max_steps=6, tol=0.0), problem, lambda step, state, residual: seen.append((step, residual)))
+    assert (solution.status, solution.steps) == ("max_steps", 6)
+    assert seen == list(enumerate(solution.residuals, 1))
+    assert run(Pinv(), problem).status == "direct"
+    assert run(AdmmTV(max_steps=3, tol=10.0), problem).status == "converged"
+
+
+@pytest.mark.parametrize("solver", [AdmmWavelet(tol=0.0), AdmmTV(tol=0.0)])
+def test_a_state_goes_on(solver):
+    problem = inpainting(2, 4, 1, 8, 8)
+    straight = run(dataclasses.replace(solver, max_steps=12), problem)
+    first = run(dataclasses.replace(solver, max_steps=5), problem)
+    second = run(dataclasses.replace(solver, max_steps=7), problem, state=first.state)
+    torch.testing.assert_close(second.x, straight.x, rtol=0, atol=0)
+    assert first.residuals + second.residuals == straight.residuals
+
+
+# --- ADMM ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_data_step_is_the_minimiser():
+    """½‖y − A z‖² + ρ/2 ‖z − x − u‖² has gradient zero at z, and u₊ = u + x − z."""
+    problem = inpainting(4, 1, 8, 8)
+    A, x, u = problem.operator, video(4, 1, 8, 8, seed=3), video(4, 1, 8, 8, seed=4)
+    z, following = data_step(NormalSolver.of(A), 0.3, x, u, problem.y)
+    torch.testing.assert_close(A.T(A(z) - problem.y) + 0.3 * (z - x - u), torch.zeros_like(z), rtol=0, atol=1e-14)
+    torch.testing.assert_close(following, u + x - z, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("levels", [0, (1, 2, 2)])
+@pytest.mark.parametrize("name", ["pid", "sr2", "dd", "fi2"])
+def test_wavelet_solution_is_optimal(name, levels):
+    """At the minimum Aᵀ(y − A z) = weight · Wᵀ s with |s| ≤ 1, and s = sign(W z) where W z is not zero."""
+    model = forward_model(name, (4, 1, 8, 8)).to(dtype=torch.float64)
+    problem = model.measure(video(4, 1, 8, 8))
+    weight = 0.05
+    z = run(AdmmWavelet(rho=0.2, weight=weight, levels=levels, max_steps=1500, tol=1e-10), problem).x
+    depths = (levels,) * 3 if isinstance(levels, int) else levels
+    W = Wavelet((4, 1, 8, 8), "haar", (depths[0], 0, *depths[1:]))
+    s, c = W(model.operator.T(problem.y - model.operator(z))) / weight, W(z)
+    assert s.abs().max() <= 1 + 1e-6
+    kept = c.abs() > 1e-6
+    assert kept.any()
+    assert not kept.all()
+    torch.testing.assert_close(s[kept], c[kept].sign(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["pid", "sr2", "dd", "fi2"])
+def test_tv_solution_is_optimal(name):
+    """At the minimum ⟨Aᵀ(y − A z), v⟩ ≤ R(v) for every v, with equality at v = z."""
+    model = forward_model(name, (4, 2, 5, 6)).to(dtype=torch.float64)
+    problem = model.measure(video(4, 2, 5, 6))
+    solver = AdmmTV(rho=0.2, weight=0.01, time_weight=1.5, max_steps=1500, tol=1e-9)
+    z, prior = run(solver, problem).x, solver.prior()
+    g = model.operator.T(problem.y - model.operator(z))
+    assert (g * z).sum().item() == pytest.approx(prior.value(z).item(), rel=1e-5)
+    for seed in range(20):
+        v = torch.randn(4, 2, 5, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        for direction in (v, z + 0.01 * v, z + g):
+            assert (g * direction).sum() <= prior.value(direction) * (1 + 1e-5)
+
+
+@pytest.mark.parametrize(
+    "solver", [AdmmWavelet(levels=(1, 2, 2), weight=0.05, tol=1e-10), AdmmTV(weight=0.05, time_weight=1.0, tol=1e-10)]
+)
+def test_rho_changes_the_way_not_the_end(solver):
+    A = Diagonal(0.5 + video(4, 1, 8, 4), (4, 1, 8, 4))  # strongly convex: one minimum
+    problem = InverseProblem(A, A(video(4, 1, 8, 4, seed=1)))
+    ends = [run(dataclasses.replace(solver, rho=rho, max_steps=1500), problem).x for rho in (0.3, 1.0)]
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", [AdmmWavelet(levels=(1, 1, 1), tol=0.0), AdmmTV(weight=0.05, tol=0.0)])
+def test_the_fixed_point_residual_never_grows(solver):
+    problem, changes, states = inpainting(4, 1, 8, 8), [], []
+
+    def keep(step, state, residual):
+        states.append(state)
+        changes.append(residual * state.z.norm().item())
+
+    run(dataclasses.replace(solver, max_steps=60), problem, keep)
+    later = changes[1:]  # before the first step there is no memory to compare with
+    assert all(after <= before * (1 + 1e-9) for before, after in itertools.pairwise(later))
+    assert later[-1] < 0.2 * later[0]
+
+
+# --- defaults --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["admm-wavelet", "admm-tv"])
+def test_every_problem_has_tuned_fields(solver):
+    assert set(TUNED[solver]) == set(PROBLEMS)
+    for rows in TUNED[solver].values():
+        assert all(type(entry) is SOLVERS[solver] for entry in rows.values())
+
+
+@pytest.mark.parametrize("solver", ["admm-wavelet", "admm-tv"])
+@pytest.mark.parametrize("name", [*PROBLEMS, None])
+def test_defaults_follow_the_noise(solver, name):
+    """Between tuned levels the weight is proportional to σ, and the threshold weight/ρ stays."""
+    A = Diagonal(torch.ones(1, 1, 1, 1), (2, 3, 4, 4))
+
+    def at(std):
+        found = tuned(solver, InverseProblem(A, torch.zeros(2, 3, 4, 4), std, name))
+        assert found is not None
+        return found
+
+    for less, more in itertools.pairwise(at(std) for std in (0.1, 0.2, 0.4)):
+        assert more.weight == pytest.approx(2 * less.weight)
+        assert more.rho == pytest.approx(2 * less.rho)
+    assert at(torch.tensor([0.3, 0.3])) == at(0.3)
+    assert 0 < at(0.0).weight <= at(0.1).weight
+
+
+def test_own_fields_replace_the_defaults():
+    problem = inpainting(4, 1, 8, 8)
+    named = dataclasses.replace(problem, name="sr4")
+    solution = solve(named, "admm-tv", max_steps=2, tol=0.0)
+    default = tuned("admm-tv", named)
+    assert default is not None
+    assert default != AdmmTV()
+    expected = run(dataclasses.replace(default, max_steps=2, tol=0.0), named)
+    torch.testing.assert_close(solution.x, expected.x, rtol=0, atol=0)
+    of_object = solve(problem, AdmmTV(max_steps=9, tol=0.0), max_steps=2)
+    torch.testing.assert_close(of_object.x, run(AdmmTV(max_steps=2, tol=0.0), problem).x, rtol=0, atol=0)
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+GOOD = forward_model("sr2", (2, 3, 8, 8)).measure(torch.rand(2, 3, 8, 8))
+
+
+def with_y(y):
+    return dataclasses.replace(GOOD, y=y)
+
+
+@pytest.mark.parametrize(
+    ("problem", "solver", "fields", "error", "words"),
+    [
+        (GOOD, "admm-vt", {}, SpecError, "unknown solver 'admm-vt': did you mean admm-tv"),
+        (GOOD, "zzz", {}, SpecError, "known are pinv"),
+        (GOOD, "pinv", {"rho": 1.0}, SpecError, "Pinv has no field rho: it has none"),
+        (GOOD, "admm-tv", {"lam": 1.0}, SpecError, "no field lam: its fields are rho, .*time_weight"),
+        (GOOD, AdmmTV(), {"levels": 1}, SpecError, "AdmmTV has no field levels"),
+        (GOOD, "admm-tv", {"rho": 0.0}, SpecError, "rho must be a positive number, got 0"),
+        (GOOD, "admm-tv", {"rho": math.nan}, SpecError, "rho must be"),
+        (GOOD, "admm-tv", {"weight": -1.0}, SpecError, "weight must be 0 or more, got -1"),
+        (GOOD, "admm-tv", {"max_steps": 0}, SpecError, "max_steps must be"),
+        (GOOD, "admm-tv", {"max_steps": 2.5}, SpecError, "max_steps must be"),
+        (GOOD, "admm-tv", {"tol": -1e-3}, SpecError, "tol must be"),
+        (GOOD, "admm-tv", {"time_weight": -1.0}, SpecError, "time_weight must be"),
+        (GOOD, "admm-wavelet", {"wavelet": "bior2.2"}, SpecError, "not orthonormal"),
+        (GOOD, "admm-wavelet", {"levels": (1, 1)}, SpecError, "each of T, H, W"),
+        (with_y(torch.rand(2, 3, 5, 4)), "pinv", {}, ShapeError, "got y of shape"),
+        (with_y(torch.rand(4)), "pinv", {}, ShapeError, "got y of shape"),
+        (with_y(torch.rand(0, 2, 3, 4, 4)), "pinv", {}, MeasurementError, "no entries"),
+        (with_y(torch.full((2, 3, 4, 4), math.nan)), "pinv", {}, MeasurementError, "96 of 96 measurements are NaN"),
+        (with_y(torch.zeros(2, 3, 4, 4, dtype=torch.uint8)), "pinv", {}, DtypeError, "floating point"),
+    ],
+)
+def test_bad_input_is_told(problem, solver, fields, error, words):
+    with pytest.raises(error, match=words):
+        solve(problem, solver, **fields)
