@@ -108,7 +108,7 @@ def weights(name: str, noise_std: float) -> list[float]:
     """λ = c σ² for a Laplacian prior of scale 1/c; without noise, small enough to leave the data alone."""
     if noise_std:
         return [c * noise_std**2 for c in (0.7, 1.5, 3, 6, 12, 25, 50)]
-    return [1e-9] if name in DEBLURRING else [1e-6, 1e-5, 1e-4, 1e-3]
+    return [1e-9] if name in DEBLURRING else [1e-5, 1e-4, 1e-3]
 
 
 KAPPAS = [0.003, 0.006, 0.012, 0.025, 0.05, 0.1, 0.2, 0.4]
@@ -118,6 +118,8 @@ WAVELET_AXES = {
     "wavelet": ["haar", ("haar", "db2", "db2"), ("haar", "db4", "db4")],
     "levels": [(0, 2, 2), (1, 2, 2), (2, 3, 3), (3, 3, 3), (3, 4, 4)],
 }
+TV_START: Point = {"time_weight": 4.0}
+WAVELET_START: Point = {"wavelet": ("haar", "db4", "db4"), "levels": (3, 3, 3)}
 
 
 def main() -> None:
@@ -141,14 +143,12 @@ def main() -> None:
             begin = time.perf_counter()
             exact = name in DEBLURRING and not noise_std  # the pseudoinverse is the truth: there is nothing to search
             grid = {"weight": weights(name, noise_std), **({} if exact else axes)}
-            start: Point = {"weight": grid["weight"][len(grid["weight"]) // 2], "kappa": 0.05}
-            rest = (
-                {"time_weight": 4.0}
-                if make is make_tv
-                else {"wavelet": WAVELET_AXES["wavelet"][1], "levels": (3, 3, 3)}
-            )
+            weight = grid["weight"][len(grid["weight"]) // 2]
+            start: Point = {"weight": weight, "kappa": 0.1, **(TV_START if make is make_tv else WAVELET_START)}
+            if exact:
+                start["kappa"] = KAPPAS[0]
             searched = task(name, noise_std, small if name == "cs" else crops)
-            best = search(searched, make, {**start, **rest}, grid, args.steps)
+            best = search(searched, make, start, grid, args.steps)
             final = searched if name == "cs" else task(name, noise_std, whole)
             values = trace(make(best, 2 * args.steps), final)
             steps = next(i for i, v in enumerate(values, 1) if v >= max(values) - 0.02)

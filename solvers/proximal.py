@@ -77,15 +77,16 @@ class TotalVariation:
     entry; the norm of a place is over the three directions and all channels (Blomgren and Chan, IEEE Transactions on
     Image Processing 7(3), 1998), so that edges of the channels fall on one another.
 
-    Each call is one step of ADMM on w = D x, and goes on from the last call's memory (w, d):
+    Each call is one step of ADMM on w = s D x, and goes on from the last call's memory (w, d):
 
-        x ← (I + DᵀD)⁻¹ (v + Dᵀ(w − d)),    w ← shrink(D x + d, step · weight),    d ← d + D x − w,
+        x ← (I + s²DᵀD)⁻¹ (v + s Dᵀ(w − d)),    w ← shrink(s D x + d, step · weight/s),    d ← d + s D x − w,
 
-    with the inverse exact, since DᵀD is diagonal in the DCT-II. With v fixed, x converges to prox(v). Within ADMM,
-    where v moves, both together are one ADMM on the splitting z = x, w = D x, which converges to the same solution as
-    with exact proximal operators. Measured, that is faster per second than two accelerated dual gradient steps for each
-    data step (Beck and Teboulle, IEEE Transactions on Image Processing 18(11), 2009) and than the primal-dual method
-    (Chambolle and Pock, Journal of Mathematical Imaging and Vision 40, 2011).
+    with the inverse exact, since DᵀD is diagonal in the DCT-II, and s² = 1/(1 + time_weight²/4), which was measured to
+    converge fast for weights from 0.5 to 12. With v fixed, x converges to prox(v). Within ADMM, where v moves, both
+    together are one ADMM on the splitting z = x, w = s D x, which converges to the same solution as with exact proximal
+    operators. Measured, that is faster per second than two accelerated dual gradient steps for each data step (Beck and
+    Teboulle, IEEE Transactions on Image Processing 18(11), 2009) and than the primal-dual method (Chambolle and Pock,
+    Journal of Mathematical Imaging and Vision 40, 2011).
 
     Args:
         weight: λ ≥ 0.
@@ -102,16 +103,21 @@ class TotalVariation:
     time_weight: float = 1.0
 
     def __call__(self, v: Tensor, step: float, memory: Memory = ()) -> tuple[Tensor, Memory]:
-        w, d = memory or self._split(self.gradient(v), step)
-        x = self._solve(v + self.gradient_adjoint(w - d))
-        return x, self._split(self.gradient(x) + d, step)
+        w, d = memory or self._split(self.balance * self.gradient(v), step)
+        x = self._solve(v + self.balance * self.gradient_adjoint(w - d))
+        return x, self._split(self.balance * self.gradient(x) + d, step)
 
     def __post_init__(self) -> None:
-        if not self.time_weight >= 0:
+        if not 0 <= self.time_weight < math.inf:
             raise SpecError(f"time_weight must be 0 or more, got {self.time_weight}")
 
+    @property
+    def balance(self) -> float:
+        """s, the scale of the differences within the iteration."""
+        return (1 + self.time_weight**2 / 4) ** -0.5
+
     def _split(self, q: Tensor, step: float) -> tuple[Tensor, Tensor]:
-        w = shrink(q, step * self.weight)
+        w = shrink(q, step * self.weight / self.balance)
         return w, q - w
 
     def value(self, x: Tensor) -> Tensor:
@@ -135,15 +141,14 @@ class TotalVariation:
         return total
 
     def _solve(self, b: Tensor) -> Tensor:
-        """(I + DᵀD)⁻¹ b by the DCT-II along time, height and width."""
+        """(I + s²DᵀD)⁻¹ b by the DCT-II along time, height and width."""
         t, h, w = (_dct(b.shape[dim], b) for dim in (-4, -2, -1))
         values = (
-            1
-            + self.time_weight**2 * _second_difference(b.shape[-4], b).reshape(-1, 1, 1, 1)
+            self.time_weight**2 * _second_difference(b.shape[-4], b).reshape(-1, 1, 1, 1)
             + _second_difference(b.shape[-2], b).unsqueeze(-1)
             + _second_difference(b.shape[-1], b)
         )
-        c = (t @ (h @ b @ w.mT).flatten(-3)).reshape(b.shape) / values
+        c = (t @ (h @ b @ w.mT).flatten(-3)).reshape(b.shape) / (1 + self.balance**2 * values)
         return h.mT @ (t.mT @ c.flatten(-3)).reshape(b.shape) @ w
 
 
