@@ -13,6 +13,7 @@ from linops_video import LinopsError, __version__
 from linops_video.cli.evaluate import evaluate
 from linops_video.cli.ops import ops
 from linops_video.cli.solve import solve
+from linops_video.cli.train import train
 
 app = typer.Typer(
     name="linops-video",
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(solve)
 app.command()(ops)
 app.command()(evaluate)
+app.command()(train)
 
 
 def _print_version(wanted: bool) -> None:

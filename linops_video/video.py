@@ -21,6 +21,7 @@ from linops_video.errors import FileError, LinopsError, ShapeError
 from linops_video.files import replacing
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".gif")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 DEFAULT_FPS = 25.0
 """Frames per second where the source has none: a folder of PNGs, a tensor."""
 
@@ -37,7 +38,7 @@ class Video:
 
 
 def read_video(path: str | Path, frames: int | None = None) -> Video:
-    """Read a video file, or a folder of PNGs in natural order (2.png before 10.png); at most the first `frames` frames.
+    """Read a video file, or a folder of PNGs or JPEGs in natural order (2.png, 10.png); at most `frames` frames.
 
     Anything that FFmpeg decodes is taken (mp4, avi, mkv, gif, one image, …) and given as 8-bit values / 255,
     turned upright where the file says so. Gray formats give one channel, all others RGB. A folder has no frame
@@ -150,9 +151,9 @@ def _read_file(path: Path, limit: int | None) -> tuple[list[np.ndarray], float]:
 
 
 def _read_folder(path: Path, limit: int | None) -> tuple[list[np.ndarray], float]:
-    images = sorted((p for p in path.iterdir() if p.suffix.lower() == ".png"), key=_natural)
+    images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
     if not images:
-        raise FileError(f"the folder {path} has no PNG files in it")
+        raise FileError(f"the folder {path} has no PNG or JPEG files in it")
     return [array for image in images[:limit] for array in _read_file(image, 1)[0]], DEFAULT_FPS
 
 

@@ -164,7 +164,7 @@ REFUSALS = {
     "missing file": (("no.mp4", "--simulate", "--op", "sr2"), "no such file: no.mp4"),
     "missing measurement": (("no.npz", "--op", "sr2", "-o", "out.mkv"), "no such file: no.npz"),
     "not a video": (("text.mp4", "--simulate", "--op", "sr2"), "not a video"),
-    "empty clip": (("empty", "--simulate", "--op", "sr2"), "no PNG files"),
+    "empty clip": (("empty", "--simulate", "--op", "sr2"), "no PNG or JPEG files"),
     "wrong size": (("bytes.npz", "--op", "vcs", "--shape", "4,3,24,32", "-o", "out.mkv"), "vcs measures a video"),
     "too few frames": ((*SIMULATE, "--op", "fi4", "--frames", "2"), "fi4 needs at least 4 frames, got 2"),
     "unknown op": ((*SIMULATE, "--op", "sr5"), "unknown problem 'sr5': did you mean sr4"),

@@ -121,7 +121,7 @@ def test_bad_sources_are_refused_in_one_sentence(tmp_path):
         "missing.mp4": "no such file",
         "text.mp4": "not a video",
         "nothing.mp4": "not a video",
-        "folder": "no PNG files",
+        "folder": "no PNG or JPEG files",
         "empty.avi": "no frames",
         "sound.mkv": "no video in it, only audio",
         "": "must have one size, not 16×16×3 and 20×20×3",

@@ -1,0 +1,91 @@
+"""`linops-video train`: a small run writes weights that `solve` takes, and refuses what it cannot train on."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from linops_video.arrays import read_clip
+from linops_video.cli import main
+from linops_video.solvers.learned.checkpoint import describe
+from linops_video.video import demo_clip
+
+SMALL = {
+    "samples": 1,
+    "frames": [4],
+    "validate_every": 2,
+    "network": {"features": 8, "steps": 1, "coarse": 1, "fine": 1},
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A folder with an archive of two training windows and one for validation, of a real clip."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    frames = (read_clip(demo_clip(), frames=4).frames * 255).byte().permute(0, 2, 3, 1).numpy()
+    windows = np.stack([frames[:, 30 * i : 30 * i + 24, 40 * i : 40 * i + 24] for i in range(3)])
+    np.savez(tmp_path / "data.npz", video=windows, split=np.array(["train", "train", "val"]))
+    (tmp_path / "small.json").write_text(json.dumps(SMALL))
+    return tmp_path
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    return ended.value.code if isinstance(ended.value.code, int) else 1
+
+
+TRAIN = ("train", "--data", "data.npz", "-o", "runs", "--problems", "sr2,fi2", "--size", 16, "--config", "small.json")
+
+
+def test_a_run_writes_weights_that_solve_takes(here, capsys):
+    assert run(*TRAIN, "--steps", 4) == 0
+    assert "runs/videoonet.safetensors" in capsys.readouterr().out
+    with (here / "runs" / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["2", "4"]
+    assert all(float(row["sr2"]) > 10 for row in rows)
+    facts = describe(here / "runs" / "videoonet.safetensors")
+    assert facts["config"]["form"] == "videoonet"
+    assert facts["config"]["features"] == 8
+    assert facts["data"] == ["data.npz"]
+    assert set(facts["problems"]) == {"sr2", "fi2"}
+    solve = ("solve", "--op", "sr2", "--frames", 4, "--weights", "runs/videoonet.safetensors", "--json", "r.json")
+    assert run(*solve) == 0
+    assert json.loads((here / "r.json").read_text())["steps"] == 1
+
+
+def test_a_run_continues_where_it_was(here):
+    assert run(*TRAIN, "--steps", 4) == 0
+    curve = (here / "runs" / "curve.csv").read_text()
+    assert run(*TRAIN, "--steps", 4) == 0  # done already: nothing is trained again
+    assert (here / "runs" / "curve.csv").read_text() == curve
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--data", "no.npz"), "no such file: no.npz"),
+        (("--problems", "sr2,magic"), "unknown problem 'magic'"),
+        (("--config", "no.json"), "no such file: no.json"),
+        (("--config", "data.npz"), "as JSON"),
+        (("--config", "odd.json"), "TrainConfig has no field speed"),
+        (("--config", "list.json"), "JSON object"),
+        (("--size", 64), "too small for 4 frames of 64×64"),
+        (("--steps", 0), "1 or more"),
+        (("--solver", "admm-tv"), "videoonet"),
+        (("-o", "no/folder/run"), "does not exist"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_starts_nothing(here, capsys, arguments, words):
+    (here / "odd.json").write_text('{"speed": 3}')
+    (here / "list.json").write_text("[1, 2]")
+    assert run(*TRAIN, *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ")
+    assert words in captured.err
+    assert captured.err.count("\n") == 1
+    assert not (here / "runs").exists()
