@@ -149,7 +149,11 @@ class Convolution(LinearOperator):
         return self._circulant.gram()
 
     def _known_norm(self) -> Tensor | None:
-        return self._circulant._known_norm() if self.boundary == "circular" else None
+        if self.boundary == "circular":
+            return self._circulant._known_norm()
+        # every frame has the norm of one
+        one = Convolution(self.kernel, self.in_shape[-2:], self.boundary)
+        return one.norm() if len(self.in_shape) > 2 else None
 
 
 def _wrap(x: Tensor, dim: int, before: int, behind: int) -> Tensor:

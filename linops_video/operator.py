@@ -1,6 +1,6 @@
 """The linear operator, and the containers that the algebra makes of operators: adjoint, composition, sum, multiple.
 
-`compose`, `add` and `scale` simplify, the classes only store; what a leaf merges with it tells in `_after` … `_factors`.
+`compose`, `add` and `scale` simplify, the classes only store; what leaves merge with, `_after` and its kin tell.
 """
 
 from __future__ import annotations
@@ -158,7 +158,8 @@ class LinearOperator(Parameters, ABC):
             known = known if value is None else value.sqrt()
         if known is not None:
             return known
-        like_x = torch.empty(*self.batch_shape, *self.in_shape, dtype=self.dtype or torch.float64, device=self.device)
+        dtype = torch.complex128 if self.dtype is not None and self.dtype.is_complex else torch.float64
+        like_x = torch.empty(*self.batch_shape, *self.in_shape, dtype=dtype, device=self.device)
         return power_iteration(lambda x: self._apply_adjoint(self._apply(x)), like_x, len(self.in_shape))
 
     def _event_ndim(self, f: dataclasses.Field) -> int:

@@ -17,13 +17,16 @@ from linops_video.convolution import EIGH_LIMIT, Circulant
 from linops_video.dense import Dense, DenseGram
 from linops_video.diagonal import Diagonal
 from linops_video.kron import Factors, align, kron
-from linops_video.operator import Identity, LinearOperator, Scaled, Sum
+from linops_video.operator import Identity, LinearOperator, Scaled, Sum, compose
 from linops_video.parameters import Parameters, Shape, like, per_sample, tensor_field
 
 Expand = Callable[[float | Tensor], float | Tensor]
 Function = Callable[[Tensor, Expand], Tensor]
 """f(λ) of a tensor of eigenvalues; the second argument shapes a number per sample to it."""
 
+
+SVD_LIMIT = 512
+"""Most rows of a wide matrix for an SVD, which keeps small singular values better than an eigh, and takes longer."""
 
 ZERO = 1e-12
 """Eigenvalues below this share of the largest count as zero: singular values below 1e-6 of the largest."""
@@ -120,7 +123,8 @@ def plan(G: LinearOperator) -> Plan | None:
         return Plan(10.0 * n**3, f"eigh of {n}×{n}", lambda: _of_dense(G)) if n <= EIGH_LIMIT else None
     if isinstance(G, DenseGram):
         m, n = G.matrix.shape[-2:]
-        return Plan(60.0 * m * m * n, f"SVD of {m}×{n}", lambda: _of_dense_gram(G)) if m <= EIGH_LIMIT else None
+        name = f"SVD of {m}×{n}" if m <= SVD_LIMIT else f"thin eigh of {m}×{n}"
+        return Plan(60.0 * m * m * n, name, lambda: _of_dense_gram(G)) if m <= 2 * EIGH_LIMIT else None
     return _plan_kron_sum(G.terms if isinstance(G, Sum) else (G,))
 
 
@@ -200,9 +204,17 @@ def _of_dense(G: Dense) -> Spectral:
 
 
 def _of_dense_gram(G: DenseGram) -> Spectral:
-    _, singular, rows = torch.linalg.svd(_double(G.matrix), full_matrices=False)
-    zero = Spectral(Identity(G.in_shape), singular.new_zeros((1,) * len(G.in_shape)))
-    return Spectral(Dense(rows.mH, singular.shape[-1:], G.in_shape), singular**2, zero)
+    """MᴴM through the SVD of M or, where that takes minutes, through MMᴴ = UΛUᴴ with the eigenvectors MᴴUΛ^(−1/2)."""
+    zero = Spectral(Identity(G.in_shape), torch.zeros((1,) * len(G.in_shape), dtype=torch.float64))
+    matrix = _double(G.matrix)
+    if matrix.shape[-2] <= SVD_LIMIT:
+        _, singular, rows = torch.linalg.svd(matrix, full_matrices=False)
+        return Spectral(Dense(rows.mH, singular.shape[-1:], G.in_shape), singular**2, zero)
+    values, vectors = torch.linalg.eigh(matrix @ matrix.mH)
+    kept = values > ZERO * values[..., -1:]
+    roots = torch.where(kept, torch.where(kept, values, 1).rsqrt(), 0)
+    coefficients = Dense(vectors * roots.unsqueeze(-2), values.shape[-1:], values.shape[-1:])
+    return Spectral(compose(G.root.H, coefficients), torch.where(kept, values, 0), zero)
 
 
 def _double(matrix: Tensor) -> Tensor:
@@ -234,7 +246,7 @@ def _plan_kron_sum(terms: Factors) -> Plan | None:
         spectra = [p.build() for p in ready]
         return _assemble(coefficients, groups, spectra, mixed[0] if mixed else None)
 
-    thin = sum(p.name.startswith("SVD") for p in ready)
+    thin = sum(len(d) == 1 and isinstance(d[0], DenseGram) for d in distinct)
     return Plan(sum(cost for cost, _ in costs), name, build) if thin <= 1 else None
 
 
