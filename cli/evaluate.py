@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -94,7 +93,8 @@ def _entry(result: Result) -> dict[str, object]:
 
 def _print(console: Console, title: str, problems: list[str], solvers: list[str], results: list[Result]) -> None:
     means = {(r.problem, r.solver): r.psnr.mean().item() for r in results}
-    table = Table("problem", title=escape(title), title_justify="left")
+    console.print(title, highlight=False, markup=False)
+    table = Table("problem")
     for name in solvers:
         table.add_column(name, justify="right")
     for problem in problems:

@@ -30,8 +30,9 @@ def print_table(console: Console, op: str, problem: InverseProblem, rows: list[R
     """Print the rows, the last of which is the solver that was asked for."""
     video = "×".join(map(str, problem.operator.in_shape))
     y = "×".join(map(str, problem.operator.out_shape))
-    title = f"{op}: {y} measured of a {video} video, noise σ = {float(problem.noise_std):.4g}"
-    table = Table("solver", title=escape(title), title_justify="left")
+    sigma = float(problem.noise_std)
+    console.print(f"{op}: {y} measured of a {video} video, noise σ = {sigma:.4g}", highlight=False, markup=False)
+    table = Table("solver")
     for heading in (escape("PSNR [dB]"), "SSIM", "data misfit", "seconds"):
         table.add_column(heading, justify="right")
     for index, row in enumerate(rows):

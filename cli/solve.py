@@ -129,12 +129,14 @@ def _timed(name: str, task: Task, fields: dict[str, str]) -> tuple[Solution, Row
 
 
 def _baselines(op: str, solver: str, task: Task) -> list[tuple[Tensor, Row]]:
-    """The yardsticks: pinv, what the problem allows by interpolation, admm-tv; without the one that was asked for."""
+    """The yardsticks: pinv, what the problem allows by interpolation, admm-tv; without the truth one for the figure."""
+    simple = tuple(BASELINES.get(op, ()))
+    names = ("pinv", *simple, "admm-tv") if task.truth is not None else (*simple, "pinv")[:1]
     results = []
-    for name in ("pinv", *BASELINES.get(op, ()), "admm-tv"):
-        if name == solver:
+    for name in names:
+        if name == solver and task.truth is not None:
             continue
-        if name in BASELINES.get(op, ()):
+        if name in simple:
             start = time.perf_counter()
             x = BASELINES[op][name](task.problem)
             seconds = time.perf_counter() - start
