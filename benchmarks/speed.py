@@ -10,6 +10,8 @@ The dense ways get the matrix of A as a gift: building it is not counted. A dens
 seconds is stopped, and its ratio is a lower bound (≥). Memory is the growth of the peak resident size in a process of
 its own, in MB, the matrix of A included where the way needs one.
 
+With `--json`, each row is kept as it is measured, and a run that was stopped goes on with the next one.
+
     python benchmarks/speed.py --json benchmarks/results/speed.json --markdown docs/speed.md
 """
 
@@ -29,6 +31,7 @@ from pathlib import Path
 import torch
 
 from linops_video import PROBLEMS, LinearOperator, NormalSolver, forward_model
+from linops_video.files import replacing
 
 RHO, STEPS = 0.3, 13
 SMALL, LARGE = (4, 3, 16, 16), (4, 3, 32, 32)
@@ -78,13 +81,13 @@ def seconds(way: str, name: str, shape: tuple[int, ...]) -> tuple[float, float]:
     return statistics.median(times), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
-def measure(way: str, name: str, shape: tuple[int, ...], limit: float) -> dict[str, float | bool]:
+def measure(way: str, name: str, shape: tuple[int, ...], limit: float) -> dict[str, float | bool | None]:
     """`seconds` in a process of its own; stopped at the limit."""
     command = [sys.executable, __file__, "--one", way, name, ",".join(map(str, shape))]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=True)
     except subprocess.TimeoutExpired:
-        return {"seconds": limit, "megabytes": math.nan, "stopped": True}
+        return {"seconds": limit, "megabytes": None, "stopped": True}
     took, megabytes = json.loads(done.stdout)
     return {"seconds": took, "megabytes": megabytes, "stopped": False}
 
@@ -114,21 +117,25 @@ def main() -> None:
         way, name, shape = args.one
         print(json.dumps(seconds(way, name, tuple(map(int, shape.split(","))))))
         return
-    rows, short = [], []
+    rows = json.loads(args.json.read_text()) if args.json and args.json.exists() else []
     for name, shape in CASES:
-        row: dict = {
-            "problem": name,
-            "shape": shape,
-            "method": NormalSolver.of(forward_model(name, shape).operator).method,
-        }
+        if any((row["problem"], tuple(row["shape"])) == (name, shape) for row in rows):
+            continue
+        method = NormalSolver.of(forward_model(name, shape).operator).method
+        row: dict = {"problem": name, "shape": shape, "method": method}
         row.update({way: measure(way, name, shape, args.limit) for way in WAYS})
         rows.append(row)
         print(table([row]).splitlines()[-1], flush=True)
-        bars = {"pinv": 1000, "cholesky": 100} if name in CHEAP else {"pinv": 50, "cholesky": 3}
-        short += [f"{name} {way}" for way, bar in bars.items() if row[way]["seconds"] < bar * row["ours"]["seconds"]]
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(rows, indent=1).replace("NaN", "null") + "\n")
+        if args.json:
+            args.json.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(args.json) as temporary:
+                temporary.write_text(json.dumps(rows, indent=1) + "\n")
+    short = []
+    for row in rows:
+        bars = {"pinv": 1000, "cholesky": 100} if row["problem"] in CHEAP else {"pinv": 50, "cholesky": 3}
+        short += [
+            f"{row['problem']} {w}" for w, bar in bars.items() if row[w]["seconds"] < bar * row["ours"]["seconds"]
+        ]
     if args.markdown:
         text = args.markdown.read_text()
         start, end = "<!-- table: begin -->", "<!-- table: end -->"
