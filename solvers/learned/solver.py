@@ -1,0 +1,65 @@
+"""What the learned solvers share: a trained network in the loop of all solvers."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor
+
+from linops_video import InverseProblem
+from linops_video.errors import SpecError
+from linops_video.solvers.admm import fixed_point_residual
+from linops_video.solvers.learned.checkpoint import frozen_copy, load_network
+from linops_video.solvers.learned.unrolled import Unrolled, UnrolledState
+
+
+@dataclass(frozen=True, eq=False)
+class LearnedState(UnrolledState):
+    """The state of an unrolled network, and the network in the precision and on the device of the problem."""
+
+    network: Unrolled | None = None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A trained unrolled network as a solver; `OneNet` and `VideoOneNet` name its two forms.
+
+    The network has a fixed number of steps, so that the loop neither stops early nor goes on.
+    """
+
+    form: ClassVar[str]
+    tol: ClassVar[float] = -1.0  # below any residual: no sample stops before the last step
+
+    weights: str
+    network: Unrolled = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        network = load_network(self.weights)
+        if network.config.form != self.form:
+            raise SpecError(
+                f"the weights {self.weights!r} are a {network.config.form}, not a {self.form}: "
+                f"take the solver {network.config.form!r} or other weights"
+            )
+        object.__setattr__(self, "network", network)
+
+    @property
+    def max_steps(self) -> int:
+        """The steps that the network was trained with."""
+        return self.network.config.steps
+
+    def init(self, problem: InverseProblem) -> LearnedState:
+        network = frozen_copy(self.network, problem.y) if problem.y.is_floating_point() else self.network
+        state = network.init(problem)
+        values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+        return LearnedState(**values, network=network)
+
+    def step(self, problem: InverseProblem, state: LearnedState) -> LearnedState:
+        assert state.network is not None
+        after = state.network.step(problem, state)
+        assert isinstance(after, LearnedState)  # dataclasses.replace keeps the class
+        return after
+
+    def residual(self, before: LearnedState, after: LearnedState) -> Tensor:
+        return fixed_point_residual(before, after)

@@ -1,0 +1,303 @@
+"""ADMM unrolled into a network: prior step p, exact data step, dual update, and for VideoOneNet a data network q.
+
+    x ← p(z, u)    z, u ← data and dual step of ADMM    z, u ← q(x, z₀, Aᵀy, z_old, z, u_old, u)
+
+Source: Milacski, Póczos, Lőrincz, VideoOneNet, ICML 2020, algorithms 3 and 4. The data and the dual step are those of
+`linops_video.solvers.admm`: exact, for any operator that `NormalSolver` takes, without an n×n matrix.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from linops_video import InverseProblem, NormalSolver
+from linops_video.errors import DtypeError, ShapeError, SpecError
+from linops_video.solvers.admm import AdmmState, data_step
+from linops_video.solvers.learned.blocks import Context, DataBlock, PriorBlock, pad_frames
+from linops_video.solvers.learned.paper import PaperNetwork
+from linops_video.solvers.learned.start import FROZEN, MOVING, STILL, smooth_start
+
+NOISE_FLOOR = 1e-3
+"""Noise level below which ρ no longer falls: the data step of a noise-free problem is then nearly a projection."""
+
+SPREAD_RATE = 20.0
+"""log s_k is stored divided by this, so that Adam moves it 20 times as fast as a weight."""
+
+CHOICES = {
+    "form": ("videoonet", "onenet"),
+    "blocks": ("multiscale", "recurrent", "convolutional"),
+    "start": ("smooth", "pinv"),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Form and size of an unrolled network; JSON values only. The defaults are our form, `paper_config` is the paper's.
+
+    Attributes:
+        form: "videoonet" (prior on [z, u], then a data network) or "onenet" (prior on z − u, the data step as it is).
+        blocks: "multiscale" (`blocks.py`), or the paper's networks, "recurrent" (BCRNN) and "convolutional" (CNN).
+        channels: C of the videos, 1 or 3.
+        steps: unrolled ADMM steps K.
+        shared: one p and one q for all steps (the paper), or own weights for each step.
+        features: channels of the features (multiscale: at half resolution).
+        coarse, fine: multiscale: residual blocks at a quarter and at half resolution in each prior step.
+        kernel, decoder: the paper's networks: sizes k_e of the encoder's and k_d of the decoder's convolutions.
+        start: "smooth" (`smooth_start`) or "pinv" (z = A⁺ y, the paper).
+        corrections: the networks' outputs are added to what they correct, and are zero before training.
+        noise_input: the networks are told the noise level.
+        rho: ρ of the data step; None: ρ_k = (σ² + 1e-6)/s_k², with a trained s_k for each step.
+        consistent: end with a data step: z + A⁺(y − A z) without noise, the proximal step with the last ρ with noise.
+    """
+
+    form: str = "videoonet"
+    blocks: str = "multiscale"
+    channels: int = 3
+    steps: int = 4
+    shared: bool = False
+    features: int = 64
+    coarse: int = 2
+    fine: int = 1
+    kernel: int = 3
+    decoder: int = 11
+    start: str = "smooth"
+    corrections: bool = True
+    noise_input: bool = True
+    rho: float | None = None
+    consistent: bool = True
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if getattr(self, name) not in known:
+                raise SpecError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        if min(self.channels, self.steps, self.features) < 1:
+            raise SpecError("channels, steps and features must be 1 or more")
+        if self.kernel % 2 == 0 or self.decoder % 2 == 0:
+            raise SpecError(f"kernel and decoder must be odd, got {self.kernel} and {self.decoder}")
+        if self.blocks == "multiscale" and not (self.start == "smooth" and self.corrections and self.noise_input):
+            raise SpecError("multiscale blocks need start='smooth', corrections=True and noise_input=True")
+
+
+def paper_config(
+    form: str = "videoonet",
+    recurrent: bool = True,
+    channels: int = 1,
+    features: int = 64,
+    kernel: int = 3,
+    decoder: int = 11,
+) -> Config:
+    """The paper's networks: those of Rotated MNIST; Scanned CIFAR-10 and UCF-101 have channels 3, features 256,
+    kernel 5, decoder 7.
+
+    >>> paper_config("onenet", recurrent=False).steps
+    13
+    """
+    return Config(
+        form=form,
+        blocks="recurrent" if recurrent else "convolutional",
+        channels=channels,
+        steps=13,
+        shared=True,
+        features=features,
+        kernel=kernel,
+        decoder=decoder,
+        start="pinv",
+        corrections=False,
+        noise_input=False,
+        rho=0.3,
+        consistent=False,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class UnrolledState(AdmmState):
+    """The iterates of ADMM and what the networks see besides them.
+
+    Attributes:
+        step: how many steps are done.
+        noise_std: σ of each sample, shape `batch_shape`.
+        pinv, adjoint: z₀ = A⁺ y and Aᵀ y, shape (*batch, T, C, H, W).
+        features: what the prior hands on from step to step; a tuple of one tensor (*batch, T, F, H/2, W/2), or none.
+    """
+
+    step: int = 0
+    noise_std: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
+    pinv: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
+    adjoint: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
+    features: tuple[Tensor, ...] = ()
+
+
+class Unrolled(nn.Module):
+    """A network with the steps of ADMM, made from its `Config`; `forward(problem)` gives the video.
+
+    Example:
+        >>> from linops_video import forward_model
+        >>> network = Unrolled(Config(steps=2, features=8))
+        >>> problem = forward_model("sr4", (8, 3, 32, 32)).measure(torch.rand(8, 3, 32, 32))
+        >>> network(problem).shape
+        torch.Size([8, 3, 32, 32])
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.network_dtype: torch.dtype | None = None  # precision of the networks alone, if it is to be lower
+        self.context = Context(6 * config.channels, config.features) if config.blocks == "multiscale" else None
+        copies = 1 if config.shared else config.steps
+        two = 2 if config.form == "videoonet" else 1
+        self.prior = nn.ModuleList(self._prior_network(two) for _ in range(copies))
+        self.data = nn.ModuleList(self._data_network() for _ in range(copies if two == 2 else 0))
+        # log s and its slope in log σ, for the data step of each step and for the last one
+        spread = torch.tensor([[math.log(0.05) / SPREAD_RATE, 0.0]]).repeat(config.steps + 1, 1)
+        self.spread = nn.Parameter(spread) if config.rho is None else None
+
+    def _prior_network(self, videos: int) -> nn.Module:
+        c = self.config
+        if c.blocks == "multiscale":
+            return PriorBlock(videos * c.channels, c.channels, c.features, c.coarse, c.fine)
+        return self._paper_network(videos, 1)
+
+    def _data_network(self) -> nn.Module:
+        c = self.config
+        if c.blocks == "multiscale":
+            return DataBlock(7 * c.channels, 2 * c.channels, c.features)
+        return self._paper_network(7, 2)
+
+    def _paper_network(self, videos: int, outputs: int) -> PaperNetwork:
+        c = self.config
+        return PaperNetwork(
+            videos * c.channels + int(c.noise_input),
+            outputs * c.channels,
+            c.features,
+            c.kernel,
+            c.decoder,
+            c.blocks == "recurrent",
+            c.corrections,
+        )
+
+    def rho(self, step: int, noise_std: Tensor) -> Tensor | float:
+        """ρ of the data step number `step` (from 0), of each sample."""
+        if self.config.rho is not None:
+            return self.config.rho
+        assert self.spread is not None
+        variance = noise_std**2 + NOISE_FLOOR**2
+        log_spread = self.spread[step, 0] + self.spread[step, 1] * (variance.log() / 2 + 5)
+        return variance * torch.exp(-2 * SPREAD_RATE * log_spread)
+
+    def init(self, problem: InverseProblem, normal: NormalSolver | None = None) -> UnrolledState:
+        """The state to start from.
+
+        Raises:
+            ShapeError: if the operator does not act on videos (T, C, H, W) with the C of this network.
+            DtypeError: if the measurement is complex.
+        """
+        A, y, c = problem.operator, problem.y, self.config
+        if len(A.in_shape) != 4 or A.in_shape[1] != c.channels:
+            raise ShapeError(
+                f"this network is for videos (T, C, H, W) with C = {c.channels}, the operator is for {A.in_shape}: "
+                "take other weights, or train a network for this C"
+            )
+        if y.is_complex():
+            raise DtypeError(f"the learned solvers take real measurements, got {y.dtype}")
+        normal = normal or NormalSolver.of(A)
+        noise_std = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype).expand(problem.batch_shape)
+        with torch.no_grad():
+            adjoint, pinv = A.T(y), normal.pinv(y)
+            if c.blocks != "multiscale":
+                z = pinv if c.start == "pinv" else smooth_start(problem, normal, (STILL,))[0]
+                return UnrolledState(normal, z, torch.zeros_like(z), (), 0, noise_std, pinv, adjoint)
+            still, moving, frozen = smooth_start(problem, normal, (STILL, MOVING, FROZEN))
+            coverage = A.T(A(y.new_ones(*A.batch_shape, *A.in_shape))).expand(still.shape)
+            # bounded, so that ill-conditioned and random problems stay in the range of the features
+            pinv, adjoint = pinv.clamp(-1, 2), adjoint.clamp(-2, 2)
+            fixed = torch.cat([still, moving - still, pinv, adjoint, coverage.clamp(-2, 2), frozen - still], -3)
+        assert self.context is not None
+        with self._precision(y):
+            features = self.context(pad_frames(_one_batch(fixed)), noise_std.reshape(-1))
+        features = self._with_batch(features, still)
+        return UnrolledState(normal, still, torch.zeros_like(still), (), 0, noise_std, pinv, adjoint, (features,))
+
+    def step(self, problem: InverseProblem, state: UnrolledState) -> UnrolledState:
+        """One step of ADMM with its networks; the last one ends with the step that makes z consistent with y."""
+        c, k, y = self.config, state.step, problem.y
+        network = 0 if c.shared else k
+        video = c.form == "videoonet"
+        z, u = state.z, state.u
+        prior_input = (z, u) if video else (z - u,)
+        output, features = self._run(self.prior[network], prior_input, state.noise_std, state.features)
+        base = z if video else z - u
+        x = base + output if c.corrections else output
+        z_new, u_new = data_step(state.normal, self.rho(k, state.noise_std), x, u, y)
+        if video:
+            seen = (x, state.pinv, state.adjoint, z, z_new, u, u_new)
+            output, _ = self._run(self.data[network], seen, state.noise_std, features)
+            change_z, change_u = output.split(c.channels, dim=-3)
+            z_new, u_new = (z_new + change_z, u_new + change_u) if c.corrections else (change_z, change_u)
+        if c.consistent and k + 1 == c.steps:
+            z_new = self._make_consistent(state, z_new, y)
+        return dataclasses.replace(state, z=z_new, u=u_new, step=k + 1, features=features)
+
+    def trajectory(self, problem: InverseProblem, normal: NormalSolver | None = None) -> list[Tensor]:
+        """z after each step; the last one is the reconstruction."""
+        state = self.init(problem, normal)
+        videos = []
+        for _ in range(self.config.steps):
+            state = self.step(problem, state)
+            videos.append(state.z)
+        return videos
+
+    def forward(self, problem: InverseProblem, normal: NormalSolver | None = None) -> Tensor:
+        """The reconstruction, shape (*batch, T, C, H, W); `normal`: the normal solver of the operator, if it is known."""
+        state = self.init(problem, normal)
+        for _ in range(self.config.steps):
+            state = self.step(problem, state)
+        return state.z
+
+    def _run(
+        self, network: nn.Module, videos: tuple[Tensor, ...], noise_std: Tensor, features: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Call p or q on videos (*batch, T, C, H, W) of any batch axes."""
+        like = videos[0]
+        joined = _one_batch(torch.cat(videos, -3))
+        height, width = like.shape[-2:]
+        with self._precision(like):
+            if isinstance(network, PaperNetwork):
+                if self.config.noise_input:
+                    level = 10 * noise_std.reshape(-1, 1, 1, 1, 1)
+                    joined = torch.cat([joined, level.expand_as(joined[:, :, :1])], 2)
+                output = network(joined)
+            elif isinstance(network, PriorBlock):
+                output, new = network(pad_frames(joined), features[0].flatten(0, -4))
+                features = (self._with_batch(new, like),)
+            else:
+                output = network(pad_frames(joined), features[0].flatten(0, -4))
+        output = output.to(like.dtype)[..., :height, :width]
+        return output.reshape(*like.shape[:-4], *output.shape[1:]), features
+
+    def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
+        noisy = state.noise_std > 0
+        A, normal = state.normal.operator, state.normal
+        if not noisy.any():
+            return z + normal.pinv(y - A(z))
+        proximal = normal.prox(self.rho(self.config.steps, state.noise_std), z, y)
+        if noisy.all():
+            return proximal
+        return torch.where(noisy[..., None, None, None, None], proximal, z + normal.pinv(y - A(z)))
+
+    def _precision(self, like: Tensor) -> torch.autocast:
+        return torch.autocast(like.device.type, self.network_dtype, enabled=self.network_dtype is not None)
+
+    @staticmethod
+    def _with_batch(features: Tensor, video: Tensor) -> Tensor:
+        """(B·T, F, h, w) -> (*batch, T, F, h, w), a view."""
+        return features.unflatten(0, video.shape[:-3])
+
+
+def _one_batch(video: Tensor) -> Tensor:
+    """(*batch, T, C, H, W) -> (B, T, C, H, W)."""
+    return video.reshape(-1, *video.shape[-4:])

@@ -1,0 +1,320 @@
+"""The unrolled networks: the paper's pieces against their formulas, any problem and size, checkpoints, the solvers."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from torch.nn.functional import conv2d
+
+from linops_video import PROBLEMS, InverseProblem, NormalSolver, forward_model
+from linops_video.errors import DtypeError, FileError, ShapeError, SpecError
+from linops_video.metrics import psnr
+from linops_video.solvers import OneNet, VideoOneNet, run, solve
+from linops_video.solvers.baselines import BASELINES
+from linops_video.solvers.learned.blocks import PriorBlock, TemporalMemory, fold, pad_frames, unfold
+from linops_video.solvers.learned.checkpoint import describe, load_network, save_network, shipped
+from linops_video.solvers.learned.paper import MinimalRNN, PaperNetwork, VideoNorm, smooth_elu
+from linops_video.solvers.learned.start import FROZEN, MOVING, STILL, CosineTransform, smooth_start
+from linops_video.solvers.learned.unrolled import Config, Unrolled, paper_config
+
+SMALL = Config(steps=2, features=8, coarse=1, fine=1)
+FORMS = [
+    SMALL,
+    dataclasses.replace(SMALL, form="onenet", shared=True),
+    *(
+        dataclasses.replace(paper_config(form, recurrent, channels=3, features=6, decoder=7), steps=3)
+        for form in ("onenet", "videoonet")
+        for recurrent in (False, True)
+    ),
+    Config("videoonet", "recurrent", steps=2, features=6, start="smooth", decoder=5),
+]
+
+
+def build(config: Config, seed: int = 0) -> Unrolled:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return Unrolled(config)
+
+
+def awake(config: Config, seed: int = 0) -> Unrolled:
+    """A network whose outputs are no longer zero."""
+    network = build(config, seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if not parameter.any():
+                parameter.copy_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return network
+
+
+def clip(frames=4, channels=3, height=16, width=16, batch=(2,), dtype=torch.float32) -> torch.Tensor:
+    """A smooth moving pattern in [0, 1]."""
+    t = torch.arange(frames, dtype=dtype).reshape(-1, 1, 1, 1)
+    c = torch.arange(channels, dtype=dtype).reshape(-1, 1, 1)
+    h = torch.arange(height, dtype=dtype).reshape(-1, 1)
+    w = torch.arange(width, dtype=dtype)
+    video = 0.5 + 0.4 * torch.sin(0.3 * h + 0.2 * w + 0.3 * t + 0.5 * c)
+    return video.expand(*batch, frames, channels, height, width).contiguous()
+
+
+# --- the paper's pieces ---------------------------------------------------------------------------------------------
+
+
+def test_video_norm_is_over_a_whole_sample_with_eps_1e_3():
+    x = torch.randn(2, 3, 5, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    norm = VideoNorm().double()
+    norm.gain.data.fill_(1.5)
+    norm.bias.data.fill_(-0.2)
+    for sample, result in zip(x, norm(x), strict=True):
+        expected = 1.5 * (sample - sample.mean()) / (sample.var(correction=0) + 1e-3).sqrt() - 0.2
+        torch.testing.assert_close(result, expected, rtol=0, atol=1e-12)
+
+
+def test_activation_is_the_papers():
+    x = torch.linspace(-5, 5, 21, dtype=torch.float64)
+    expected = torch.log1p(torch.exp(2 * x + 2)) / 2 - 1
+    torch.testing.assert_close(smooth_elu(x), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_minimal_rnn_follows_its_recurrence(backward):
+    torch.manual_seed(0)
+    rnn = MinimalRNN(3, 3).double()
+    v = torch.randn(2, 4, 3, 5, 6, dtype=torch.float64)
+    result = rnn(v, backward)
+    W, b, U = rnn.input_gate.weight, rnn.input_gate.bias, rnn.state_gate.weight
+    h = torch.zeros(2, 3, 5, 6, dtype=torch.float64)
+    for t in (3, 2, 1, 0) if backward else range(4):
+        g = torch.sigmoid(conv2d(v[:, t], W, b, padding=1) + conv2d(h, U, padding=1))
+        h = (1 - g) * h + g * v[:, t]
+        torch.testing.assert_close(result[:, t], h, rtol=0, atol=1e-12)
+
+
+def test_the_recurrent_network_sees_all_frames_and_the_other_only_statistics_of_them():
+    for recurrent in (True, False):
+        torch.manual_seed(0)
+        network = PaperNetwork(2, 1, 4, 3, 5, recurrent, zero=False).double()
+        for norm in network.norms:
+            norm.forward = lambda x: x  # without the statistics, which couple the frames in both forms
+        video = torch.randn(1, 5, 2, 6, 6, dtype=torch.float64, requires_grad=True)
+        (gradient,) = torch.autograd.grad(network(video)[0, 2].sum(), video)
+        reached = gradient[0].abs().amax(dim=(1, 2, 3)) > 0
+        assert reached.tolist() == ([True] * 5 if recurrent else [False, False, True, False, False])
+
+
+def test_paper_sizes():
+    """Parameters of p: three convolutions, norms, two gated recurrences, one transposed convolution."""
+    network = build(paper_config("videoonet", recurrent=True))
+    f, k, d = 64, 9, 121
+    encoder = (2 * k + 1) * f + 2 * (f * k + 1) * f + 3 * 2
+    recurrence = 2 * (2 * f * f * k + f)
+    p = encoder + recurrence + 2 * f * d + 1
+    q = p + (7 - 2) * k * f + 2 * f * d + 1
+    assert sum(t.numel() for t in network.parameters()) == p + q
+    assert network.config.steps == 13 and network.config.rho == 0.3
+
+
+def test_with_a_prior_that_returns_its_input_onenet_is_admm_without_a_prior():
+    config = paper_config("onenet", recurrent=False, channels=3, features=4)
+    network = build(config)
+    network.prior[0].forward = lambda video: video
+    problem = forward_model("pid", (2, 4, 3, 8, 8), seed=1).measure(clip(height=8, width=8), seed=2)
+    normal, rho = NormalSolver.of(problem.operator), 0.3
+    z, u = normal.pinv(problem.y), torch.zeros(2, 4, 3, 8, 8)
+    for _ in range(13):
+        x = z - u
+        z = normal.prox(rho, x + u, problem.y)
+        u = u + x - z
+    torch.testing.assert_close(network(problem), z, rtol=0, atol=1e-6)
+
+
+# --- our form -------------------------------------------------------------------------------------------------------
+
+
+def test_fold_is_orthonormal_up_to_its_gains_and_unfold_inverts_the_bands():
+    x = torch.randn(2, 3, 2, 6, 8, dtype=torch.float64)
+    bands = fold(x)
+    assert bands.shape == (6, 8, 3, 4) and bands.is_contiguous(memory_format=torch.channels_last)
+    gains = torch.tensor([0.5, 8, 8, 8], dtype=torch.float64).repeat(2).reshape(8, 1, 1)
+    torch.testing.assert_close(unfold(bands / gains, 3), 0.1 * x, rtol=0, atol=1e-12)
+    torch.testing.assert_close((bands / gains).square().sum(), x.square().sum(), rtol=1e-12, atol=0)
+
+
+def test_temporal_memory_reaches_every_frame_both_ways():
+    torch.manual_seed(0)
+    memory = TemporalMemory(4).double()
+    x = torch.randn(7, 4, 2, 2, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(memory(x, 7), x)  # zero before training
+    torch.nn.init.normal_(memory.out.weight)
+    for frame in (0, 6):
+        (gradient,) = torch.autograd.grad(memory(x, 7)[frame].sum(), x)
+        assert bool((gradient.abs().amax(dim=(1, 2, 3)) > 0).all())
+
+
+def test_blocks_do_not_care_which_sample_or_frame_size_they_see():
+    torch.manual_seed(0)
+    block = PriorBlock(2, 1, 8, 1, 1).double()
+    torch.nn.init.normal_(block.head.weight, std=0.1)
+    video, features = torch.randn(2, 3, 2, 8, 12, dtype=torch.float64), torch.randn(6, 8, 4, 6, dtype=torch.float64)
+    together, _ = block(video, features)
+    alone, _ = block(video[1:], features[3:])
+    torch.testing.assert_close(together[1:], alone, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(15, 18), (16, 16), (17, 21)])
+def test_frames_are_padded_to_multiples_of_four(size):
+    padded = pad_frames(torch.rand(1, 2, 3, *size))
+    assert padded.shape[-2] % 4 == 0 and padded.shape[-1] % 4 == 0 and padded.shape[-1] - size[1] < 4
+
+
+def test_the_start_is_the_minimiser_that_a_dense_solve_finds(monkeypatch):
+    monkeypatch.setattr("linops_video.solvers.learned.start.STEPS", 300)
+    shape, sigma = (3, 3, 4, 6), 0.1
+    truth = clip(3, 3, 4, 6, batch=(1,), dtype=torch.float64)
+    for spec in ("pid", "sr2", "color", "fi2"):
+        model = forward_model(spec, shape, seed=1).to(dtype=torch.float64)
+        problem = dataclasses.replace(model, noise_std=sigma).measure(truth, seed=2)
+        A = model.operator.to_dense(torch.float64)
+        transform = CosineTransform(shape, truth)
+        n = truth.numel()
+        basis = transform(torch.eye(n, dtype=torch.float64).reshape(n, *shape)).reshape(n, n)
+        for k, prior in enumerate((STILL, MOVING, FROZEN)):
+            L = basis @ (prior.eigenvalues(shape, truth).expand(shape).reshape(n, 1) * basis.T)
+            dense = torch.linalg.solve(A.T @ A / sigma**2 + L, A.T @ problem.y.reshape(-1) / sigma**2)
+            found = smooth_start(problem, NormalSolver.of(problem.operator), (STILL, MOVING, FROZEN))[k]
+            torch.testing.assert_close(found.reshape(-1), dense, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", ["fi2", "fi4", "fp50", "color"])
+def test_an_untrained_network_is_about_as_good_as_the_baseline(spec):
+    """Frames interpolated in time or held, and gray: the limits that the start contains."""
+    truth = clip(8, 3, 16, 16, batch=(1,)) * torch.linspace(0.9, 1, 3).reshape(3, 1, 1)
+    problem = forward_model(spec, (8, 3, 16, 16)).measure(truth)
+    ours = psnr(build(SMALL)(problem), truth).mean()
+    best = max(psnr(baseline(problem), truth).mean() for baseline in BASELINES[spec].values())
+    assert ours > best - 1.5
+
+
+@pytest.mark.parametrize("config", FORMS, ids=lambda c: f"{c.form}-{c.blocks}-{c.start}")
+@pytest.mark.parametrize("spec", ["pid", "sr2", "vcs", "fi2", "color", "dd"])
+def test_every_form_takes_every_problem_and_trains(config, spec):
+    network = awake(config)
+    truth = clip(4, 3, 10, 12)
+    model = forward_model(spec, tuple(truth.shape), seed=3)
+    problem = model.measure(truth, seed=4)
+    x = network(problem)
+    assert x.shape == truth.shape and bool(torch.isfinite(x).all())
+    ((x - truth) ** 2).mean().backward()
+    without = [name for name, p in network.named_parameters() if p.grad is None]
+    assert set(without) <= {"spread"} | {f"data.{config.steps - 1}.{n}" for n, _ in network.data.named_parameters()}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("config", FORMS[:3], ids=lambda c: f"{c.form}-{c.blocks}")
+def test_one_and_three_channels_odd_sizes_one_frame(config, channels):
+    network = awake(dataclasses.replace(config, channels=channels))
+    for frames, height, width in ((1, 9, 7), (5, 8, 8), (3, 14, 14)):
+        truth = clip(frames, channels, height, width)
+        problem = forward_model("si", tuple(truth.shape)).measure(truth)
+        assert network(problem).shape == truth.shape
+
+
+@pytest.mark.parametrize("spec", [name for name in PROBLEMS if PROBLEMS[name].noise_std == 0])
+def test_without_noise_the_last_step_fits_the_measurement(spec):
+    truth = clip(4, 3, 12, 12, batch=(), dtype=torch.float64)
+    problem = forward_model(spec, tuple(truth.shape)).to(dtype=torch.float64).measure(truth)
+    x = awake(SMALL).double()(problem)
+    misfit = (problem.operator(x) - problem.y).abs().max()
+    assert misfit < 1e-8
+
+
+def test_batch_axes_are_samples_of_their_own():
+    truth = torch.stack([clip(batch=()), clip(batch=()).flip(-1)]).reshape(2, 1, 4, 3, 16, 16)
+    network = awake(SMALL)
+    problem = forward_model("pid", tuple(truth.shape), seed=5).measure(truth, seed=6)
+    both = network(problem)
+    assert both.shape == truth.shape
+    noise = torch.tensor([[0.1], [0.0]])
+    mixed = network(InverseProblem(problem.operator, problem.y, noise))
+    torch.testing.assert_close(mixed[0], both[0], rtol=0, atol=1e-5)
+    kept = problem.operator(torch.ones_like(truth))[1] > 0
+    torch.testing.assert_close(mixed[1][kept], problem.y[1][kept], rtol=0, atol=1e-5)
+
+
+def test_what_a_network_cannot_take_is_said():
+    network = build(SMALL)
+    with pytest.raises(ShapeError, match="C = 3"):
+        network(forward_model("sr2", (4, 1, 8, 8)).measure(clip(4, 1, 8, 8)))
+    with pytest.raises(SpecError, match="one of multiscale"):
+        Config(blocks="resnet")
+    with pytest.raises(SpecError, match="odd"):
+        Config(blocks="recurrent", kernel=4)
+    with pytest.raises(SpecError, match="multiscale"):
+        Config(corrections=False)
+    complex_y = InverseProblem(forward_model("fi2", (4, 3, 8, 8)).operator, torch.zeros(2, 3, 8, 8) + 0j)
+    with pytest.raises(DtypeError, match="real"):
+        network(complex_y)
+
+
+# --- checkpoints and solvers ----------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_comes_back_with_its_config_and_facts(tmp_path):
+    network, path = awake(FORMS[-1]), tmp_path / "net.safetensors"
+    save_network(path, network, {"problems": {"sr4": 1.0}, "licence": "MIT"})
+    again = load_network(path)
+    assert again.config == network.config
+    facts = describe(path)
+    assert facts["problems"] == {"sr4": 1.0} and facts["licence"] == "MIT"
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value.half().float())
+    assert [p.name for p in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+def test_bad_checkpoints_are_said_in_one_sentence(tmp_path):
+    junk = tmp_path / "junk.safetensors"
+    junk.write_bytes(b"no network")
+    with pytest.raises(FileError, match="not a network"):
+        load_network(junk)
+    with pytest.raises(FileError, match="no such file"):
+        load_network(tmp_path / "missing.safetensors")
+    with pytest.raises(SpecError, match="did you mean videoonet"):
+        load_network("videonet")
+    other = tmp_path / "other.safetensors"
+    save_network(other, build(SMALL), {})
+    with pytest.raises(SpecError, match="is a videoonet|are a videoonet"):
+        OneNet(str(other))
+    with pytest.raises(FileError, match="cannot write"):
+        save_network(tmp_path / "no" / "folder.safetensors", build(SMALL), {})
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_weights_say_what_they_are_and_stay_small(name):
+    facts = describe(name)
+    assert {"config", "problems", "data", "license", "steps", "commit"} <= set(facts)
+    json.dumps(facts)
+    assert load_network(name).config.form in ("onenet", "videoonet")
+
+
+@pytest.mark.parametrize("solver", ["onenet", "videoonet"])
+def test_the_solver_is_the_network_in_the_common_loop(solver):
+    if solver not in shipped():
+        pytest.skip("no such weights yet")
+    truth = clip(4, 3, 18, 22, batch=(2,))
+    problem = forward_model("pid", tuple(truth.shape), seed=7).measure(truth, seed=8)
+    seen = []
+    solution = solve(problem, solver, on_step=lambda step, state, residual: seen.append((step, residual)))
+    network = load_network(solver)
+    torch.testing.assert_close(solution.x, network(problem))
+    assert solution.steps == len(seen) == network.config.steps and solution.status == "max_steps"
+    double = solve(problem.to(dtype=torch.float64), solver).x
+    torch.testing.assert_close(double.float(), solution.x, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("spec", ["sr4", "si", "denoise"])
+def test_the_shipped_network_beats_what_it_starts_from(spec):
+    truth = clip(8, 3, 32, 32, batch=(1,))
+    problem = forward_model(spec, tuple(truth.shape), seed=9).measure(truth, seed=10)
+    start = smooth_start(problem, NormalSolver.of(problem.operator), (STILL,))[0]
+    assert psnr(run(VideoOneNet(), problem).x, truth).item() > psnr(start, truth).item()
