@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from linops_video import PROBLEMS
-from linops_video.cli.options import parse_device, parse_names
+from linops_video.cli.options import check_seed, parse_device, parse_names
 from linops_video.cli.report import finite, write_json
 from linops_video.errors import ShapeError
 from linops_video.files import check_writable
@@ -40,6 +40,7 @@ def evaluate(
     """Mean PSNR of solvers on problems over the clips of --data."""
     names = parse_names(solvers, (*SOLVERS, *BASELINE_NAMES), "solver")
     tasks = parse_names(problems, PROBLEMS, "problem")
+    check_seed(seed)
     check_limit(frames)
     check_limit(clips)
     if json is not None:

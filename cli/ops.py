@@ -11,7 +11,7 @@ from rich.table import Table
 
 import linops_video
 from linops_video import PROBLEMS, LinearOperator
-from linops_video.cli.options import parse_shape
+from linops_video.cli.options import check_seed, parse_shape
 from linops_video.description import describe
 from linops_video.measurement import BLUR, model_of
 
@@ -24,6 +24,7 @@ def ops(
     seed: Annotated[int, typer.Option(help="Seed of masks, matrices and angles.")] = 0,
 ) -> None:
     """List problems and operators, or describe a problem: shapes, noise, norm, condition, inverse, adjoint test."""
+    check_seed(seed)
     console = Console()
     if name is None:
         problems = Table("problem (--op)", "what is measured", "noise σ")

@@ -33,3 +33,9 @@ def parse_names(text: str, known: object, what: str) -> list[str]:
         listed = ", ".join(known)  # type: ignore[call-overload]
         raise SpecError(f"unknown {what} {', '.join(unknown) or text!r}; known are {listed}")
     return names
+
+
+def check_seed(seed: int) -> None:
+    """Raise `SpecError` for negative seeds, which the random streams do not take."""
+    if seed < 0:
+        raise SpecError(f"--seed is a whole number, 0 or more, not {seed}")

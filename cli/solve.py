@@ -14,7 +14,7 @@ from torch import Tensor
 from linops_video import InverseProblem, Solution
 from linops_video.arrays import read_clip, read_kernel, read_measurement, write_array
 from linops_video.cli.figure import Column, measurement_column, save_figure
-from linops_video.cli.options import parse_device, parse_shape
+from linops_video.cli.options import check_seed, parse_device, parse_shape
 from linops_video.cli.progress import progress
 from linops_video.cli.report import Row, print_table, report_of, write_json
 from linops_video.errors import FileError, SpecError
@@ -64,6 +64,7 @@ def solve(
     figure: Annotated[Path | None, typer.Option(help="Write frames side by side to this .png file.")] = None,
 ) -> None:
     """Reconstruct INPUT, measured as --op says, with --solver."""
+    check_seed(seed)
     if noise is not None and not 0 <= noise < float("inf"):
         raise SpecError(f"--noise is a standard deviation, 0 or more, not {noise:g}")
     simulated = simulate or input is None

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from linops_video import PROBLEMS
-from linops_video.cli.options import parse_names
+from linops_video.cli.options import check_seed, parse_names
 from linops_video.errors import FileError, ShapeError, SpecError
 from linops_video.files import check_writable
 from linops_video.solvers.learned.data import Crops, load_videos
@@ -37,6 +37,7 @@ def train(
 ) -> None:
     """Train a network on mixed problems, drawn anew at each step; writes weights, curve and state into the folder."""
     names = parse_names(problems, PROBLEMS, "problem")
+    check_seed(seed)
     fields = _read_config(config)
     network = {"form": solver, **fields.pop("network", {})}
     chosen: dict[str, Any] = {

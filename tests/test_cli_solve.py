@@ -190,6 +190,7 @@ REFUSALS = {
         "no.safetensors",
     ),
     "mask of another problem": ((*SIMULATE, "--op", "sr2", "--mask", "clip.mkv"), "a mask goes with"),
+    "negative seed": ((*SIMULATE, "--op", "sr2", "--seed", "-1"), "--seed is a whole number, 0 or more, not -1"),
     "no frames wanted": ((*SIMULATE, "--op", "sr2", "--frames", "0"), "frames must be at least 1"),
 }
 
