@@ -121,7 +121,7 @@ class Admm(ABC):
 
 @dataclass(frozen=True)
 class AdmmWavelet(Admm):
-    """min_x ½‖y − A x‖² + weight · ‖W x‖₁, W the 3-D wavelet transform of each channel (`WaveletL1`), by ADMM.
+    """min_x ½‖y − A x‖² + weight · ‖details of W x‖₁ by ADMM, W the 3-D wavelet transform of a channel (`WaveletL1`).
 
     The row "3-D wavelet sparsity" of the paper's Table 1 is `AdmmWavelet(rho=0.3, weight=0.05, max_steps=13, tol=0,
     levels=0)`.

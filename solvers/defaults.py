@@ -17,20 +17,20 @@ DB2, DB4 = ("haar", "db2", "db2"), ("haar", "db4", "db4")
 
 TUNED: dict[str, Tuned] = {
     "admm-tv": {
-        "pid": {0.1: AdmmTV(rho=0.15, weight=0.03, max_steps=53, time_weight=6.0)},
-        "bi": {0.0: AdmmTV(rho=0.00025, weight=0.0001, max_steps=52, time_weight=4.0)},
-        "si": {0.0: AdmmTV(rho=0.0001, weight=1e-05, max_steps=108, time_weight=4.0)},
-        "sr2": {0.0: AdmmTV(rho=0.00025, weight=0.0001, max_steps=50, time_weight=2.0)},
-        "sr4": {0.0: AdmmTV(rho=0.00025, weight=0.0001, max_steps=4, time_weight=0.5)},
-        "cs": {0.0: AdmmTV(rho=0.001, weight=0.0001, max_steps=60, time_weight=4.0)},
-        "vcs": {0.0: AdmmTV(rho=0.001, weight=0.0001, max_steps=60, time_weight=4.0)},
+        "pid": {0.1: AdmmTV(rho=0.3, weight=0.03, max_steps=36, time_weight=6.0)},
+        "bi": {0.0: AdmmTV(rho=0.001, weight=0.0001, max_steps=41, time_weight=6.0)},
+        "si": {0.0: AdmmTV(rho=0.0002, weight=1e-05, max_steps=48, time_weight=6.0)},
+        "sr2": {0.0: AdmmTV(rho=0.002, weight=0.0001, max_steps=12, time_weight=12.0)},
+        "sr4": {0.0: AdmmTV(rho=0.001, weight=0.0001, max_steps=5, time_weight=4.0)},
+        "cs": {0.0: AdmmTV(rho=0.0005, weight=0.0001, max_steps=108, time_weight=8.0)},
+        "vcs": {0.0: AdmmTV(rho=5e-05, weight=1e-05, max_steps=113, time_weight=8.0)},
         "dd": {
             0.0: AdmmTV(rho=3.33e-07, weight=1e-09, max_steps=1, time_weight=4.0),
-            EIGHT_BIT_NOISE: AdmmTV(rho=0.00032, weight=3.2e-05, max_steps=45, time_weight=4.0),
+            EIGHT_BIT_NOISE: AdmmTV(rho=0.000641, weight=3.2e-05, max_steps=23, time_weight=4.0),
         },
         "tdd": {
-            0.0: AdmmTV(rho=3.33e-07, weight=1e-09, max_steps=1, time_weight=4.0),
-            EIGHT_BIT_NOISE: AdmmTV(rho=0.00128, weight=6.41e-05, max_steps=46, time_weight=4.0),
+            0.0: AdmmTV(rho=3.33e-07, weight=1e-09, max_steps=1, time_weight=12.0),
+            EIGHT_BIT_NOISE: AdmmTV(rho=0.0214, weight=6.41e-05, max_steps=3, time_weight=12.0),
         },
         "md": {
             0.0: AdmmTV(rho=3.33e-07, weight=1e-09, max_steps=1, time_weight=4.0),
@@ -40,36 +40,51 @@ TUNED: dict[str, Tuned] = {
             0.0: AdmmTV(rho=1.67e-07, weight=1e-09, max_steps=1, time_weight=6.0),
             EIGHT_BIT_NOISE: AdmmTV(rho=0.0107, weight=6.41e-05, max_steps=68, time_weight=6.0),
         },
-        "fi2": {0.0: AdmmTV(rho=0.0005, weight=0.0001, max_steps=99, time_weight=6.0)},
-        "fi4": {0.0: AdmmTV(rho=0.00025, weight=0.0001, max_steps=94, time_weight=8.0)},
-        "fp25": {0.0: AdmmTV(rho=0.0005, weight=0.0001, max_steps=118, time_weight=8.0)},
-        "fp50": {0.0: AdmmTV(rho=0.0025, weight=0.001, max_steps=97, time_weight=12.0)},
-        "fp75": {0.0: AdmmTV(rho=0.00025, weight=0.0001, max_steps=119, time_weight=12.0)},
-        "color": {0.0: AdmmTV(rho=0.001, weight=0.0001, max_steps=60, time_weight=4.0)},
+        "fi2": {0.0: AdmmTV(rho=0.0002, weight=1e-05, max_steps=58, time_weight=8.0)},
+        "fi4": {0.0: AdmmTV(rho=0.001, weight=0.0001, max_steps=50, time_weight=8.0)},
+        "fp25": {0.0: AdmmTV(rho=0.0004, weight=1e-05, max_steps=69, time_weight=12.0)},
+        "fp50": {0.0: AdmmTV(rho=0.0025, weight=0.001, max_steps=63, time_weight=12.0)},
+        "fp75": {0.0: AdmmTV(rho=0.0025, weight=0.001, max_steps=75, time_weight=12.0)},
+        "color": {0.0: AdmmTV(rho=0.002, weight=0.0001, max_steps=1, time_weight=4.0)},
         "denoise": {
-            0.02: AdmmTV(rho=0.833, weight=0.01, max_steps=42, time_weight=6.0),
-            0.1: AdmmTV(rho=1.2, weight=0.06, max_steps=45, time_weight=4.0),
+            0.02: AdmmTV(rho=3.33, weight=0.01, max_steps=19, time_weight=6.0),
+            0.1: AdmmTV(rho=2.4, weight=0.06, max_steps=21, time_weight=4.0),
         },
     },
     "admm-wavelet": {
-        "pid": {0.1: AdmmWavelet(rho=0.4, weight=0.06, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "bi": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "si": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "sr2": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "sr4": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "cs": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "pid": {0.1: AdmmWavelet(rho=0.3, weight=0.12, max_steps=9, wavelet=DB4, levels=(3, 2, 2))},
+        "bi": {0.0: AdmmWavelet(rho=0.00025, weight=0.0001, max_steps=54, wavelet=DB2, levels=(3, 4, 4))},
+        "si": {0.0: AdmmWavelet(rho=0.01, weight=0.001, max_steps=56, wavelet=DB4, levels=(3, 2, 2))},
+        "sr2": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=2, wavelet=DB4, levels=(3, 2, 2))},
+        "sr4": {0.0: AdmmWavelet(rho=0.0005, weight=0.0001, max_steps=1, wavelet=DB2, levels=(1, 2, 2))},
+        "cs": {0.0: AdmmWavelet(rho=0.00025, weight=0.0001, max_steps=57, wavelet=DB4, levels=(3, 4, 4))},
         "vcs": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "dd": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "tdd": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "md": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "md3": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "fi2": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "fi4": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "fp25": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "fp50": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "fp75": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "color": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
-        "denoise": {0.1: AdmmWavelet(rho=0.4, weight=0.06, max_steps=60, wavelet=DB2, levels=(3, 3, 3))},
+        "dd": {
+            0.0: AdmmWavelet(rho=2e-08, weight=1e-09, max_steps=1, wavelet=DB4, levels=(3, 3, 3)),
+            EIGHT_BIT_NOISE: AdmmWavelet(rho=0.00128, weight=6.41e-05, max_steps=5, wavelet=DB4, levels=(3, 3, 3)),
+        },
+        "tdd": {
+            0.0: AdmmWavelet(rho=2e-08, weight=1e-09, max_steps=1, wavelet="haar", levels=(3, 3, 3)),
+            EIGHT_BIT_NOISE: AdmmWavelet(rho=0.00128, weight=6.41e-05, max_steps=16, wavelet="haar", levels=(3, 3, 3)),
+        },
+        "md": {
+            0.0: AdmmWavelet(rho=2e-08, weight=1e-09, max_steps=1, wavelet=DB4, levels=(3, 3, 3)),
+            EIGHT_BIT_NOISE: AdmmWavelet(rho=0.00128, weight=6.41e-05, max_steps=9, wavelet=DB4, levels=(3, 3, 3)),
+        },
+        "md3": {
+            0.0: AdmmWavelet(rho=2e-08, weight=1e-09, max_steps=1, wavelet=DB2, levels=(3, 3, 3)),
+            EIGHT_BIT_NOISE: AdmmWavelet(rho=0.00128, weight=6.41e-05, max_steps=16, wavelet=DB2, levels=(3, 3, 3)),
+        },
+        "fi2": {0.0: AdmmWavelet(rho=0.005, weight=0.001, max_steps=37, wavelet=DB4, levels=(2, 2, 2))},
+        "fi4": {0.0: AdmmWavelet(rho=0.00025, weight=0.0001, max_steps=28, wavelet=DB4, levels=(2, 2, 2))},
+        "fp25": {0.0: AdmmWavelet(rho=0.0005, weight=0.0001, max_steps=68, wavelet=DB4, levels=(3, 2, 2))},
+        "fp50": {0.0: AdmmWavelet(rho=0.0005, weight=0.0001, max_steps=46, wavelet=DB4, levels=(3, 2, 2))},
+        "fp75": {0.0: AdmmWavelet(rho=0.00025, weight=0.0001, max_steps=35, wavelet=DB4, levels=(3, 2, 2))},
+        "color": {0.0: AdmmWavelet(rho=0.0333, weight=0.0001, max_steps=1, wavelet=DB2, levels=(3, 3, 3))},
+        "denoise": {
+            0.02: AdmmWavelet(rho=0.2, weight=0.02, max_steps=8, wavelet=DB4, levels=(3, 2, 2)),
+            0.1: AdmmWavelet(rho=2.5, weight=0.25, max_steps=3, wavelet=DB4, levels=(3, 2, 2)),
+        },
     },
 }
 """Solver -> problem -> noise σ of the tuning -> what `benchmarks/tune.py` found on real clips of 8 frames."""
@@ -80,8 +95,8 @@ def tuned(solver: str, problem: InverseProblem) -> AdmmTV | AdmmWavelet | None:
 
     Chosen by the problem's name and the tuned noise level nearest to its own; weight and ρ are in proportion to σ, so
     that the threshold weight/ρ stays. Where only the problem without noise was tuned, both are raised until the weight
-    is that of denoising. A problem without a name is treated as denoising if it is noisy, else as scattered inpainting.
-    Without noise where only noisy problems were tuned, σ counts as that of 8 bits.
+    is that of denoising, and the steps are as many as there. A problem without a name is treated as denoising if it is
+    noisy, else as scattered inpainting. Without noise where only noisy problems were tuned, σ counts as that of 8 bits.
     """
     if solver not in TUNED:
         return None
@@ -93,7 +108,9 @@ def tuned(solver: str, problem: InverseProblem) -> AdmmTV | AdmmWavelet | None:
         return rows[0.0]
     if len(rows) > 1:
         return _nearest(rows, std)
-    return _scaled(rows[0.0], max(1.0, _nearest(table["denoise"], std).weight / rows[0.0].weight))
+    denoising = _nearest(table["denoise"], std)
+    raised = _scaled(rows[0.0], max(1.0, denoising.weight / rows[0.0].weight))
+    return replace(raised, max_steps=max(raised.max_steps, denoising.max_steps))
 
 
 def _nearest(rows: dict, std: float) -> AdmmTV | AdmmWavelet:

@@ -28,7 +28,10 @@ class Prior(Protocol):
 
 @dataclass(frozen=True)
 class WaveletL1:
-    """R(x) = weight · ‖W x‖₁ with the 3-D wavelet transform W over (T, H, W) of each channel.
+    """R(x) = weight · ‖details of W x‖₁ with the 3-D wavelet transform W over (T, H, W) of each channel.
+
+    Approximations are not penalised: they hold the video's mean, which a penalty would draw to black where nothing was
+    measured. With `levels` = 0 there are no details, and all pixels are penalised: R(x) = weight · ‖x‖₁.
 
     prox(v) = Wᵀ soft(W v, step · weight), exact as W is orthonormal. Where a size is no multiple of 2^levels, W is that
     of the largest window whose size is one, taken at either end of the axis, and the results are averaged: the proximal
@@ -64,8 +67,12 @@ class WaveletL1:
         for window in _windows(sizes, depths):
             part = v[window]
             W = Wavelet(tuple(part.shape[-4:]), (names[0], "haar", *names[1:]), (depths[0], 0, *depths[1:]))
-            shrunk = W.H(soft_threshold(W(part), step * self.weight))
-            results.append(shrunk if part.shape == v.shape else _placed(v, window, shrunk))
+            coefficients = W(part)
+            shrunk = soft_threshold(coefficients, step * self.weight)
+            if any(depths):
+                approximations = (..., *(slice(n) for n in W.approximation_shape))
+                shrunk[approximations] = coefficients[approximations]
+            results.append(W.H(shrunk) if part.shape == v.shape else _placed(v, window, W.H(shrunk)))
         return (results[0] if len(results) == 1 else torch.stack(results).mean(0)), memory
 
 
