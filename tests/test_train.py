@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import itertools
 import lzma
 import math
 
@@ -72,7 +73,7 @@ def test_bad_archives_are_said_in_one_sentence(tmp_path, videos):
         load_videos(tmp_path / "none.npz")
     text = tmp_path / "text.npz"
     text.write_text("not an archive")
-    with pytest.raises(FileError, match="not a .npz"):
+    with pytest.raises(FileError, match=r"not a \.npz"):
         load_videos(text)
     np.savez(tmp_path / "other.npz", images=np.zeros(3))
     with pytest.raises(FileError, match='needs an array "video"'):
@@ -106,7 +107,9 @@ def test_crops_are_pieces_of_the_videos_and_the_same_for_the_same_seed(videos):
 
 def test_enlarged_crops_stay_in_range(videos):
     crops = Crops((videos,), (1.0,), size=16, enlarged=1.0, skipping=1.0).batch(8, 3, torch.Generator().manual_seed(0))
-    assert crops.shape == (8, 3, 3, 16, 16) and 0 <= crops.min() and crops.max() <= 1
+    assert crops.shape == (8, 3, 3, 16, 16)
+    assert crops.min() >= 0
+    assert crops.max() <= 1
 
 
 def test_every_problem_but_itself_is_in_the_mixture():
@@ -123,7 +126,8 @@ def test_noise_levels():
     clean = levels("sr4")
     assert 0.65 < sum(level == 0 for level in clean) / 400 < 0.85
     assert all(level == 0 or 1e-3 <= level <= 0.1 for level in clean)
-    assert min(levels("dd")) >= 1e-3 and max(levels("denoise")) <= 0.1
+    assert min(levels("dd")) >= 1e-3
+    assert max(levels("denoise")) <= 0.1
 
 
 def test_the_pool_keeps_few_operators_and_makes_fresh_masks():
@@ -132,7 +136,8 @@ def test_the_pool_keeps_few_operators_and_makes_fresh_masks():
     drawn = [pool.draw("vcs", truth, 0.0, generator)[1] for _ in range(20)]
     assert len({id(normal) for normal in drawn}) == 4
     first, second = (pool.draw("pid", truth, 0.0, generator)[0].operator(torch.ones_like(truth)) for _ in range(2))
-    assert not torch.equal(first, second) and not torch.equal(first[0], first[1])
+    assert not torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])
 
 
 def test_the_loss_weighs_the_last_video_and_those_before_it():
@@ -145,8 +150,10 @@ def test_the_loss_weighs_the_last_video_and_those_before_it():
 def test_the_learning_rate_warms_up_and_ends_at_a_hundredth():
     config = dataclasses.replace(TINY, steps=100, warm_up=10, learning_rate=1.0)
     rates = [learning_rate(step, config) for step in range(101)]
-    assert rates[0] == 0.1 and rates[9] == 1.0 and math.isclose(rates[100], 0.01)
-    assert all(a >= b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert rates[0] == 0.1
+    assert rates[9] == 1.0
+    assert math.isclose(rates[100], 0.01)
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
 
 
 @pytest.mark.parametrize(
@@ -165,11 +172,13 @@ def test_one_loop_trains_every_form(tmp_path, videos, network):
     trained = train(
         config, Crops((videos,), (1.0,), 16), truth, tmp_path, on_step=lambda step, loss: losses.append(loss)
     )
-    assert len(losses) == 30 and all(math.isfinite(loss) for loss in losses)
+    assert len(losses) == 30
+    assert all(math.isfinite(loss) for loss in losses)
     after = validate(trained, truth, config.problems)
     assert sum(after.values()) > sum(before.values())
     facts = describe(tmp_path / "network.safetensors")
-    assert facts["steps"] == 30 and set(facts["validation_psnr"]) == set(config.problems)
+    assert facts["steps"] == 30
+    assert set(facts["validation_psnr"]) == set(config.problems)
     torch.testing.assert_close(
         load_network(tmp_path / "network.safetensors").state_dict(),
         {name: value.half().float() for name, value in trained.state_dict().items()},

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from linops_video.errors import FileError, SpecError
 from linops_video.files import replacing
@@ -50,9 +50,8 @@ def load_network(weights: str | Path) -> Unrolled:
     path = locate(weights)
     try:
         with safe_open(path, "pt") as archive:
-            metadata = archive.metadata() or {}
-            tensors = {name: archive.get_tensor(name).float() for name in archive.keys()}
-        given = json.loads(metadata["config"])
+            given = json.loads((archive.metadata() or {})["config"])
+        tensors = {name: t.float() for name, t in load_file(path).items()}
         network = Unrolled(Config(**{f.name: given[f.name] for f in fields(Config)}))
         network.load_state_dict(tensors)
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError, OSError):

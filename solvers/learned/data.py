@@ -53,7 +53,9 @@ def load_videos(path: str | Path, split: str | None = None, exclude: Sequence[st
     keep = np.ones(len(videos), bool)
     if split is not None:
         if "split" not in arrays:
-            raise FileError(f'{path} has no array "split": use the whole archive, or mark the videos train, val or test')
+            raise FileError(
+                f'{path} has no array "split": use the whole archive, or mark the videos train, val or test'
+            )
         keep &= arrays["split"] == split
         if split == "train" and "source" in arrays:
             for prefix in exclude:

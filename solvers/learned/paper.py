@@ -42,7 +42,7 @@ class MinimalRNN(nn.Module):
         self.state_gate = nn.Conv2d(features, features, kernel, padding="same", bias=False)
 
     def forward(self, v: Tensor, backward: bool = False) -> Tensor:
-        """(B, T, F, H, W) -> the states in the order of the frames; `backward` runs from the last frame to the first."""
+        """(B, T, F, H, W) -> the states in the order of the frames; `backward` begins at the last frame."""
         gates = self.input_gate(v.flatten(0, 1)).unflatten(0, v.shape[:2])
         state = torch.zeros_like(v[:, 0])
         states: list[Tensor] = []

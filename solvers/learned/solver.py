@@ -30,7 +30,6 @@ class Learned:
     """
 
     form: ClassVar[str]
-    tol: ClassVar[float] = -1.0  # below any residual: no sample stops before the last step
 
     weights: str
     network: Unrolled = field(init=False, repr=False, compare=False)
@@ -48,6 +47,11 @@ class Learned:
     def max_steps(self) -> int:
         """The steps that the network was trained with."""
         return self.network.config.steps
+
+    @property
+    def tol(self) -> float:
+        """Below any residual: no sample stops before the last step."""
+        return -1.0
 
     def init(self, problem: InverseProblem) -> LearnedState:
         network = frozen_copy(self.network, problem.y) if problem.y.is_floating_point() else self.network

@@ -212,7 +212,9 @@ class Run:
         saved = state["config"]
         if saved != asdict(config):
             changed = [name for name, value in asdict(config).items() if saved.get(name) != value]
-            raise SpecError(f"{path} was trained with another {', '.join(changed)}: use another folder, or the same values")
+            raise SpecError(
+                f"{path} was trained with another {', '.join(changed)}: use another folder, or the same values"
+            )
         for name in ("network", "average", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
         self.generator.set_state(state["generator"])

@@ -252,7 +252,7 @@ class Unrolled(nn.Module):
         return videos
 
     def forward(self, problem: InverseProblem, normal: NormalSolver | None = None) -> Tensor:
-        """The reconstruction, shape (*batch, T, C, H, W); `normal`: the normal solver of the operator, if it is known."""
+        """The reconstruction, shape (*batch, T, C, H, W); `normal`: that of the operator, if it is known."""
         state = self.init(problem, normal)
         for _ in range(self.config.steps):
             state = self.step(problem, state)
