@@ -34,8 +34,8 @@ BLURS = ("dd", "tdd", "md", "md3")
 """Always noisy in training: the last data-consistency step solves them without noise."""
 
 MIXTURE: dict[str, float] = {
-    **{"pid": 2.0, "bi": 1.3, "si": 1.8, "sr2": 1.0, "sr4": 4.0, "cs": 1.3, "vcs": 0.8, "denoise": 1.0, "color": 1.3},
-    **{"fi2": 0.8, "fi4": 0.8, "fp25": 0.6, "fp50": 0.6, "fp75": 0.6, "dd": 0.25, "tdd": 0.3, "md": 0.25, "md3": 0.1},
+    **{"pid": 4.0, "bi": 0.5, "si": 0.7, "sr2": 1.7, "sr4": 5.0, "cs": 2.7, "vcs": 0.5, "denoise": 1.5, "color": 0.9},
+    **{"fi2": 1.1, "fi4": 0.6, "fp25": 0.7, "fp50": 0.5, "fp75": 0.4, "dd": 1.0, "tdd": 0.9, "md": 1.0, "md3": 0.2},
 }
 """How often each problem is drawn, relative to the others: the harder to beat the baselines, the more often."""
 
@@ -64,14 +64,14 @@ class TrainConfig:
 
     network: Config = field(default_factory=Config)
     problems: Mapping[str, float] = field(default_factory=lambda: dict(MIXTURE))
-    steps: int = 15000
+    steps: int = 25000
     samples: int = 4
     frames: tuple[int, ...] = (4, 6, 8)
     learning_rate: float = 1e-3
     warm_up: int = 100
     betas: tuple[float, float] = (0.9, 0.99)
     clip: float = 1.0
-    noisy: float = 0.25
+    noisy: float = 0.15
     intermediate: float = 0.1
     average: float = 0.9985
     validate_every: int = 1000

@@ -58,7 +58,7 @@ class Config:
     form: str = "videoonet"
     blocks: str = "multiscale"
     channels: int = 3
-    steps: int = 4
+    steps: int = 2
     shared: bool = False
     features: int = 64
     coarse: int = 2
