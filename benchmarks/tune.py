@@ -120,7 +120,7 @@ def weights(name: str, noise_std: float) -> list[float]:
 
 
 KAPPAS = [0.003, 0.006, 0.012, 0.025, 0.05, 0.1, 0.2, 0.4]
-TV_AXES = {"kappa": KAPPAS, "time_weight": [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0]}
+TV_AXES = {"kappa": KAPPAS, "time_weight": [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0]}
 WAVELET_AXES = {
     "kappa": KAPPAS,
     "wavelet": ["haar", ("haar", "db2", "db2"), ("haar", "db4", "db4")],
