@@ -49,8 +49,10 @@ def windows(path: Path, frames: int, count: int) -> Tensor:
 
 
 def noise_levels(name: str) -> list[float]:
-    """Deblurring is tuned for y rounded to 8 bits too, denoising for two levels."""
-    return {"denoise": [0.1, 0.02]}.get(name, [PROBLEMS[name].noise_std] + [EIGHT_BIT] * (name in DEBLURRING))
+    """Deblurring is tuned for y rounded to 8 bits too, and for visible noise; denoising for two levels."""
+    if name in DEBLURRING:
+        return [0.0, EIGHT_BIT, 0.03]
+    return [0.1, 0.02] if name == "denoise" else [PROBLEMS[name].noise_std]
 
 
 def task(name: str, noise_std: float, truth: Tensor) -> Task:
@@ -119,7 +121,7 @@ def weights(name: str, noise_std: float) -> list[float]:
     return [1e-9] if name in DEBLURRING else [1e-5, 1e-4, 1e-3]
 
 
-KAPPAS = [0.003, 0.006, 0.012, 0.025, 0.05, 0.1, 0.2, 0.4]
+KAPPAS = [0.003, 0.006, 0.012, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6]
 TV_AXES = {"kappa": KAPPAS, "time_weight": [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0]}
 WAVELET_AXES = {
     "kappa": KAPPAS,
