@@ -282,12 +282,14 @@ class Unrolled(nn.Module):
     def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
         noisy = state.noise_std > 0
         A, normal = state.normal.operator, state.normal
+        exact = z
+        if not noisy.all():
+            for _ in range(2):  # the second time for the digits that rounding took the first time
+                exact = exact + normal.pinv(y - A(exact))
         if not noisy.any():
-            return z + normal.pinv(y - A(z))
+            return exact
         proximal = normal.prox(self.rho(self.config.steps, state.noise_std), z, y)
-        if noisy.all():
-            return proximal
-        return torch.where(noisy[..., None, None, None, None], proximal, z + normal.pinv(y - A(z)))
+        return torch.where(noisy[..., None, None, None, None], proximal, exact)
 
     def _precision(self, like: Tensor) -> torch.autocast:
         return torch.autocast(like.device.type, self.network_dtype, enabled=self.network_dtype is not None)
