@@ -27,18 +27,22 @@ TUNED: dict[str, Tuned] = {
         "dd": {
             0.0: AdmmTV(rho=3.33e-07, weight=1e-09, max_steps=1, time_weight=4.0),
             EIGHT_BIT_NOISE: AdmmTV(rho=0.000641, weight=3.2e-05, max_steps=23, time_weight=4.0),
+            0.03: AdmmTV(rho=0.027, weight=0.0054, max_steps=59, time_weight=3.0),
         },
         "tdd": {
             0.0: AdmmTV(rho=3.33e-07, weight=1e-09, max_steps=1, time_weight=12.0),
             EIGHT_BIT_NOISE: AdmmTV(rho=0.0214, weight=6.41e-05, max_steps=3, time_weight=12.0),
+            0.03: AdmmTV(rho=0.432, weight=0.0108, max_steps=30, time_weight=3.0),
         },
         "md": {
             0.0: AdmmTV(rho=3.33e-07, weight=1e-09, max_steps=1, time_weight=4.0),
             EIGHT_BIT_NOISE: AdmmTV(rho=0.000641, weight=3.2e-05, max_steps=26, time_weight=4.0),
+            0.03: AdmmTV(rho=0.0135, weight=0.0054, max_steps=80, time_weight=2.0),
         },
         "md3": {
             0.0: AdmmTV(rho=3.33e-07, weight=1e-09, max_steps=1, time_weight=6.0),
             EIGHT_BIT_NOISE: AdmmTV(rho=0.0214, weight=6.41e-05, max_steps=17, time_weight=6.0),
+            0.03: AdmmTV(rho=0.108, weight=0.0108, max_steps=40, time_weight=3.0),
         },
         "fi2": {0.0: AdmmTV(rho=0.0002, weight=1e-05, max_steps=58, time_weight=8.0)},
         "fi4": {0.0: AdmmTV(rho=0.001, weight=0.0001, max_steps=46, time_weight=12.0)},
@@ -95,9 +99,9 @@ def tuned(solver: str, problem: InverseProblem) -> AdmmTV | AdmmWavelet | None:
 
     Chosen by the problem's name and the tuned noise level nearest to its own; weight and ρ are in proportion to σ, so
     that the threshold weight/ρ stays. Where only the problem without noise was tuned, both are raised until the weight
-    is a quarter of that of denoising, which was measured to suit sr2, sr4 and fi2 at σ = 0.01 and 0.05. A problem without
-    a name is treated as denoising if it is noisy, else as scattered inpainting. Without noise where only noisy problems
-    were tuned, σ counts as that of 8 bits.
+    is a quarter of that of denoising, which was measured to suit sr2, sr4 and fi2 at σ = 0.01 and 0.05. A problem
+    without a name is treated as denoising if it is noisy, else as scattered inpainting. Without noise where only noisy
+    problems were tuned, σ counts as that of 8 bits.
     """
     if solver not in TUNED:
         return None
