@@ -3,12 +3,14 @@
     python benchmarks/baselines_table.py video64.npz video32.npz --clips 44 --json benchmarks/results/baselines.json
 
 Mean PSNR (dB, peak 1, not clipped) over clips spread over the test split: 8 frames of 64×64, for cs 4 frames of 32×32.
-Rows "8 bit" have y rounded to 8 bits and are solved as noisy. Written after each problem, so that a run can be stopped.
+Rows "8 bit" have y rounded to 8 bits and are solved as noisy. Written after each problem, so that a run can be stopped;
+another adds its rows to what is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import torch
@@ -70,7 +72,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     videos64 = spread(load_videos(args.video64, "test"), args.clips, 8)
     videos32 = spread(load_videos(args.video32, "test"), max(1, args.clips // 4), 4)
-    table: dict[str, dict[str, Cell]] = {}
+    table: dict[str, dict[str, Cell]] = json.loads(args.json.read_text())["table"] if args.json.exists() else {}
     for problem in args.problems.split(","):
         videos = videos32 if problem == "cs" else videos64
         for eight_bit in (False, True) if problem in EIGHT_BIT else (False,):
