@@ -98,7 +98,8 @@ def _columns(A: Dense, weight: LinearOperator | None) -> Tensor:
     if weight is None:
         return A.matrix
     rows = A.matrix.conj().reshape(A.matrix.shape[:-1] + A.in_shape)
-    return weight.lift(1)._apply(rows).conj().reshape(A.matrix.shape)
+    weighted = weight.lift(1)._apply(rows)
+    return weighted.flatten(weighted.ndim - len(A.in_shape)).conj()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -327,12 +327,6 @@ class Scaled(LinearOperator):
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return scale(factor * self.factor, self.operator)
 
-    def _plus(self, other: LinearOperator) -> LinearOperator | None:
-        if isinstance(self.operator, Identity) and isinstance(other, (Identity, Scaled)):
-            c = scalar(other)
-            return None if c is None else scale(self.factor + c, self.operator)
-        return None
-
     def _known_norm(self) -> Tensor | None:
         norm = self.operator._known_norm()
         return None if norm is None else torch.as_tensor(self.factor).abs().double() * norm
@@ -377,7 +371,9 @@ def add(*operators: LinearOperator) -> LinearOperator:
             raise ShapeError(f"{operators[0]!r} + {A!r}: operators that are added must have the same shapes")
         for term in A.terms if isinstance(A, Sum) else (A,):
             for i, known in enumerate(terms):
-                merged = known._plus(term) or term._plus(known)
+                c, d = scalar(known), scalar(term)
+                both = None if c is None or d is None else scale(c + d, Identity(A.in_shape))
+                merged = both or known._plus(term) or term._plus(known)
                 if merged is not None:
                     terms[i] = merged
                     break

@@ -256,7 +256,8 @@ def _assemble(
     ndims = [len(s.basis.in_shape) for s in spectra]
     values = None
     for k, c in enumerate(coefficients):
-        term = torch.as_tensor(per_sample(c, sum(ndims)), dtype=torch.float64)
+        term = torch.as_tensor(c, dtype=torch.float64)
+        term = term.reshape(term.shape + (1,) * sum(ndims))
         for i, s in enumerate(spectra):
             if i != mixed and not isinstance(groups[i][k], Identity):
                 batch = s.eigenvalues.shape[: s.eigenvalues.ndim - ndims[i]]
@@ -265,7 +266,7 @@ def _assemble(
         if mixed is not None:
             axis = sum(ndims[:mixed])
             n = groups[mixed][0].in_shape[0]
-            term = term.reshape(term.shape + (1,) * (sum(ndims) - term.ndim)).squeeze(axis - sum(ndims))
+            term = term.squeeze(axis - sum(ndims))
             matrix = groups[mixed][k].to_dense()
             matrix = matrix.reshape(*matrix.shape[:-2], *(1,) * (sum(ndims) - 1), n, n)
             term = term[..., None, None] * matrix

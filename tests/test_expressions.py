@@ -90,9 +90,13 @@ def close(got: torch.Tensor, expected: torch.Tensor, scale: float, tolerance: fl
     assert float((got - expected).abs().max()) <= tolerance * scale
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(expressions())
 def test_random_expressions(A: LinearOperator) -> None:
+    obeys_the_laws(A)
+
+
+def obeys_the_laws(A: LinearOperator) -> None:
     check_operator(A)
     M = A.to_dense()
     size = float(torch.linalg.matrix_norm(M, 2).max()) + 1e-3
