@@ -49,7 +49,7 @@ def row(videos: Tensor, problem: str, eight_bit: bool) -> dict[str, Cell]:
 def markdown(table: dict[str, dict[str, Cell]]) -> str:
     """One row per problem; the best of each is bold."""
     used = [name for name in SOLVERS if any(name in cells for cells in table.values())]
-    lines = ["| problem | " + " | ".join(used) + " |", "| --- |" + " --- |" * len(used)]
+    lines = ["| problem | clips | " + " | ".join(used) + " |", "| --- | --- |" + " --- |" * len(used)]
     for problem, cells in table.items():
         best = max(cell["psnr"] for cell in cells.values())
         texts = []
@@ -57,7 +57,7 @@ def markdown(table: dict[str, dict[str, Cell]]) -> str:
             value = cells[name]["psnr"] if name in cells else None
             text = "" if value is None else f"{value:.2f}"
             texts.append(f"**{text}**" if value == best else text)
-        lines.append(f"| {problem} | " + " | ".join(texts) + " |")
+        lines.append(f"| {problem} | {cells['pinv']['clips']:.0f} | " + " | ".join(texts) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -49,10 +49,10 @@ def windows(path: Path, frames: int, count: int) -> Tensor:
 
 
 def noise_levels(name: str) -> list[float]:
-    """Deblurring is tuned for y rounded to 8 bits too, and for visible noise; denoising for two levels."""
+    """Deblurring is tuned for y rounded to 8 bits too, and for visible noise; noisy problems for two levels."""
     if name in DEBLURRING:
         return [0.0, EIGHT_BIT, 0.03]
-    return [0.1, 0.02] if name == "denoise" else [PROBLEMS[name].noise_std]
+    return [0.1, 0.02] if PROBLEMS[name].noise_std else [0.0]
 
 
 def task(name: str, noise_std: float, truth: Tensor) -> Task:

@@ -17,7 +17,10 @@ DB2, DB4 = ("haar", "db2", "db2"), ("haar", "db4", "db4")
 
 TUNED: dict[str, Tuned] = {
     "admm-tv": {
-        "pid": {0.1: AdmmTV(rho=0.3, weight=0.03, max_steps=36, time_weight=6.0)},
+        "pid": {
+            0.02: AdmmTV(rho=0.048, weight=0.0048, max_steps=50, time_weight=4.0),
+            0.1: AdmmTV(rho=0.3, weight=0.03, max_steps=36, time_weight=6.0),
+        },
         "bi": {0.0: AdmmTV(rho=0.001, weight=0.0001, max_steps=94, time_weight=2.0)},
         "si": {0.0: AdmmTV(rho=0.0002, weight=1e-05, max_steps=48, time_weight=6.0)},
         "sr2": {0.0: AdmmTV(rho=0.002, weight=0.0001, max_steps=12, time_weight=12.0)},
@@ -56,7 +59,10 @@ TUNED: dict[str, Tuned] = {
         },
     },
     "admm-wavelet": {
-        "pid": {0.1: AdmmWavelet(rho=0.3, weight=0.12, max_steps=9, wavelet=DB4, levels=(3, 2, 2))},
+        "pid": {
+            0.02: AdmmWavelet(rho=0.05, weight=0.02, max_steps=28, wavelet=DB4, levels=(2, 2, 2)),
+            0.1: AdmmWavelet(rho=0.3, weight=0.12, max_steps=9, wavelet=DB4, levels=(3, 2, 2)),
+        },
         "bi": {0.0: AdmmWavelet(rho=0.00025, weight=0.0001, max_steps=54, wavelet=DB2, levels=(3, 4, 4))},
         "si": {0.0: AdmmWavelet(rho=0.01, weight=0.001, max_steps=56, wavelet=DB4, levels=(3, 2, 2))},
         "sr2": {0.0: AdmmWavelet(rho=0.001, weight=0.0001, max_steps=2, wavelet=DB4, levels=(3, 2, 2))},
@@ -66,18 +72,22 @@ TUNED: dict[str, Tuned] = {
         "dd": {
             0.0: AdmmWavelet(rho=3.33e-07, weight=1e-09, max_steps=1, wavelet=DB4, levels=(3, 3, 3)),
             EIGHT_BIT_NOISE: AdmmWavelet(rho=0.00128, weight=6.41e-05, max_steps=5, wavelet=DB4, levels=(3, 3, 3)),
+            0.03: AdmmWavelet(rho=0.225, weight=0.0225, max_steps=80, wavelet=DB4, levels=(3, 2, 2)),
         },
         "tdd": {
             0.0: AdmmWavelet(rho=3.33e-07, weight=1e-09, max_steps=1, wavelet="haar", levels=(3, 3, 3)),
             EIGHT_BIT_NOISE: AdmmWavelet(rho=0.00128, weight=6.41e-05, max_steps=16, wavelet="haar", levels=(3, 3, 3)),
+            0.03: AdmmWavelet(rho=0.112, weight=0.0225, max_steps=4, wavelet=DB4, levels=(3, 2, 2)),
         },
         "md": {
             0.0: AdmmWavelet(rho=3.33e-07, weight=1e-09, max_steps=1, wavelet=DB4, levels=(3, 3, 3)),
             EIGHT_BIT_NOISE: AdmmWavelet(rho=0.00128, weight=6.41e-05, max_steps=9, wavelet=DB4, levels=(3, 3, 3)),
+            0.03: AdmmWavelet(rho=0.0135, weight=0.0108, max_steps=24, wavelet=DB4, levels=(3, 3, 3)),
         },
         "md3": {
             0.0: AdmmWavelet(rho=3.33e-07, weight=1e-09, max_steps=1, wavelet=DB2, levels=(3, 3, 3)),
             EIGHT_BIT_NOISE: AdmmWavelet(rho=0.00128, weight=6.41e-05, max_steps=16, wavelet=DB2, levels=(3, 3, 3)),
+            0.03: AdmmWavelet(rho=0.112, weight=0.0225, max_steps=7, wavelet=DB4, levels=(3, 2, 2)),
         },
         "fi2": {0.0: AdmmWavelet(rho=0.005, weight=0.001, max_steps=37, wavelet=DB4, levels=(2, 2, 2))},
         "fi4": {0.0: AdmmWavelet(rho=0.00025, weight=0.0001, max_steps=28, wavelet=DB4, levels=(2, 2, 2))},
@@ -97,11 +107,11 @@ TUNED: dict[str, Tuned] = {
 def tuned(solver: str, problem: InverseProblem) -> AdmmTV | AdmmWavelet | None:
     """The solver as tuned for a problem; None for a solver that needs no tuning.
 
-    Chosen by the problem's name and the tuned noise level nearest to its own; weight and ρ are in proportion to σ, so
-    that the threshold weight/ρ stays. Where only the problem without noise was tuned, both are raised until the weight
-    is a quarter of that of denoising, which was measured to suit sr2, sr4 and fi2 at σ = 0.01 and 0.05. A problem
-    without a name is treated as denoising if it is noisy, else as scattered inpainting. Without noise where only noisy
-    problems were tuned, σ counts as that of 8 bits.
+    Chosen by the problem's name and the tuned noise level nearest to its own, with the weight in proportion to σ. Where
+    only the problem without noise was tuned, weight and ρ are raised together until the weight is a quarter of that of
+    denoising, which was measured to suit sr2, sr4 and fi2 at σ = 0.01 and 0.05. A problem without a name is treated as
+    denoising if it is noisy, else as scattered inpainting. Without noise where only noisy problems were tuned, σ counts
+    as that of 8 bits.
     """
     if solver not in TUNED:
         return None
@@ -113,17 +123,14 @@ def tuned(solver: str, problem: InverseProblem) -> AdmmTV | AdmmWavelet | None:
         return rows[0.0]
     if len(rows) > 1:
         return _nearest(rows, std)
-    needed = _nearest(table["denoise"], std).weight / 4
-    return _scaled(rows[0.0], max(1.0, needed / rows[0.0].weight))
+    fields, needed = rows[0.0], _nearest(table["denoise"], std).weight / 4
+    factor = max(1.0, needed / fields.weight)
+    return replace(fields, weight=factor * fields.weight, rho=factor * fields.rho)
 
 
 def _nearest(rows: dict, std: float) -> AdmmTV | AdmmWavelet:
     level = min((level for level in rows if level), key=lambda level: abs(math.log(level / std)))
-    return _scaled(rows[level], std / level)
-
-
-def _scaled(solver: AdmmTV | AdmmWavelet, factor: float) -> AdmmTV | AdmmWavelet:
-    return replace(solver, weight=factor * solver.weight, rho=factor * solver.rho)
+    return replace(rows[level], weight=rows[level].weight * std / level)
 
 
 def _level(problem: InverseProblem) -> float:

@@ -187,7 +187,7 @@ def test_every_problem_has_tuned_fields(solver):
 @pytest.mark.parametrize("solver", ["admm-wavelet", "admm-tv"])
 @pytest.mark.parametrize("name", [*PROBLEMS, None])
 def test_defaults_follow_the_noise(solver, name):
-    """Between tuned levels the weight is proportional to σ, and the threshold weight/ρ stays."""
+    """Beyond the tuned levels the weight is proportional to σ."""
     A = Diagonal(torch.ones(1, 1, 1, 1), (2, 3, 4, 4))
 
     def at(std):
@@ -197,7 +197,7 @@ def test_defaults_follow_the_noise(solver, name):
 
     for less, more in itertools.pairwise(at(std) for std in (0.1, 0.2, 0.4)):
         assert more.weight == pytest.approx(2 * less.weight)
-        assert more.rho == pytest.approx(2 * less.rho)
+        assert more.rho >= less.rho
     assert at(torch.tensor([0.3, 0.3])) == at(0.3)
     assert 0 < at(0.0).weight <= at(0.1).weight
 
