@@ -45,13 +45,19 @@ class Dense(LinearOperator):
         return Dense(self.matrix.mH, self.out_shape, self.in_shape)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        if self.matrix.shape[-2] < self.matrix.shape[-1]:
-            return DenseGram(self.matrix, self.in_shape) if weight is None else super().gram(weight)
+        rows, columns = self.matrix.shape[-2:]
+        if weight is None and 2 * rows <= columns:
+            return DenseGram(self.matrix, self.in_shape)
+        if weight is not None and rows < columns:
+            return super().gram(weight)
         return Dense(_matmul(_columns(self.H, weight), self.matrix), self.in_shape, self.in_shape)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        if self.matrix.shape[-1] < self.matrix.shape[-2]:
-            return self.H.gram() if weight is None else super().outer(weight)
+        rows, columns = self.matrix.shape[-2:]
+        if weight is None and 2 * columns <= rows:
+            return self.H.gram()
+        if weight is not None and columns < rows:
+            return super().outer(weight)
         return Dense(_matmul(_columns(self, weight), self.matrix.mH), self.out_shape, self.out_shape)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:

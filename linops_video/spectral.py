@@ -120,7 +120,7 @@ def plan(G: LinearOperator) -> Plan | None:
         return Plan(100, "FFT", lambda: _of_circulant(G))
     if isinstance(G, Dense):
         n = math.prod(G.in_shape)
-        return Plan(10.0 * n**3, f"eigh of {n}×{n}", lambda: _of_dense(G)) if n <= EIGH_LIMIT else None
+        return Plan(10.0 * n**3, f"eigh of {n}×{n}", lambda: _of_dense(G)) if n <= 2 * EIGH_LIMIT else None
     if isinstance(G, DenseGram):
         m, n = G.matrix.shape[-2:]
         name = f"SVD of {m}×{n}" if m <= SVD_LIMIT else f"thin eigh of {m}×{n}"
