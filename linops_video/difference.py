@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from linops_video.dense import Dense
-from linops_video.kron import kron, kron_gram, kron_outer
-from linops_video.operator import Identity, LinearOperator, scalar, scale
+from linops_video.kron import separable_gram, separable_outer
+from linops_video.operator import Identity, LinearOperator
 from linops_video.parameters import Shape
 
 
@@ -43,16 +43,10 @@ class Difference(LinearOperator):
         return -F.pad(y, (0, 0) * behind + (1, 1)).diff(dim=self.axis - len(self.in_shape))
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        if c is not None:
-            return scale(c, kron(*(f.gram() for f in self._factors())))
-        return kron_gram(self, weight) or super().gram(weight)
+        return separable_gram(self, weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        if c is not None:
-            return scale(c, kron(*(f.outer() for f in self._factors())))
-        return kron_outer(self, weight) or super().outer(weight)
+        return separable_outer(self, weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         n = self.in_shape[self.axis]

@@ -48,16 +48,10 @@ class Kron(LinearOperator):
         return kron(*(f.H for f in self.factors))
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        if c is not None:
-            return scale(c, kron(*(f.gram() for f in self.factors)))
-        return kron_gram(self, weight) or super().gram(weight)
+        return separable_gram(self, weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        if c is not None:
-            return scale(c, kron(*(f.outer() for f in self.factors)))
-        return kron_outer(self, weight) or super().outer(weight)
+        return separable_outer(self, weight)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         groups = align((self, "in_shape"), (other, "out_shape"))
@@ -163,6 +157,22 @@ def _apply_each(factors: Factors, x: Tensor) -> Tensor:
             x = moved.movedim(tuple(range(-group, 0)), outer) if behind else moved
         done += len(f.out_shape)
     return x
+
+
+def separable_gram(A: LinearOperator, weight: LinearOperator | None) -> LinearOperator:
+    """AᴴWA of a Kronecker product A: that of the factors for W = c·I or a product over common groups of axes."""
+    c = scalar(weight)
+    if c is not None:
+        return scale(c, kron(*(f.gram() for f in A._factors() or ())))
+    return kron_gram(A, weight) or LinearOperator.gram(A, weight)
+
+
+def separable_outer(A: LinearOperator, weight: LinearOperator | None) -> LinearOperator:
+    """AWAᴴ of a Kronecker product A: that of the factors for W = c·I or a product over common groups of axes."""
+    c = scalar(weight)
+    if c is not None:
+        return scale(c, kron(*(f.outer() for f in A._factors() or ())))
+    return kron_outer(A, weight) or LinearOperator.outer(A, weight)
 
 
 def kron_outer(A: LinearOperator, weight: LinearOperator | None) -> LinearOperator | None:

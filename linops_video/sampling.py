@@ -11,7 +11,7 @@ from torch import Tensor
 from linops_video.dense import Dense
 from linops_video.diagonal import Diagonal
 from linops_video.errors import ShapeError
-from linops_video.kron import kron, kron_gram, kron_outer
+from linops_video.kron import kron_outer, separable_gram
 from linops_video.operator import Identity, LinearOperator, scalar, scale
 from linops_video.parameters import Shape
 
@@ -61,10 +61,7 @@ class BoxMean(LinearOperator):
         return frames.reshape(y.shape[:-2] + (height, width))
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        if c is not None:
-            return scale(c, kron(*(f.gram() for f in self._factors())))
-        return kron_gram(self, weight) or super().gram(weight)
+        return separable_gram(self, weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         c = scalar(weight)

@@ -305,8 +305,6 @@ def test_shipped_weights_say_what_they_are_and_stay_small(name):
 
 @pytest.mark.parametrize("solver", ["onenet", "videoonet"])
 def test_the_solver_is_the_network_in_the_common_loop(solver):
-    if solver not in shipped():
-        pytest.skip("no such weights yet")
     truth = clip(4, 3, 18, 22, batch=(2,))
     problem = forward_model("pid", tuple(truth.shape), seed=7).measure(truth, seed=8)
     seen = []
