@@ -106,7 +106,7 @@ class _Check:
         A, normal = self.A, NormalSolver.of(self.A)
         if "cg" in normal.method:
             return normal.method
-        rho = 0.1 * float(self.norm.max()) ** 2
+        rho = 0.1 * float(self.norm.max()) ** 2 or 1.0
         for name, b in (("b random", x), ("b in range(Aᴴ)", Ay)):
             z = normal(rho, b)
             scale_of_z = (self.norm**2 + rho) * _length(z, A.in_shape) + _length(b, A.in_shape)
@@ -132,7 +132,7 @@ class _Check:
     def compare(self, law: str, got: Tensor, expected: Tensor, gain: Tensor) -> None:
         """‖got − expected‖ against the gain times the size of a unit-variance input."""
         size = math.sqrt(max(math.prod(self.A.in_shape), math.prod(self.A.out_shape)))
-        self.record(law, torch.linalg.vector_norm(got - expected).double() / (gain.max() * size))
+        self.record(law, torch.linalg.vector_norm(got - expected).double() / (gain.max() * size).clamp(min=1e-300))
 
     def record(self, law: str, error: Tensor) -> None:
         worst = float(error.max())
