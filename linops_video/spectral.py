@@ -67,9 +67,10 @@ class Spectral(Parameters):
         """(G + ρI)⁻¹ b for a b in the range of G; ρ = 0 is allowed and gives G⁺ b.
 
         Eigenvalues that are zero up to rounding are left out: b has nothing there but the rounding of the operations
-        that made it, and 1/ρ would bring that out.
+        that made it, and 1/ρ would bring that out. With ρ > 0, what is left out must be below b's own precision.
         """
-        cut = ZERO * self.largest()
+        precision = torch.finfo(b.dtype).eps ** 2
+        cut = (precision if isinstance(rho, Tensor) or rho else ZERO) * self.largest()
 
         def invert(values: Tensor, each: Expand) -> Tensor:
             kept = values > each(cut)
