@@ -47,7 +47,8 @@ def check_operator(A: LinearOperator, seed: int = 0, dtype: torch.dtype = torch.
         The errors found, and how (AᴴA + ρI)⁻¹ is done.
 
     Raises:
-        OperatorError: naming the first law that fails, at 1e-13 for float64 and 1e-6 for float32.
+        OperatorError: naming the first law that fails, at 1e-13 for float64 (1e-12 for the normal solve) and 1e-6 for
+            float32.
 
     Example:
         >>> from linops_video import BoxMean
@@ -110,7 +111,9 @@ class _Check:
         for name, b in (("b random", x), ("b in range(Aᴴ)", Ay)):
             z = normal(rho, b)
             scale_of_z = (self.norm**2 + rho) * _length(z, A.in_shape) + _length(b, A.in_shape)
-            self.record(f"normal solve, {name}", _length(A.H(A(z)) + rho * z - b, A.in_shape) / scale_of_z)
+            residual = _length(A.H(A(z)) + rho * z - b, A.in_shape)
+            # singular values near the cut of the pseudoinverse cost a digit
+            self.record(f"normal solve, {name}", residual / scale_of_z, max(self.tolerance, 1e-12))
         return normal.method
 
     def gradient(self, x: Tensor, y: Tensor, Ay: Tensor) -> None:
@@ -134,10 +137,10 @@ class _Check:
         size = math.sqrt(max(math.prod(self.A.in_shape), math.prod(self.A.out_shape)))
         self.record(law, torch.linalg.vector_norm(got - expected).double() / (gain.max() * size).clamp(min=1e-300))
 
-    def record(self, law: str, error: Tensor) -> None:
-        worst = float(error.max())
-        if not worst <= self.tolerance:
-            raise OperatorError(f"{self.A!r} breaks the law “{law}”: error {worst:.1e}, allowed {self.tolerance:.0e}")
+    def record(self, law: str, error: Tensor, tolerance: float = 0.0) -> None:
+        worst, allowed = float(error.max()), tolerance or self.tolerance
+        if not worst <= allowed:
+            raise OperatorError(f"{self.A!r} breaks the law “{law}”: error {worst:.1e}, allowed {allowed:.0e}")
         self.errors[law] = worst
 
 
