@@ -10,10 +10,7 @@ import torch
 
 from linops_video.normal import NormalSolver
 from linops_video.operator import LinearOperator, Shape
-from linops_video.spectral import Spectral
-
-ZERO = 1e-12
-"""Eigenvalues of AᵀA below this share of the largest count as zero: singular values below 1e-6 of the largest."""
+from linops_video.spectral import ZERO, Spectral
 
 
 @dataclass(frozen=True)
