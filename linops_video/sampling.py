@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import repeat
 from torch import Tensor
 
 from linops_video.dense import Dense
@@ -55,10 +56,10 @@ class BoxMean(LinearOperator):
         return F.avg_pool2d(frames, self.factor).reshape(x.shape[:-2] + self.out_shape[-2:])
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        height, width = self.in_shape[-2:]
-        frames = F.interpolate(y.reshape(-1, 1, *self.out_shape[-2:]) / self.factor**2, scale_factor=self.factor)
-        frames = F.pad(frames, (0, width - frames.shape[-1], 0, height - frames.shape[-2]))
-        return frames.reshape(y.shape[:-2] + (height, width))
+        k = self.factor
+        spread = repeat(y / k**2, "... h w -> ... (h i) (w j)", i=k, j=k)
+        rest = [n - n // k * k for n in self.in_shape[-2:]]
+        return F.pad(spread, (0, rest[1], 0, rest[0])) if any(rest) else spread
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         return separable_gram(self, weight)
