@@ -1,15 +1,8 @@
-"""Every operator once, small enough for a dense oracle, with the inverse that must be found for it.
-
-A new operator is one line here, and inherits every law of test_laws.py.
-"""
+"""Masks, selections, matrices, convolutions, and what they make together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor
 
 from linops_video import (
     AxisMatrix,
@@ -21,7 +14,6 @@ from linops_video import (
     Difference,
     Flip,
     Identity,
-    LinearOperator,
     Select,
     Stack,
     circulant,
@@ -30,32 +22,11 @@ from linops_video import (
 from linops_video.dense import DenseGram
 from linops_video.toeplitz import Toeplitz
 from linops_video.wavelet import Wavelet
-
-VIDEO = (4, 3, 6, 5)
-
-
-@dataclass(frozen=True)
-class Animal:
-    """A name, the operator made from a source of random numbers, and `NormalSolver.method` as it must be."""
-
-    name: str
-    make: Callable[[Callable[..., Tensor]], LinearOperator]
-    method: str
-
-
-def normal_numbers(seed: int) -> Callable[..., Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-def mask(r: Callable[..., Tensor], *shape: int) -> Tensor:
-    return (r(*shape) > 0).double()
-
+from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
 
 EVEN_KERNEL = torch.tensor([[0.0, 0.1, 0.1, 0.0], [0.1, 0.2, 0.1, 0.1], [0.0, 0.1, 0.1, 0.1]], dtype=torch.float64)
-GRAM, OUTER = ", from the Gram", ", from the outer product"
 
-ZOO = [
+ANIMALS = [
     Animal("identity", lambda r: Identity(VIDEO), "exact: scalar" + GRAM),
     Animal("scaled identity", lambda r: -2.5 * Identity(VIDEO), "exact: scalar" + GRAM),
     Animal("one factor a sample", lambda r: r(2) * Identity((3, 2)), "exact: scalar" + GRAM),
@@ -161,7 +132,3 @@ ZOO = [
         "cg, not preconditioned",
     ),
 ]
-
-
-def animal(entry: Animal, seed: int = 0) -> LinearOperator:
-    return entry.make(normal_numbers(seed))
