@@ -10,12 +10,20 @@ from torch.nn.functional import conv2d
 from linops_video import PROBLEMS, InverseProblem, NormalSolver, forward_model
 from linops_video.errors import DtypeError, FileError, ShapeError, SpecError
 from linops_video.metrics import psnr
-from linops_video.solvers import OneNet, VideoOneNet, run, solve
+from linops_video.solvers import AdmmTV, OneNet, VideoOneNet, run, solve
 from linops_video.solvers.baselines import BASELINES
 from linops_video.solvers.learned.blocks import PriorBlock, TemporalMemory, fold, pad_frames, unfold
 from linops_video.solvers.learned.checkpoint import describe, load_network, save_network, shipped
 from linops_video.solvers.learned.paper import MinimalRNN, PaperNetwork, VideoNorm, smooth_elu
-from linops_video.solvers.learned.start import FROZEN, MOVING, STILL, CosineTransform, smooth_start
+from linops_video.solvers.learned.start import (
+    FROZEN,
+    MOVING,
+    STILL,
+    TV_TIME_WEIGHT,
+    CosineTransform,
+    smooth_start,
+    total_variation_start,
+)
 from linops_video.solvers.learned.unrolled import Config, Unrolled, paper_config
 
 SMALL = Config(steps=2, features=8, coarse=1, fine=1)
@@ -156,12 +164,42 @@ def test_temporal_memory_reaches_every_frame_both_ways():
 
 def test_blocks_do_not_care_which_sample_or_frame_size_they_see():
     torch.manual_seed(0)
-    block = PriorBlock(2, 1, 8, 1, 1).double()
+    block = PriorBlock(2, 1, 2, 8, 1, 1).double()
     torch.nn.init.normal_(block.head.weight, std=0.1)
-    video, features = torch.randn(2, 3, 2, 8, 12, dtype=torch.float64), torch.randn(6, 8, 4, 6, dtype=torch.float64)
-    together, _ = block(video, features)
-    alone, _ = block(video[1:], features[3:])
+    video, steps = torch.randn(2, 2, 3, 2, 8, 12, dtype=torch.float64)
+    features = torch.randn(6, 8, 4, 6, dtype=torch.float64)
+    together, _ = block(video, features, steps)
+    alone, _ = block(video[1:], features[3:], steps[1:])
     torch.testing.assert_close(together[1:], alone, rtol=0, atol=1e-12)
+
+
+def test_a_block_can_go_to_a_candidate():
+    """Lengths of 1 in all bands, which the bias of the head can give, are the whole way."""
+    block = PriorBlock(2, 1, 2, 8, 1, 1).double()
+    with torch.no_grad():
+        block.head.bias[4 + 4 :] = 1.0
+    video, steps = torch.randn(2, 2, 3, 2, 8, 12, dtype=torch.float64)
+    output, _ = block(video, torch.zeros(6, 8, 4, 6, dtype=torch.float64), steps)
+    torch.testing.assert_close(output, steps[:, :, 1:], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("spec", ["pid", "dd", "vcs"])
+def test_the_total_variation_start_nears_the_minimum_that_admm_finds(spec, monkeypatch):
+    truth = clip(4, 3, 12, 12, batch=(2,), dtype=torch.float64)
+    sigma = torch.tensor([0.1, 0.02], dtype=torch.float64)
+    model = forward_model(spec, (4, 3, 12, 12), seed=1).to(dtype=torch.float64)
+    problem = dataclasses.replace(dataclasses.replace(model, noise_std=0.05).measure(truth, seed=2), noise_std=sigma)
+    normal = NormalSolver.of(problem.operator)
+    monkeypatch.setattr("linops_video.solvers.learned.start.TV_STEPS", 400)
+    z = total_variation_start(problem, normal, normal.pinv(problem.y))
+    for i, std in enumerate(sigma.tolist()):
+        solver = AdmmTV(rho=40 * std**1.5, weight=0.8 * std**1.5, max_steps=2000, tol=0, time_weight=TV_TIME_WEIGHT)
+        best = run(solver, InverseProblem(problem.operator, problem.y[i])).x
+
+        def objective(x: torch.Tensor, i=i, prior=solver.prior()) -> float:
+            return float(0.5 * ((problem.operator(x) - problem.y[i]) ** 2).sum() + prior.value(x))
+
+        assert objective(z[i]) <= 1.001 * objective(best)
 
 
 @pytest.mark.parametrize("size", [(15, 18), (16, 16), (17, 21)])

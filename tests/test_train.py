@@ -140,11 +140,11 @@ def test_the_pool_keeps_few_operators_and_makes_fresh_masks():
     assert not torch.equal(first[0], first[1])
 
 
-def test_the_loss_weighs_the_last_video_and_those_before_it():
+def test_the_loss_is_psnr_that_levels_off():
     truth = torch.zeros(2, 1, 1, 2, 2)
-    videos = [torch.full_like(truth, 0.3), torch.full_like(truth, 0.1)]
-    expected = math.sqrt(0.01 + 1e-6) + 0.1 * math.sqrt(0.09 + 1e-6)
-    assert math.isclose(loss_of(videos, truth, 0.1).item(), expected, rel_tol=1e-6)
+    video = torch.stack([torch.full_like(truth[0], 0.1), torch.full_like(truth[0], 1e-5)])
+    expected = (math.log(0.01 + 3e-6) + math.log(1e-10 + 3e-6)) / 2
+    assert math.isclose(loss_of(video, truth).item(), expected, rel_tol=1e-6)
 
 
 def test_the_learning_rate_warms_up_and_ends_at_a_hundredth():

@@ -22,17 +22,24 @@ OUTPUT_GAIN = 0.1
 
 def fold(video: Tensor) -> Tensor:
     """(B, T, C, H, W) -> (B·T, 4C, H/2, W/2), the scaled Haar bands of 2×2 pixels as channels; H and W even."""
-    pixels = rearrange(video, "b t c (h i) (w j) -> (b t) h w c (i j)", i=2, j=2)
-    bands = pixels @ (HAAR * BAND_GAIN[:, None]).T.to(video)
+    bands = haar(video) * BAND_GAIN.to(video)
     return rearrange(bands, "n h w c k -> n (c k) h w")  # a view: channels last in memory
+
+
+def haar(video: Tensor) -> Tensor:
+    """(B, T, C, H, W) -> (B·T, H/2, W/2, C, 4): the orthonormal Haar bands of 2×2 pixels."""
+    return rearrange(video, "b t c (h i) (w j) -> (b t) h w c (i j)", i=2, j=2) @ HAAR.T.to(video)
+
+
+def inverse_haar(bands: Tensor, frames: int) -> Tensor:
+    """(B·T, H/2, W/2, C, 4) -> (B, T, C, H, W)."""
+    return rearrange(bands @ HAAR.to(bands), "(b t) h w c (i j) -> b t c (h i) (w j)", t=frames, i=2, j=2)
 
 
 def unfold(features: Tensor, frames: int) -> Tensor:
     """(B·T, 4C, H/2, W/2) -> (B, T, C, H, W): the inverse transform of Haar bands, all scaled by `OUTPUT_GAIN`."""
     features = features if features.dtype == torch.float64 else features.float()
-    bands = rearrange(features, "n (c k) h w -> n h w c k", k=4)
-    pixels = bands @ (OUTPUT_GAIN * HAAR.to(bands))
-    return rearrange(pixels, "(b t) h w c (i j) -> b t c (h i) (w j)", t=frames, i=2, j=2)
+    return inverse_haar(OUTPUT_GAIN * rearrange(features, "n (c k) h w -> n h w c k", k=4), frames)
 
 
 def pad_frames(video: Tensor) -> Tensor:
@@ -120,24 +127,32 @@ def _scan(gate: Tensor, value: Tensor, backward: bool) -> Tensor:
 class PriorBlock(nn.Module):
     """Residual U-Net of one prior step: video in, correction out; its features go on to the next step.
 
+    The correction is a part of the network's own and a step towards each of the candidates, videos that other priors
+    find likely: its length is chosen for each place and Haar band, the same for all channels.
+
     Args:
         inputs, outputs: channels of the videos.
+        candidates: number of candidates.
         features: channels of the features at half resolution; twice as many at a quarter.
         coarse, fine: numbers of residual blocks at a quarter and then at half the resolution.
     """
 
-    def __init__(self, inputs: int, outputs: int, features: int, coarse: int, fine: int) -> None:
+    def __init__(self, inputs: int, outputs: int, candidates: int, features: int, coarse: int, fine: int) -> None:
         super().__init__()
+        self.outputs, self.candidates = outputs, candidates
         self.stem = nn.Conv2d(4 * inputs, features, 3, padding=1)
         self.memory = TemporalMemory(features)
         self.down = nn.Conv2d(features, 2 * features, 2, stride=2)
         self.coarse = nn.ModuleList(ResidualBlock(2 * features) for _ in range(coarse))
         self.up = nn.ConvTranspose2d(2 * features, features, 2, stride=2)
         self.fine = nn.ModuleList(ResidualBlock(features) for _ in range(fine))
-        self.head = zero_output(nn.Conv2d(features, 4 * outputs, 3, padding=1))
+        self.head = zero_output(nn.Conv2d(features, 4 * (outputs + candidates), 3, padding=1))
 
-    def forward(self, video: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, inputs, H, W) and features (B·T, ·, H/2, W/2) -> (B, T, outputs, H, W) and new features."""
+    def forward(self, video: Tensor, features: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, inputs, H, W) and features (B·T, ·, H/2, W/2) -> (B, T, outputs, H, W) and new features.
+
+        `steps`: from the video to each candidate, (B, T, candidates·outputs, H, W).
+        """
         frames = video.shape[1]
         features = self.memory(features + self.stem(fold(video)), frames)
         low = F.relu(self.down(features))
@@ -146,7 +161,10 @@ class PriorBlock(nn.Module):
         features = features + self.up(low)
         for block in self.fine:
             features = block(features, frames)
-        return unfold(self.head(F.relu(features)), frames), features
+        own, lengths = self.head(F.relu(features)).split([4 * self.outputs, 4 * self.candidates], 1)
+        bands = rearrange(haar(steps), "n h w (i c) k -> n h w i c k", i=self.candidates)
+        lengths = rearrange(lengths.to(bands), "n (i k) h w -> n h w i 1 k", k=4)
+        return unfold(own, frames) + inverse_haar((lengths * bands).sum(-3), frames), features
 
 
 class DataBlock(nn.Module):

@@ -20,10 +20,13 @@ from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.solvers.admm import AdmmState, data_step
 from linops_video.solvers.learned.blocks import Context, DataBlock, PriorBlock, pad_frames
 from linops_video.solvers.learned.paper import PaperNetwork
-from linops_video.solvers.learned.start import FROZEN, MOVING, STILL, smooth_start
+from linops_video.solvers.learned.start import FROZEN, MOVING, STILL, smooth_start, total_variation_start
 
 NOISE_FLOOR = 1e-3
 """Noise level below which ρ no longer falls: the data step of a noise-free problem is then nearly a projection."""
+
+CANDIDATES = 3
+"""Videos that the prior step may move towards: two Gaussian priors and total variation."""
 
 SPREAD_RATE = 20.0
 """log s_k is stored divided by this, so that Adam moves it 20 times as fast as a weight."""
@@ -122,6 +125,7 @@ class UnrolledState(AdmmState):
         step: how many steps are done.
         noise_std: σ of each sample, shape `batch_shape`.
         pinv, adjoint: z₀ = A⁺ y and Aᵀ y, shape (*batch, T, C, H, W).
+        candidates: what other priors find likely, shape (*batch, T, CANDIDATES·C, H, W).
         features: what the prior hands on from step to step; a tuple of one tensor (*batch, T, F, H/2, W/2), or none.
     """
 
@@ -129,6 +133,7 @@ class UnrolledState(AdmmState):
     noise_std: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
     pinv: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
     adjoint: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
+    candidates: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
     features: tuple[Tensor, ...] = ()
 
 
@@ -147,7 +152,7 @@ class Unrolled(nn.Module):
         super().__init__()
         self.config = config
         self.network_dtype: torch.dtype | None = None  # precision of the networks alone, if it is to be lower
-        self.context = Context(6 * config.channels, config.features) if config.blocks == "multiscale" else None
+        self.context = Context(7 * config.channels, config.features) if config.blocks == "multiscale" else None
         copies = 1 if config.shared else config.steps
         two = 2 if config.form == "videoonet" else 1
         self.prior = nn.ModuleList(self._prior_network(two) for _ in range(copies))
@@ -159,7 +164,7 @@ class Unrolled(nn.Module):
     def _prior_network(self, videos: int) -> nn.Module:
         c = self.config
         if c.blocks == "multiscale":
-            return PriorBlock(videos * c.channels, c.channels, c.features, c.coarse, c.fine)
+            return PriorBlock(videos * c.channels, c.channels, CANDIDATES, c.features, c.coarse, c.fine)
         return self._paper_network(videos, 1)
 
     def _data_network(self) -> nn.Module:
@@ -212,15 +217,21 @@ class Unrolled(nn.Module):
                 z = pinv if c.start == "pinv" else smooth_start(problem, normal, (STILL,))[0]
                 return UnrolledState(normal, z, torch.zeros_like(z), (), 0, noise_std, pinv, adjoint)
             still, moving, frozen = smooth_start(problem, normal, (STILL, MOVING, FROZEN))
+            sharp = total_variation_start(problem, normal, moving)
             coverage = A.T(A(y.new_ones(*A.batch_shape, *A.in_shape))).expand(still.shape)
             # bounded, so that ill-conditioned and random problems stay in the range of the features
             pinv, adjoint = pinv.clamp(-1, 2), adjoint.clamp(-2, 2)
-            fixed = torch.cat([still, moving - still, pinv, adjoint, coverage.clamp(-2, 2), frozen - still], -3)
+            fixed = torch.cat(
+                [still, moving - still, pinv, adjoint, coverage.clamp(-2, 2), frozen - still, sharp - still], -3
+            )
+            candidates = torch.cat([moving, frozen, sharp], -3)
         assert self.context is not None
         with self._precision(y):
             features = self.context(pad_frames(_one_batch(fixed)), noise_std.reshape(-1))
         features = self._with_batch(features, still)
-        return UnrolledState(normal, still, torch.zeros_like(still), (), 0, noise_std, pinv, adjoint, (features,))
+        return UnrolledState(
+            normal, still, torch.zeros_like(still), (), 0, noise_std, pinv, adjoint, candidates, (features,)
+        )
 
     def step(self, problem: InverseProblem, state: UnrolledState) -> UnrolledState:
         """One step of ADMM with its networks; the last one ends with the step that makes z consistent with y."""
@@ -229,27 +240,18 @@ class Unrolled(nn.Module):
         video = c.form == "videoonet"
         z, u = state.z, state.u
         prior_input = (z, u) if video else (z - u,)
-        output, features = self._run(self.prior[network], prior_input, state.noise_std, state.features)
+        output, features = self._run(self.prior[network], prior_input, state)
         base = z if video else z - u
         x = base + output if c.corrections else output
         z_new, u_new = data_step(state.normal, self.rho(k, state.noise_std), x, u, y)
         if video:
             seen = (x, state.pinv, state.adjoint, z, z_new, u, u_new)
-            output, _ = self._run(self.data[network], seen, state.noise_std, features)
+            output, _ = self._run(self.data[network], seen, dataclasses.replace(state, features=features))
             change_z, change_u = output.split(c.channels, dim=-3)
             z_new, u_new = (z_new + change_z, u_new + change_u) if c.corrections else (change_z, change_u)
         if c.consistent and k + 1 == c.steps:
             z_new = self._make_consistent(state, z_new, y)
         return dataclasses.replace(state, z=z_new, u=u_new, step=k + 1, features=features)
-
-    def trajectory(self, problem: InverseProblem, normal: NormalSolver | None = None) -> list[Tensor]:
-        """z after each step; the last one is the reconstruction."""
-        state = self.init(problem, normal)
-        videos = []
-        for _ in range(self.config.steps):
-            state = self.step(problem, state)
-            videos.append(state.z)
-        return videos
 
     def forward(self, problem: InverseProblem, normal: NormalSolver | None = None) -> Tensor:
         """The reconstruction, shape (*batch, T, C, H, W); `normal`: that of the operator, if it is known."""
@@ -259,20 +261,22 @@ class Unrolled(nn.Module):
         return state.z
 
     def _run(
-        self, network: nn.Module, videos: tuple[Tensor, ...], noise_std: Tensor, features: tuple[Tensor, ...]
+        self, network: nn.Module, videos: tuple[Tensor, ...], state: UnrolledState
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Call p or q on videos (*batch, T, C, H, W) of any batch axes."""
-        like = videos[0]
+        like, features = videos[0], state.features
         joined = _one_batch(torch.cat(videos, -3))
         height, width = like.shape[-2:]
         with self._precision(like):
             if isinstance(network, PaperNetwork):
                 if self.config.noise_input:
-                    level = 10 * noise_std.reshape(-1, 1, 1, 1, 1)
+                    level = 10 * state.noise_std.reshape(-1, 1, 1, 1, 1)
                     joined = torch.cat([joined, level.expand_as(joined[:, :, :1])], 2)
                 output = network(joined)
             elif isinstance(network, PriorBlock):
-                output, new = network(pad_frames(joined), features[0].flatten(0, -4))
+                steps = state.candidates - torch.cat([like] * CANDIDATES, -3)
+                steps = pad_frames(_one_batch(steps))
+                output, new = network(pad_frames(joined), features[0].flatten(0, -4), steps)
                 features = (self._with_batch(new, like),)
             else:
                 output = network(pad_frames(joined), features[0].flatten(0, -4))
