@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import reduce
 from typing import overload
@@ -20,7 +17,7 @@ from linops_video.krylov import power_iteration
 from linops_video.parameters import Parameters, Shape, conj, like, per_sample, show, tensor_field
 
 
-class LinearOperator(Parameters, ABC):
+class LinearOperator(LinearMap):
     """A linear map A from tensors of shape `(*batch, *in_shape)` to tensors of shape `(*batch, *out_shape)`.
 
     A subclass is a frozen dataclass (`eq=False, repr=False`) whose fields are tensors (`tensor_field`), tuples, numbers
@@ -34,18 +31,6 @@ class LinearOperator(Parameters, ABC):
         >>> (A.T @ A)(torch.ones(3))
         tensor([1., 0., 4.])
     """
-
-    in_shape: Shape
-    out_shape: Shape
-
-    @abstractmethod
-    def _apply(self, x: Tensor, /) -> Tensor:
-        """A x, for x of shape (*batch, *in_shape), which has been checked; cast parameters with `like(t, x)`."""
-
-    def _apply_adjoint(self, y: Tensor, /) -> Tensor:
-        """Aᴴ y; derived from `_apply` unless overridden."""
-        x = y.new_zeros(y.shape[: y.ndim - len(self.out_shape)] + self.in_shape)
-        return torch.func.vjp(self._apply, x)[1](y)[0]
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         """AᴴWA as the simplest operator that can be proved; W = `weight` is self-adjoint, None stands for I."""
@@ -75,6 +60,10 @@ class LinearOperator(Parameters, ABC):
         """factor · A."""
         return Scaled(self, factor)
 
+    def _diagonal_in(self, transform: LinearOperator) -> Tensor | None:
+        """w with A x = Uᴴ(w ⊙ U x) for the unitary U = `transform`, where that is known, else None."""
+        return None
+
     def _known_norm(self) -> Tensor | None:
         """‖A‖, float64, where a formula gives it, else None."""
         return None
@@ -82,26 +71,6 @@ class LinearOperator(Parameters, ABC):
     def _factors(self) -> tuple[LinearOperator, ...] | None:
         """Operators on consecutive groups of axes of which A is the Kronecker product, else None."""
         return None
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return A x for x of shape `(*batch, *in_shape)`, in the precision of x.
-
-        Parameters of another precision are cast at each call: keep them in that of the data with `A.to(dtype=…)`.
-
-        Raises:
-            ShapeError: if the trailing axes of x are not `in_shape`, or its batch axes do not fit the parameters'.
-        """
-        n = len(self.in_shape)
-        if tuple(x.shape[x.ndim - n :]) != self.in_shape or x.ndim < n:
-            raise ShapeError(f"{self!r} needs an input of shape {show((*'…',) + self.in_shape)}, got {show(x.shape)}")
-        try:
-            torch.broadcast_shapes(x.shape[: x.ndim - n], self.batch_shape)
-        except RuntimeError:
-            raise ShapeError(
-                f"{self!r} has parameters for a batch of shape {show(self.batch_shape)}, got an input of shape "
-                f"{show(x.shape)}: its leading axes must be equal to it or 1"
-            ) from None
-        return self._apply(x)
 
     @property
     def H(self) -> LinearOperator:
@@ -136,16 +105,6 @@ class LinearOperator(Parameters, ABC):
     def __neg__(self) -> LinearOperator:
         return scale(-1.0, self)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({show(self.in_shape)} → {show(self.out_shape)})"
-
-    def to_dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
-        """The matrix of A, shape (*batch_shape, prod(out_shape), prod(in_shape)); in `dtype` if A has no parameters."""
-        n, batch = math.prod(self.in_shape), self.batch_shape
-        basis = torch.eye(n, dtype=self.dtype or dtype, device=self.device)
-        basis = basis.reshape(n, *(1,) * len(batch), *self.in_shape).expand(n, *batch, *self.in_shape)
-        return self(basis).reshape(n, *batch, math.prod(self.out_shape)).movedim(0, -1)
-
     def norm(self) -> Tensor:
         """The spectral norm ‖A‖, float64, of shape `batch_shape`.
 
@@ -161,11 +120,6 @@ class LinearOperator(Parameters, ABC):
         dtype = torch.complex128 if self.dtype is not None and self.dtype.is_complex else torch.float64
         like_x = torch.empty(*self.batch_shape, *self.in_shape, dtype=dtype, device=self.device)
         return power_iteration(lambda x: self._apply_adjoint(self._apply(x)), like_x, len(self.in_shape))
-
-    def _event_ndim(self, f: dataclasses.Field) -> int:
-        n = f.metadata.get("event_ndim")
-        return len(self.in_shape) if n is None else n
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Identity(LinearOperator):

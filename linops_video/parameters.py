@@ -41,7 +41,7 @@ class Parameters:
         def convert(t: Tensor, _: int) -> Tensor:
             if dtype is None or not (t.is_floating_point() or t.is_complex()):
                 return t.to(device=device)
-            return t.to(device=device, dtype=dtype.to_complex() if t.is_complex() else dtype)
+            return t.to(device=device, dtype=complex_dtype(dtype) if t.is_complex() else dtype)
 
         return self._map_tensors(convert)
 
@@ -101,7 +101,20 @@ def like(parameter: float | Tensor, x: Tensor) -> float | Tensor:
     """The parameter in the precision of x, complex if it is complex itself or x is."""
     if not isinstance(parameter, Tensor):
         return parameter
-    return parameter.to(x.dtype.to_complex() if parameter.is_complex() else x.dtype)
+    return parameter.to(complex_dtype(x.dtype) if parameter.is_complex() else x.dtype)
+
+
+def complex_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The complex dtype of this precision; complex64 for float16 and bfloat16, whose own torch does not compute in."""
+    return dtype if dtype.is_complex else torch.complex128 if dtype == torch.float64 else torch.complex64
+
+
+def by_parts(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """fn(x) for a linear fn with real coefficients that takes float32 and float64: the real and imaginary part of a
+    complex x one after the other, float16 and bfloat16 in float32."""
+    if x.is_complex():
+        return torch.complex(fn(x.real), fn(x.imag))
+    return fn(x.float()).to(x.dtype) if x.dtype.itemsize < 4 else fn(x)
 
 
 def conj(number: float | Tensor) -> float | Tensor:

@@ -17,6 +17,7 @@ from linops_video.convolution import EIGH_LIMIT, Circulant
 from linops_video.dense import Dense, DenseGram
 from linops_video.diagonal import Diagonal
 from linops_video.kron import Factors, align, kron
+from linops_video.multiplier import Multiplier, transform_name
 from linops_video.operator import Identity, LinearOperator, Scaled, Sum, compose
 from linops_video.parameters import Parameters, Shape, like, per_sample, tensor_field
 
@@ -119,6 +120,9 @@ def plan(G: LinearOperator) -> Plan | None:
         return Plan(1, "pointwise", lambda: Spectral(Identity(G.in_shape), G.diagonal.real))
     if isinstance(G, Circulant):
         return Plan(100, "FFT", lambda: _of_circulant(G))
+    if isinstance(G, Multiplier):
+        name = transform_name(G.transform)
+        return Plan(100, name, lambda: Spectral(G.transform.H, G.values.real))
     if isinstance(G, Dense):
         n = math.prod(G.in_shape)
         return Plan(10.0 * n**3, f"eigh of {n}×{n}", lambda: _of_dense(G)) if n <= 2 * EIGH_LIMIT else None

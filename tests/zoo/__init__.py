@@ -3,9 +3,9 @@
 A new operator is one line in the file of its family, and inherits every law of test_laws.py.
 """
 
-from zoo import elementary
+from zoo import elementary, transforms
 from zoo.animal import Animal, animal, mask, normal_numbers
 
-ZOO = [*elementary.ANIMALS]
+ZOO = [*elementary.ANIMALS, *transforms.ANIMALS]
 
 __all__ = ["ZOO", "Animal", "animal", "mask", "normal_numbers"]
