@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
 from linops_video.errors import DtypeError, ShapeError
 from linops_video.krylov import power_iteration
-from linops_video.parameters import Parameters, Shape, conj, like, per_sample, show, tensor_field
+from linops_video.linear_map import LinearMap
+from linops_video.parameters import Shape, conj, like, per_sample, show, tensor_field
 
 
 class LinearOperator(LinearMap):
@@ -64,12 +65,20 @@ class LinearOperator(LinearMap):
         """w with A x = Uᴴ(w ⊙ U x) for the unitary U = `transform`, where that is known, else None."""
         return None
 
+    def _normal_solver(self) -> Any:
+        """The `NormalSolver` of A, which this module cannot name, where it is put together from those of parts."""
+        return None
+
     def _known_norm(self) -> Tensor | None:
         """‖A‖, float64, where a formula gives it, else None."""
         return None
 
     def _factors(self) -> tuple[LinearOperator, ...] | None:
         """Operators on consecutive groups of axes of which A is the Kronecker product, else None."""
+        return None
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator | None:
+        """I ⊗ A ⊗ I, with identities on axes of these sizes, as one operator of A's kind where there is one."""
         return None
 
     @property
@@ -148,6 +157,9 @@ class Identity(LinearOperator):
     def _factors(self) -> tuple[LinearOperator, ...]:
         return tuple(Identity((n,)) for n in self.in_shape)
 
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
+        return Identity((*before, *self.in_shape, *behind))
+
     def _known_norm(self) -> Tensor:
         return torch.ones((), dtype=torch.float64)
 
@@ -185,6 +197,10 @@ class Adjoint(LinearOperator):
     def _factors(self) -> tuple[LinearOperator, ...] | None:
         factors = self.operator._factors()
         return factors and tuple(f.H for f in factors)
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator | None:
+        embedded = self.operator._embed(before, behind)
+        return embedded and embedded.H
 
     def _known_norm(self) -> Tensor | None:
         return self.operator._known_norm()

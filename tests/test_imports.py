@@ -15,11 +15,11 @@ import linops_video
 # A module may import modules of lower ranks only; leaf files are those that no pattern names.
 RANKS = [
     r"errors|solution|parameters|krylov",
-    r"files|parameters|operator",
-    r"metrics|video|arrays|kernels|(?P<leaf>(?!spectral|normal|forward_model|testing|measurement|description|solvers|cli)\w+)",
+    r"files|parameters|linear_map|operator",
+    r"metrics|video|arrays|kernels|(?P<leaf>(?!spectral|normal|forward_model|testing|measurement|description|batch|interop|solvers|cli)\w+)",
     r"spectral",
     r"normal",
-    r"forward_model|testing|expression|interop",
+    r"forward_model|testing|expression|interop|batch",
     r"measurement|description",
     r"solvers(\.\w+)*",
     r"cli(\.\w+)*",
