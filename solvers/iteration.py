@@ -96,6 +96,11 @@ def run(solver: Solver[S], problem: InverseProblem, on_step: OnStep | None = Non
 
 def check_problem(problem: InverseProblem) -> None:
     """Raise the errors that `run` documents if y cannot be a measurement by the operator."""
+    for sample in problem.samples():
+        _check_sample(sample)
+
+
+def _check_sample(problem: InverseProblem) -> None:
     y, A = problem.y, problem.operator
     if y.ndim < len(A.out_shape) or tuple(y.shape[y.ndim - len(A.out_shape) :]) != tuple(A.out_shape):
         raise ShapeError(

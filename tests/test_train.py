@@ -112,6 +112,18 @@ def test_enlarged_crops_stay_in_range(videos):
     assert crops.max() <= 1
 
 
+def test_doubled_crops_come_from_the_archives_that_are_large_enough():
+    small, large = (
+        torch.zeros(1, 4, 3, 16, 24, dtype=torch.uint8),
+        torch.full((1, 4, 3, 33, 32), 255, dtype=torch.uint8),
+    )
+    crops = Crops((small, large), (0.9, 0.1), size=16)
+    batch = crops.doubled().batch(5, 3, torch.Generator().manual_seed(0))
+    assert batch.shape == (5, 3, 3, 32, 32)
+    assert bool((batch > 0.99).all())
+    assert Crops((small,), (1.0,), size=16).doubled().size == 16
+
+
 def test_every_problem_but_itself_is_in_the_mixture():
     assert set(MIXTURE) == set(PROBLEMS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +114,14 @@ class Crops:
         if integer(2):
             crop = crop.flip(0)
         return crop.contiguous()
+
+    def doubled(self) -> Crops:
+        """The same with crops twice as large, of the archives whose frames allow that; unchanged where none do."""
+        large = [i for i, videos in enumerate(self.archives) if min(videos.shape[-2:]) >= 2 * self.size]
+        if not large:
+            return self
+        archives, shares = zip(*((self.archives[i], self.shares[i]) for i in large), strict=True)
+        return replace(self, archives=archives, shares=shares, size=2 * self.size)
 
     def batch(self, count: int, frames: int, generator: torch.Generator) -> Tensor:
         """`count` crops, shape (count, frames, C, size, size)."""

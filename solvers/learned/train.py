@@ -27,6 +27,9 @@ from linops_video.solvers.learned.unrolled import Config, Unrolled
 FRESH = ("pid", "si")
 """Problems whose operator is cheap to set up: new for every sample. All others come from a pool, one for a batch."""
 
+HOLES = ("bi", "si")
+"""Problems whose holes grow with the frame: half as many crops, twice as large where the archives allow it."""
+
 POOL = {"cs": 6, "vcs": 4, "md": 32, "md3": 8}
 """Operators kept for each shape; 1 for problems without randomness."""
 
@@ -290,7 +293,11 @@ def _train_step(
         group["lr"] = learning_rate(run.step, config)
     spec = names[int(torch.multinomial(shares, 1, generator=run.generator))]
     choice = int(torch.randint(len(config.frames), (), generator=run.generator))
-    truth = crops.batch(config.samples, config.frames[0 if spec == "cs" else choice], run.generator)
+    frames = config.frames[0 if spec == "cs" else choice]
+    if spec in HOLES:
+        truth = crops.doubled().batch((config.samples + 1) // 2, frames, run.generator)
+    else:
+        truth = crops.batch(config.samples, frames, run.generator)
     if spec == "cs" and float(torch.rand((), generator=run.generator)) < 0.6:
         truth = _central(truth, crops.size // 2)  # the matrix has 16 times fewer entries
     problem, normal = pool.draw(spec, truth, config.noisy, run.generator)
