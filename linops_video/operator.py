@@ -15,7 +15,8 @@ from torch import Tensor
 from linops_video.errors import DtypeError, ShapeError
 from linops_video.krylov import power_iteration
 from linops_video.linear_map import LinearMap
-from linops_video.parameters import Shape, conj, like, per_sample, show, tensor_field
+from linops_video.parameters import Self, Shape, conj, like, per_sample, show, tensor_field
+from linops_video.text import adjoint, handing_on, infix, multiple, negative, text_of, with_text
 
 
 class LinearOperator(LinearMap):
@@ -84,7 +85,7 @@ class LinearOperator(LinearMap):
     @property
     def H(self) -> LinearOperator:
         """The adjoint Aᴴ: ⟨A x, y⟩ = ⟨x, Aᴴ y⟩."""
-        return Adjoint(self)
+        return with_text(Adjoint(self), adjoint(self))
 
     @property
     def T(self) -> LinearOperator:
@@ -98,21 +99,40 @@ class LinearOperator(LinearMap):
     @overload
     def __matmul__(self, other: Tensor) -> Tensor: ...
     def __matmul__(self, other: LinearOperator | Tensor) -> LinearOperator | Tensor:
-        return compose(self, other) if isinstance(other, LinearOperator) else self(other)
+        if not isinstance(other, LinearOperator):
+            return self(other)
+        return with_text(compose(self, other), infix(self, "@", other))
 
     def __add__(self, other: LinearOperator) -> LinearOperator:
-        return add(self, other) if isinstance(other, LinearOperator) else NotImplemented
+        if not isinstance(other, LinearOperator):
+            return NotImplemented
+        return with_text(add(self, other), infix(self, "+", other))
 
     def __sub__(self, other: LinearOperator) -> LinearOperator:
-        return self + -other
+        return with_text(add(self, scale(-1.0, other)), infix(self, "-", other))
 
     def __mul__(self, factor: float | Tensor) -> LinearOperator:
-        return scale(factor, self) if isinstance(factor, (int, float, complex, Tensor)) else NotImplemented
+        if not isinstance(factor, (int, float, complex, Tensor)):
+            return NotImplemented
+        return with_text(scale(factor, self), multiple(factor, self))
 
     __rmul__ = __mul__
 
     def __neg__(self) -> LinearOperator:
-        return scale(-1.0, self)
+        return with_text(scale(-1.0, self), negative(self))
+
+    def __str__(self) -> str:
+        """The expression that A was made with (`linops_video.parse` reads it); else the same as `repr`."""
+        text = text_of(self)
+        return repr(self) if text is None else text.words
+
+    def __init_subclass__(cls) -> None:
+        if "H" in vars(cls):  # overridden: the text goes with it all the same
+            cls.H = handing_on(vars(cls)["H"].fget)  # type: ignore[assignment]
+
+    def to(self: Self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """The same with its parameters on `device` and in the precision `dtype` (masks of bool stay bool)."""
+        return with_text(super().to(device, dtype), text_of(self))
 
     def norm(self) -> Tensor:
         """The spectral norm ‖A‖, float64, of shape `batch_shape`.
@@ -129,6 +149,7 @@ class LinearOperator(LinearMap):
         dtype = torch.complex128 if self.dtype is not None and self.dtype.is_complex else torch.float64
         like_x = torch.empty(*self.batch_shape, *self.in_shape, dtype=dtype, device=self.device)
         return power_iteration(lambda x: self._apply_adjoint(self._apply(x)), like_x, len(self.in_shape))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Identity(LinearOperator):

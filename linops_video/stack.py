@@ -13,6 +13,7 @@ from linops_video.diagonal import Diagonal
 from linops_video.errors import ShapeError
 from linops_video.operator import Identity, LinearOperator, add, scalar, scale
 from linops_video.parameters import Shape
+from linops_video.text import call_on
 
 Operators = tuple[LinearOperator, ...]
 
@@ -38,6 +39,7 @@ class Stack(LinearOperator):
         for A in self.operators:
             if A.in_shape != self.operators[0].in_shape:
                 raise ShapeError(f"Stack needs operators on one input shape, got {self.operators[0]!r} and {A!r}")
+        vars(self)["_text"] = call_on("stack", self.operators)
 
     @property
     def in_shape(self) -> Shape:

@@ -15,7 +15,7 @@ import linops_video
 # A module may import modules of lower ranks only; leaf files are those that no pattern names.
 RANKS = [
     r"errors|solution|parameters|krylov",
-    r"files|parameters|linear_map|operator",
+    r"files|parameters|text|linear_map|operator",
     r"metrics|video|arrays|kernels|(?P<leaf>(?!spectral|normal|forward_model|testing|measurement|description|batch|interop|solvers|cli)\w+)",
     r"spectral",
     r"normal",
