@@ -101,7 +101,8 @@ TUNED: dict[str, Tuned] = {
         },
     },
 }
-"""Solver -> problem -> noise σ of the tuning -> what `benchmarks/tune.py` found on real clips of 8 frames."""
+"""Solver -> problem -> noise σ of the tuning -> fields, for real clips of 8 frames: found by `benchmarks/tune.py` on the
+val split, and for admm-tv on bi, sr4, fi4, fp50, fp75 and cs corrected by hand on whole windows of the same clips."""
 
 
 def tuned(solver: str, problem: InverseProblem) -> AdmmTV | AdmmWavelet | None:
