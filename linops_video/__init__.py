@@ -1,12 +1,14 @@
 """Composable linear operators on video, with exact (AᴴA + ρI)⁻¹ through compositions."""
 
-from linops_video.convolution import Circulant, Convolution, circulant
+from linops_video.circulant import Circulant, circulant
+from linops_video.convolution import Convolution
 from linops_video.cosine import Cosine
 from linops_video.dense import AxisMatrix, Dense
 from linops_video.diagonal import Diagonal
 from linops_video.difference import Difference
 from linops_video.errors import LinopsError
 from linops_video.forward_model import PROBLEMS, ForwardModel, InverseProblem, Problem, forward_model
+from linops_video.fourier import Fourier
 from linops_video.kron import Kron, kron
 from linops_video.multiplier import Multiplier
 from linops_video.normal import ConvergenceWarning, NormalSolver
@@ -32,6 +34,7 @@ __all__ = [
     "Difference",
     "Flip",
     "ForwardModel",
+    "Fourier",
     "Identity",
     "InverseProblem",
     "Kron",

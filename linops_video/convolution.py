@@ -1,9 +1,8 @@
-"""Convolution over the last two axes, and the circulant operators that circular convolutions make."""
+"""Convolution over the last two axes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -11,11 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from linops_video.circulant import Circulant, circulant
 from linops_video.dense import Dense
 from linops_video.errors import ShapeError, SpecError
 from linops_video.kron import kron
+from linops_video.multiplier import Multiplier, diagonal_in
 from linops_video.operator import Identity, LinearOperator, scalar, scale
-from linops_video.parameters import Shape, like, per_sample, tensor_field
+from linops_video.parameters import Shape, by_parts, common, double, like, per_sample, tensor_field
 from linops_video.toeplitz import Toeplitz
 
 Boundary = Literal["full", "same", "valid", "circular"]
@@ -84,6 +85,9 @@ class Convolution(LinearOperator):
         return kernel.reshape(-1, 1, *kernel.shape[-2:])
 
     def _apply(self, x: Tensor) -> Tensor:
+        return self._correlate(common(self.kernel, x)[1]) if self.kernel.is_complex() else by_parts(self._correlate, x)
+
+    def _correlate(self, x: Tensor) -> Tensor:
         batch = torch.broadcast_shapes(x.shape[: x.ndim - len(self.in_shape)], self.kernel.shape[:-2])
         # planes as groups of one sample: one kernel a plane, 40 times faster on a CPU than planes as a batch
         planes = x.expand(*batch, *self.in_shape).reshape(1, -1, *self.in_shape[-2:])
@@ -91,9 +95,12 @@ class Convolution(LinearOperator):
         return F.conv2d(padded, self._weights(x, batch), groups=planes.shape[1]).reshape(*batch, *self.out_shape)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return self._spread(common(self.kernel, y)[1]) if self.kernel.is_complex() else by_parts(self._spread, y)
+
+    def _spread(self, y: Tensor) -> Tensor:
         batch = torch.broadcast_shapes(y.shape[: y.ndim - len(self.in_shape)], self.kernel.shape[:-2])
         planes = y.expand(*batch, *self.out_shape).reshape(1, -1, *self.out_shape[-2:])
-        padded = F.conv_transpose2d(planes, self._weights(y, batch), groups=planes.shape[1])
+        padded = F.conv_transpose2d(planes, self._weights(y, batch).conj(), groups=planes.shape[1])
         left, right, top, bottom = self._padding
         height, width = self.in_shape[-2:]
         x = padded
@@ -104,30 +111,30 @@ class Convolution(LinearOperator):
         return x.reshape(*batch, *self.in_shape)
 
     @property
-    def _circulant(self) -> Circulant:
+    def _circulant(self) -> Circulant | Multiplier:
         """The circular convolution with this kernel, centred as "same"."""
         (kh, kw), (height, width) = self.kernel.shape[-2:], self.in_shape[-2:]
-        kernel = F.pad(self.kernel.to(torch.float64), (0, -kw % width, 0, -kh % height))
+        kernel = F.pad(double(self.kernel), (0, -kw % width, 0, -kh % height))
         kernel = kernel.unflatten(-1, (-1, width)).sum(-2).unflatten(-2, (-1, height)).sum(-3)
         return circulant(kernel.roll((-((kh - 1) // 2), -((kw - 1) // 2)), (-2, -1)), self.in_shape)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         c = scalar(weight)
-        if self.boundary == "circular" and (c is not None or isinstance(weight, Circulant)):
+        if self.boundary == "circular" and (c is not None or isinstance(weight, (Circulant, Multiplier))):
             return self._circulant.gram(weight)
-        if self.boundary == "full" and c is not None:
+        if self.boundary == "full" and c is not None and not self.kernel.is_complex():
             return scale(c, self._toeplitz(self.in_shape, self.out_shape))
         if self.boundary == "same" and c is not None and math.prod(self.in_shape[-2:]) <= EIGH_LIMIT:
-            matrix = Convolution(self.kernel.to(torch.float64), self.in_shape[-2:], "same").to_dense()
+            matrix = Convolution(double(self.kernel), self.in_shape[-2:], "same").to_dense()
             frame = Dense(matrix.mH @ matrix, self.in_shape[-2:], self.in_shape[-2:])
             return scale(c, kron(Identity(self.in_shape[:-2]), frame))
         return super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         c = scalar(weight)
-        if self.boundary == "circular" and (c is not None or isinstance(weight, Circulant)):
+        if self.boundary == "circular" and (c is not None or isinstance(weight, (Circulant, Multiplier))):
             return self._circulant.outer(weight)
-        if self.boundary == "valid" and c is not None:
+        if self.boundary == "valid" and c is not None and not self.kernel.is_complex():
             return scale(c, self._toeplitz(self.out_shape, self.in_shape))
         return super().outer(weight)
 
@@ -148,6 +155,9 @@ class Convolution(LinearOperator):
         """The Gram of the circular convolution: equal to AᴴA away from the frame's edges."""
         return self._circulant.gram()
 
+    def _diagonal_in(self, transform: LinearOperator) -> Tensor | None:
+        return diagonal_in(self._circulant, transform) if self.boundary == "circular" else None
+
     def _known_norm(self) -> Tensor | None:
         if self.boundary == "circular":
             return self._circulant._known_norm()
@@ -165,74 +175,3 @@ def _wrap(x: Tensor, dim: int, before: int, behind: int) -> Tensor:
     if behind:
         middle.narrow(dim, 0, behind).add_(x.narrow(dim, before + n, behind))
     return middle
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Circulant(LinearOperator):
-    """A periodic convolution over the last two axes, given by its transfer function: x ↦ F⁻¹(w ⊙ F x).
-
-    Real operators only; made by `circulant`, and by the Gram of a circular convolution.
-
-    Args:
-        transfer: w on the half spectrum of `torch.fft.rfft2`, shape (*batch, H, W//2 + 1), complex (or real where the
-            kernel is even).
-        in_shape: the event shape (…, H, W).
-    """
-
-    transfer: Tensor = tensor_field(2)
-    in_shape: Shape = ()
-
-    def _tensors(self) -> Iterator[tuple[Tensor, int]]:
-        yield self.transfer.real, 2  # the operator is real, though its spectrum is not
-
-    @property
-    def out_shape(self) -> Shape:
-        return self.in_shape
-
-    def _apply(self, x: Tensor) -> Tensor:
-        w = like(self.transfer, x)
-        w = w.reshape(w.shape[:-2] + (1,) * (len(self.in_shape) - 2) + w.shape[-2:])
-        return torch.fft.irfft2(w * torch.fft.rfft2(x), s=self.in_shape[-2:])
-
-    def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return self.H._apply(y)
-
-    @property
-    def H(self) -> Circulant:
-        return Circulant(self.transfer.conj(), self.in_shape) if self.transfer.is_complex() else self
-
-    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        square = Circulant(
-            self.transfer.real**2 + (self.transfer.imag**2 if self.transfer.is_complex() else 0), self.in_shape
-        )
-        c = scalar(weight)
-        if c is not None:
-            return scale(c, square)
-        return (
-            Circulant(square.transfer * weight.transfer, self.in_shape)
-            if isinstance(weight, Circulant)
-            else super().gram(weight)
-        )
-
-    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return self.H.gram(weight)
-
-    def _after(self, other: LinearOperator) -> LinearOperator | None:
-        return Circulant(self.transfer * other.transfer, self.in_shape) if isinstance(other, Circulant) else None
-
-    def _plus(self, other: LinearOperator) -> LinearOperator | None:
-        if isinstance(other, Circulant):
-            return Circulant(self.transfer + other.transfer, self.in_shape)
-        c = scalar(other)
-        return None if c is None else Circulant(self.transfer + per_sample(c, 2), self.in_shape)
-
-    def _times(self, factor: float | Tensor) -> LinearOperator:
-        return Circulant(per_sample(factor, 2) * self.transfer, self.in_shape)
-
-    def _known_norm(self) -> Tensor:
-        return self.transfer.abs().double().amax((-2, -1))
-
-
-def circulant(kernel: Tensor, in_shape: Shape) -> Circulant:
-    """The Circulant with impulse response `kernel`, shape (*batch, H, W), origin at [0, 0]."""
-    return Circulant(torch.fft.rfft2(kernel), in_shape)

@@ -64,7 +64,8 @@ class Multiplier(LinearOperator):
             return square
         return square._after(weight) or super().gram(weight)
 
-    outer = gram
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return self.H.gram(weight)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         w = diagonal_in(other, self.transform)

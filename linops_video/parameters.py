@@ -30,6 +30,13 @@ class Parameters:
         kinds = [t.dtype for t, _ in self._tensors() if t.is_floating_point() or t.is_complex()]
         return max(kinds, key=lambda kind: (kind.is_complex, kind.itemsize)) if kinds else None
 
+    def is_complex(self) -> bool:
+        """Whether A x is complex for a real x: because a parameter is complex, or the formula."""
+        me: Any = self
+        values = [getattr(me, f.name) for f in dataclasses.fields(me)]
+        items = [item for value in values for item in (value if isinstance(value, tuple) else (value,))]
+        return any(item.is_complex() if isinstance(item, Parameters) else is_complex_number(item) for item in items)
+
     @property
     def batch_shape(self) -> Shape:
         """The batch axes that the parameters carry, () when all samples share them."""
@@ -107,6 +114,22 @@ def like(parameter: float | Tensor, x: Tensor) -> float | Tensor:
 def complex_dtype(dtype: torch.dtype) -> torch.dtype:
     """The complex dtype of this precision; complex64 for float16 and bfloat16, whose own torch does not compute in."""
     return dtype if dtype.is_complex else torch.complex128 if dtype == torch.float64 else torch.complex64
+
+
+def common(parameter: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The parameter and x, both in the precision of x, and complex if one of them is."""
+    parameter = like(parameter, x)
+    return parameter, x.to(parameter.dtype)
+
+
+def double(t: Tensor) -> Tensor:
+    """t in float64, or complex128."""
+    return t.to(torch.complex128 if t.is_complex() else torch.float64)
+
+
+def is_complex_number(value: object) -> bool:
+    """Whether this is a complex number or a complex tensor."""
+    return value.is_complex() if isinstance(value, Tensor) else isinstance(value, complex)
 
 
 def by_parts(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

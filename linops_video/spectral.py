@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linops_video.convolution import EIGH_LIMIT, Circulant
+from linops_video.circulant import Circulant
+from linops_video.convolution import EIGH_LIMIT
 from linops_video.dense import Dense, DenseGram
 from linops_video.diagonal import Diagonal
 from linops_video.kron import Factors, align, kron
 from linops_video.multiplier import Multiplier, transform_name
 from linops_video.operator import Identity, LinearOperator, Scaled, Sum, compose
-from linops_video.parameters import Parameters, Shape, like, per_sample, tensor_field
+from linops_video.parameters import Parameters, Shape, by_parts, like, per_sample, tensor_field
 
 Expand = Callable[[float | Tensor], float | Tensor]
 Function = Callable[[Tensor, Expand], Tensor]
@@ -150,19 +151,26 @@ def _scaled(s: Spectral, factor: float | Tensor) -> Spectral:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RealFourier(LinearOperator):
-    """Half spectra to real tensors, `irfft2` with orthonormal scaling; its `.H` is `rfft2`, the inverse."""
+    """Half spectra, real and imaginary parts along a last axis of 2, to real tensors: `irfft2` with orthonormal scaling.
+
+    Its `.H`, `rfft2`, is the inverse on half spectra of real tensors. A real operator, for complex data too.
+    """
 
     out_shape: Shape
 
     @property
     def in_shape(self) -> Shape:
-        return (*self.out_shape[:-1], self.out_shape[-1] // 2 + 1)
+        return (*self.out_shape[:-1], self.out_shape[-1] // 2 + 1, 2)
 
     def _apply(self, x: Tensor) -> Tensor:
-        return torch.fft.irfft2(x, s=self.out_shape[-2:], norm="ortho")
+        return by_parts(self._synthesise, x)
+
+    def _synthesise(self, x: Tensor) -> Tensor:
+        spectrum = torch.view_as_complex(x.contiguous())
+        return torch.fft.irfft2(spectrum, s=self.out_shape[-2:], norm="ortho")
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return torch.fft.rfft2(y, norm="ortho")
+        return by_parts(lambda part: torch.view_as_real(torch.fft.rfft2(part, norm="ortho")), y)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -200,6 +208,7 @@ class Blocks(LinearOperator):
 def _of_circulant(G: Circulant) -> Spectral:
     w = G.transfer.real
     values = w.reshape(w.shape[:-2] + (1,) * (len(G.in_shape) - 2) + w.shape[-2:])
+    values = values.unsqueeze(-1).repeat_interleave(2, -1)  # stored for both parts: a broadcast over 2 is slow
     return Spectral(RealFourier(G.in_shape), values)
 
 

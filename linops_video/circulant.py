@@ -1,0 +1,118 @@
+"""The circulant operators that circular convolutions make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from linops_video.fourier import Fourier
+from linops_video.multiplier import Multiplier
+from linops_video.operator import LinearOperator, scalar, scale
+from linops_video.parameters import Shape, by_parts, complex_dtype, is_complex_number, per_sample, tensor_field
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Circulant(LinearOperator):
+    """A periodic convolution with a real kernel over the last two axes: x ↦ F⁻¹(w ⊙ F x), w its transfer function.
+
+    Made by `circulant`, and by the Gram of a circular convolution.
+
+    Args:
+        transfer: w on the half spectrum of `torch.fft.rfft2`, shape (*batch, H, W//2 + 1), complex (or real where the
+            kernel is even).
+        in_shape: the event shape (…, H, W).
+    """
+
+    transfer: Tensor = tensor_field(2)
+    in_shape: Shape = ()
+
+    def _tensors(self) -> Iterator[tuple[Tensor, int]]:
+        yield self.transfer.real, 2  # the operator is real, though its spectrum is not
+
+    def is_complex(self) -> bool:
+        return False
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.in_shape
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return by_parts(self._filter, x)
+
+    def _filter(self, x: Tensor) -> Tensor:
+        w = self.transfer.to(complex_dtype(x.dtype) if self.transfer.is_complex() else x.dtype)
+        w = w.reshape(w.shape[:-2] + (1,) * (len(self.in_shape) - 2) + w.shape[-2:])
+        return torch.fft.irfft2(w * torch.fft.rfft2(x), s=self.in_shape[-2:])
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return self.H._apply(y)
+
+    @property
+    def H(self) -> Circulant:
+        return Circulant(self.transfer.conj(), self.in_shape) if self.transfer.is_complex() else self
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        square = Circulant(self.transfer.abs() ** 2, self.in_shape)
+        c = scalar(weight)
+        if c is not None:
+            return scale(c, square)
+        if isinstance(weight, Circulant):
+            return Circulant(square.transfer * weight.transfer, self.in_shape)
+        return super().gram(weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return self.H.gram(weight)
+
+    def _after(self, other: LinearOperator) -> LinearOperator | None:
+        return Circulant(self.transfer * other.transfer, self.in_shape) if isinstance(other, Circulant) else None
+
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        if isinstance(other, Circulant):
+            return Circulant(self.transfer + other.transfer, self.in_shape)
+        c = scalar(other)
+        if c is None or is_complex_number(c):
+            return None if c is None else self._multiplier()._plus(other)
+        return Circulant(self.transfer + per_sample(c, 2), self.in_shape)
+
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        if is_complex_number(factor):
+            return self._multiplier()._times(factor)
+        return Circulant(per_sample(factor, 2) * self.transfer, self.in_shape)
+
+    def _multiplier(self) -> Multiplier:
+        """The same, no longer known to be real."""
+        return _over_frames(whole_spectrum(self.transfer, self.in_shape[-1]), self.in_shape)
+
+    def _diagonal_in(self, transform: LinearOperator) -> Tensor | None:
+        axes = {len(self.in_shape) - 2, len(self.in_shape) - 1}
+        known = isinstance(transform, Fourier) and axes <= set(transform.axes) and transform.in_shape == self.in_shape
+        return self._multiplier().values if known else None
+
+    def _known_norm(self) -> Tensor:
+        return self.transfer.abs().double().amax((-2, -1))
+
+
+def circulant(kernel: Tensor, in_shape: Shape) -> Circulant | Multiplier:
+    """The circular convolution with impulse response `kernel`, shape (*batch, H, W), origin at [0, 0].
+
+    A Circulant for a real kernel, for a complex one a Multiplier of the Fourier transform over the last two axes.
+    """
+    if not kernel.is_complex():
+        return Circulant(torch.fft.rfft2(kernel), in_shape)
+    return _over_frames(torch.fft.fft2(kernel), in_shape)
+
+
+def _over_frames(spectrum: Tensor, in_shape: Shape) -> Multiplier:
+    axes = (len(in_shape) - 2, len(in_shape) - 1)
+    values = spectrum.reshape(*spectrum.shape[:-2], *(1,) * axes[0], *spectrum.shape[-2:])
+    return Multiplier(Fourier(axes, in_shape), values)
+
+
+def whole_spectrum(half: Tensor, width: int) -> Tensor:
+    """The spectrum of a real tensor over its last two axes, W = `width` columns, from its half with W//2 + 1."""
+    missing = half[..., 1 : (width + 1) // 2].flip(-1)
+    mirrored = torch.cat((missing[..., :1, :], missing[..., 1:, :].flip(-2)), -2)
+    return torch.cat((half, mirrored.conj().resolve_conj()), -1)
