@@ -1,5 +1,6 @@
 """Composable linear operators on video, with exact (AᴴA + ρI)⁻¹ through compositions."""
 
+from linops_video.batch import Batch, batch
 from linops_video.circulant import Circulant, circulant
 from linops_video.convolution import Convolution
 from linops_video.cosine import Cosine
@@ -7,7 +8,7 @@ from linops_video.dense import AxisMatrix, Dense
 from linops_video.diagonal import Diagonal
 from linops_video.difference import Difference
 from linops_video.errors import LinopsError
-from linops_video.forward_model import PROBLEMS, ForwardModel, InverseProblem, Problem, forward_model
+from linops_video.forward_model import PROBLEMS, ForwardModel, InverseProblem, Problem, collate, forward_model
 from linops_video.fourier import Fourier
 from linops_video.kron import Kron, kron
 from linops_video.multiplier import Multiplier
@@ -23,6 +24,7 @@ from linops_video.wavelet import Wavelet
 __all__ = [
     "PROBLEMS",
     "AxisMatrix",
+    "Batch",
     "BlockDiagonal",
     "BoxMean",
     "Circulant",
@@ -49,7 +51,9 @@ __all__ = [
     "Stack",
     "Wavelet",
     "add",
+    "batch",
     "circulant",
+    "collate",
     "compose",
     "forward_model",
     "kron",

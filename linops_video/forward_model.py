@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from linops_video.batch import Batch, Ragged, batch, sample_of
 from linops_video.convolution import Convolution
 from linops_video.dense import AxisMatrix, Dense
 from linops_video.diagonal import Diagonal
@@ -34,25 +36,56 @@ class InverseProblem:
 
     Attributes:
         operator: A.
-        y: the measurement, shape (*batch, *A.out_shape).
+        y: the measurement, shape (*batch, *A.out_shape); for a `batch` of operators a tuple, one measurement a sample.
         noise_std: standard deviation of the white Gaussian noise on every entry of y: a number, or one per sample.
         name: the name in `PROBLEMS`, by which solvers find their tuned defaults; None for any other problem.
     """
 
     operator: LinearOperator
-    y: Tensor
+    y: Any  # Tensor | tuple[Tensor, ...]: solvers take either without asking which
     noise_std: float | Tensor = 0.0
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.operator, Batch):
+            object.__setattr__(self, "y", self.operator.measurements(self.y))
 
     @property
     def batch_shape(self) -> Shape:
         """The batch axes of the measurement."""
+        if isinstance(self.operator, Batch):
+            sample = InverseProblem(self.operator.operators[0], self.y[0])
+            return (*sample.batch_shape, *self.operator.batch_shape)
         return tuple(self.y.shape[: self.y.ndim - len(self.operator.out_shape)])
+
+    def samples(self) -> tuple[InverseProblem, ...]:
+        """The problems of the samples where the operator is a `batch`, else the problem itself alone."""
+        if not isinstance(self.operator, Batch):
+            return (self,)
+        parts = enumerate(zip(self.operator.operators, self.y, strict=True))
+        return tuple(InverseProblem(A, y, sample_of(self.noise_std, i), self.name) for i, (A, y) in parts)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> InverseProblem:
         """The same problem on another device or in another precision."""
         std = self.noise_std.to(device, dtype) if isinstance(self.noise_std, Tensor) else self.noise_std
         return InverseProblem(self.operator.to(device, dtype), self.y.to(device, dtype), std, self.name)
+
+
+def collate(problems: Sequence[InverseProblem]) -> InverseProblem:
+    """One problem of which these are the samples, each with its own operator, measurement and noise.
+
+    Example:
+        >>> import torch
+        >>> video = torch.rand(4, 3, 16, 16)
+        >>> problem = collate([forward_model(name, (4, 3, 16, 16)).measure(video) for name in ("sr2", "pid")])
+        >>> problem.batch_shape, problem.noise_std
+        ((2,), tensor([0.0000, 0.1000]))
+    """
+    operator = batch([problem.operator for problem in problems])
+    y = Ragged(problem.y for problem in problems)
+    noise = torch.stack([torch.as_tensor(problem.noise_std, dtype=y[0].dtype.to_real()) for problem in problems], -1)
+    names = {problem.name for problem in problems}
+    return InverseProblem(operator, y, noise.to(y.device), names.pop() if len(names) == 1 else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,13 +107,18 @@ class ForwardModel:
         """Measure a video (*batch, T, C, H, W): the same noise for the same seed, on any device."""
         y = self.operator(video)
         if self.noise_std:
-            noise = torch.randn(y.shape, generator=_stream(seed, "noise"), dtype=torch.float32)
-            y = y + self.noise_std * noise.to(y)
+            y = y + self.noise_std * _noise_like(y, _stream(seed, "noise"))
         return InverseProblem(self.operator, y, self.noise_std, self.name)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ForwardModel:
         """The same model on another device or in another precision."""
         return replace(self, operator=self.operator.to(device, dtype))
+
+
+def _noise_like(y: Any, generator: torch.Generator) -> Any:
+    if isinstance(y, Ragged):
+        return Ragged(_noise_like(part, generator) for part in y)
+    return torch.randn(y.shape, generator=generator, dtype=torch.float32).to(y)
 
 
 Builder = Callable[[Shape, Shape, torch.Generator], LinearOperator]

@@ -58,6 +58,9 @@ class NormalSolver:
         Where neither AᴴA nor AAᴴ has a structure that can be diagonalised, the solve is by conjugate gradients, one
         system per sample, preconditioned by the nearest structured Gram if the operator knows one.
         """
+        parts = A._normal_solver()
+        if parts is not None:
+            return parts
         double = A.to(dtype=torch.float64)
         sides = [("gram", _plan(double.gram())), ("outer", _plan(double.outer()))]
         ready: list[tuple[str, Plan]] = [(side, way) for side, way in sides if way is not None]

@@ -1,0 +1,262 @@
+"""Different operators for the samples of a batch: of any types and factors, with measurements of any shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from linops_video.errors import ShapeError
+from linops_video.krylov import IterativeSolve
+from linops_video.normal import NormalSolver
+from linops_video.operator import LinearOperator
+from linops_video.parameters import Shape, show
+
+
+class Ragged(tuple[Tensor, ...]):
+    """Measurements of different shapes, one tensor a sample: a tuple that is also a vector, with +, − and multiples.
+
+    Example:
+        >>> import torch
+        >>> y = Ragged((torch.ones(1), torch.ones(2)))
+        >>> y - 0.5 * y
+        (tensor([0.5000]), tensor([0.5000, 0.5000]))
+    """
+
+    __slots__ = ()
+
+    def __add__(self, other: Ragged) -> Ragged:  # type: ignore[override]  # of vectors, not of tuples
+        return Ragged(a + b for a, b in zip(self, other, strict=True))
+
+    def __sub__(self, other: Ragged) -> Ragged:
+        return Ragged(a - b for a, b in zip(self, other, strict=True))
+
+    def __rsub__(self, other: Sequence[Tensor]) -> Ragged:
+        return Ragged(other) - self
+
+    def __mul__(self, factor: float | Tensor) -> Ragged:  # type: ignore[override]
+        return Ragged(factor * part for part in self)
+
+    __rmul__ = __mul__  # type: ignore[assignment]
+
+    def __neg__(self) -> Ragged:
+        return self * -1
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Ragged:
+        """The same on another device or in another precision."""
+        return Ragged(part.to(device, dtype) for part in self)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the first part."""
+        return self[0].dtype
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the first part."""
+        return self[0].device
+
+    def is_floating_point(self) -> bool:
+        """Whether all parts are."""
+        return all(part.is_floating_point() for part in self)
+
+    def is_complex(self) -> bool:
+        """Whether one of the parts is."""
+        return any(part.is_complex() for part in self)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Batch(LinearOperator):
+    """One operator per sample, x ↦ (A₁ x₁, A₂ x₂, …): a `Ragged` tuple of measurements; made by `batch`.
+
+    The samples are the last batch axis: x has the shape (*more, B, *in_shape), and the i-th measurement the shape
+    (*more, *out_shape[i]). `A.H` takes such a tuple back.
+    """
+
+    operators: tuple[LinearOperator, ...]
+
+    @property
+    def in_shape(self) -> Shape:
+        return self.operators[0].in_shape
+
+    @property
+    def out_shape(self) -> tuple[Shape, ...]:  # type: ignore[override]  # one shape a sample
+        return tuple(A.out_shape for A in self.operators)
+
+    @property
+    def batch_shape(self) -> Shape:
+        return (len(self.operators),)
+
+    def __repr__(self) -> str:
+        return f"Batch({', '.join(map(repr, self.operators))})"
+
+    def _apply(self, x: Tensor) -> Ragged:  # type: ignore[override]
+        return Ragged(A._apply(part) for A, part in zip(self.operators, self.samples(x), strict=True))
+
+    @property
+    def H(self) -> BatchAdjoint:
+        return BatchAdjoint(self)
+
+    def _after(self, other: LinearOperator) -> LinearOperator | None:
+        return None if other.batch_shape else batch([A @ other for A in self.operators])
+
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        return batch([sample_of(factor, i) * A for i, A in enumerate(self.operators)])
+
+    def norm(self) -> Tensor:
+        return torch.stack([A.norm() for A in self.operators])
+
+    def samples(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The samples of a tensor (*more, B, *in_shape), or of one sample for all of shape (*more, 1, *in_shape)."""
+        n = len(self.in_shape)
+        more = torch.broadcast_shapes(x.shape[: x.ndim - n], self.batch_shape)
+        return x.expand(*more, *self.in_shape).unbind(-n - 1)
+
+    def join(self, samples: Sequence[Tensor]) -> Tensor:
+        """The tensor (*more, B, *in_shape) of which these are the samples."""
+        return torch.stack(tuple(samples), -len(self.in_shape) - 1)
+
+    def measurements(self, y: Sequence[Tensor] | Tensor) -> Ragged:
+        """The measurements, one a sample, as a vector.
+
+        Raises:
+            ShapeError: if they are not a tuple of one tensor a sample.
+        """
+        if isinstance(y, Tensor) or len(y) != len(self.operators):
+            got = f"a tensor of shape {show(y.shape)}" if isinstance(y, Tensor) else f"{len(y)} tensors"
+            raise ShapeError(f"{self!r} needs a tuple of {len(self.operators)} measurements, one a sample, got {got}")
+        return Ragged(y)
+
+    def _normal_solver(self) -> NormalSolver:
+        return BatchNormal.of(self)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BatchAdjoint(LinearOperator):
+    """(y₁, y₂, …) ↦ [A₁ᴴ y₁, A₂ᴴ y₂, …], stacked along the last batch axis; made by `A.H` of a `Batch`."""
+
+    operator: Batch
+
+    @property
+    def in_shape(self) -> tuple[Shape, ...]:  # type: ignore[override]
+        return self.operator.out_shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.operator.in_shape
+
+    @property
+    def batch_shape(self) -> Shape:
+        return self.operator.batch_shape
+
+    def __repr__(self) -> str:
+        return f"{self.operator!r}.H"
+
+    def __call__(self, x: Sequence[Tensor]) -> Tensor:
+        """Return [A₁ᴴ y₁, A₂ᴴ y₂, …].
+
+        Raises:
+            ShapeError: if x is not a tuple of one measurement a sample, each of its operator's shape.
+        """
+        parts = zip(self.operator.operators, self.operator.measurements(x), strict=True)
+        return self.operator.join([A.H(part) for A, part in parts])
+
+    def _apply(self, x: Sequence[Tensor]) -> Tensor:
+        parts = zip(self.operator.operators, x, strict=True)
+        return self.operator.join([A._apply_adjoint(part) for A, part in parts])
+
+    @property
+    def H(self) -> Batch:
+        return self.operator
+
+    def norm(self) -> Tensor:
+        return self.operator.norm()
+
+
+@dataclass(frozen=True, eq=False)
+class BatchNormal(NormalSolver):
+    """(AᴴA + ρI)⁻¹ for a `Batch`: that of every sample, each exact in its own way.
+
+    Attributes:
+        solvers: one a sample; samples that share an operator object share its set-up.
+    """
+
+    operator: Batch
+    solvers: tuple[NormalSolver, ...] = ()
+
+    @staticmethod
+    def of(A: LinearOperator) -> BatchNormal:
+        assert isinstance(A, Batch)
+        distinct = {id(B): B for B in A.operators}
+        ready = {key: NormalSolver.of(B) for key, B in distinct.items()}
+        return BatchNormal.join([ready[id(B)] for B in A.operators])
+
+    @staticmethod
+    def join(solvers: Sequence[NormalSolver]) -> BatchNormal:
+        """That of the batch of the solvers' operators, with their set-up."""
+        method = "; ".join(dict.fromkeys(solver.method for solver in solvers))
+        return BatchNormal(batch([solver.operator for solver in solvers]), "batch", None, method, tuple(solvers))
+
+    def __call__(self, rho: float | Tensor, b: Tensor) -> Tensor:
+        return self._stack(lambda s, rho, b: s(rho, b), rho, self.operator.samples(b))
+
+    def solve(self, rho: float | Tensor, b: Tensor) -> IterativeSolve:
+        parts = self._each(lambda s, rho, b: s.solve(rho, b), rho, self.operator.samples(b))
+        x = self.operator.join([part.x for part in parts])
+        return IterativeSolve(
+            x, torch.stack([part.iterations for part in parts], -1), torch.stack([part.residual for part in parts], -1)
+        )
+
+    def prox(self, rho: float | Tensor, v: Tensor, y: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
+        return self._stack(lambda s, rho, v, y: s.prox(rho, v, y), rho, self.operator.samples(v), y)
+
+    def pinv(self, y: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
+        return self._stack(lambda s, _, y: s.pinv(y), 0.0, y)
+
+    def _each(self, method: Callable[..., Any], rho: float | Tensor, *parts: Sequence[Tensor]) -> list[Any]:
+        samples = enumerate(zip(self.solvers, *parts, strict=True))
+        return [method(solver, sample_of(rho, i), *part) for i, (solver, *part) in samples]
+
+    def _stack(self, method: Callable[..., Tensor], rho: float | Tensor, *parts: Sequence[Tensor]) -> Tensor:
+        return self.operator.join(self._each(method, rho, *parts))
+
+
+def batch(operators: Sequence[LinearOperator]) -> Batch:
+    """One operator per sample, of different types, factors and output shapes.
+
+    Samples go through one after another: measured on a CPU, that is as fast as operators with batch axes of their own.
+
+    Raises:
+        ShapeError: if there is none, if they do not take the same input, or if one has batch axes of its own.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import BoxMean, NormalSolver, Select
+        >>> A = batch([BoxMean(2, (4, 3, 8, 8)), Select((0, 2), 0, (4, 3, 8, 8))])
+        >>> y = A(torch.rand(2, 4, 3, 8, 8))
+        >>> [tuple(part.shape) for part in y]
+        [(4, 3, 4, 4), (2, 3, 8, 8)]
+        >>> NormalSolver.of(A).pinv(y).shape
+        torch.Size([2, 4, 3, 8, 8])
+    """
+    if not operators:
+        raise ShapeError("batch needs at least one operator, got none")
+    for A in operators:
+        if A.in_shape != operators[0].in_shape:
+            raise ShapeError(f"batch needs operators on one input shape, got {operators[0]!r} and {A!r}")
+        if A.batch_shape:
+            raise ShapeError(
+                f"batch needs one operator a sample, but {A!r} has parameters for a batch of shape "
+                f"{show(A.batch_shape)}: build it without batch axes, once for each sample"
+            )
+    return Batch(tuple(operators))
+
+
+def sample_of(number: float | Tensor, i: int) -> float | Tensor:
+    """The number of the i-th sample, from one for all or one a sample along the last axis."""
+    if not isinstance(number, Tensor) or number.ndim == 0:
+        return number
+    return number[..., 0 if number.shape[-1] == 1 else i]

@@ -1,0 +1,226 @@
+"""Different operators for the samples of a batch: everything as if each sample were alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from zoo import normal_numbers
+
+from linops_video import (
+    PROBLEMS,
+    AxisMatrix,
+    Batch,
+    BoxMean,
+    Convolution,
+    Dense,
+    Diagonal,
+    InverseProblem,
+    LinearOperator,
+    NormalSolver,
+    Select,
+    batch,
+    collate,
+    forward_model,
+)
+from linops_video.batch import BatchNormal, Ragged
+from linops_video.errors import MeasurementError, ShapeError
+from linops_video.solvers import AdmmTV, AdmmWavelet, Pinv, run, solve
+from linops_video.solvers.learned.unrolled import Config, Unrolled
+
+SHAPE = (4, 3, 6, 5)
+
+
+def operators(dtype: torch.dtype = torch.float64) -> list[LinearOperator]:
+    """Exact from the Gram, from the outer product, by FFT, by a small eigh, and iterative."""
+    r = normal_numbers(0)
+    mask = Diagonal((r(*SHAPE) > 0).double(), SHAPE)
+    blur = Convolution(r(3, 3), SHAPE, "circular")
+    kinds = [mask, BoxMean(2, SHAPE), blur, AxisMatrix(r(6, 4), 0, SHAPE), Select((0, 2), 0, SHAPE), mask @ blur]
+    return [A.to(dtype=dtype) for A in kinds]
+
+
+def vectors(A: Batch, *more: int, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, Ragged]:
+    r = normal_numbers(1)
+    y = Ragged(r(*more, *shape).to(dtype) for shape in A.out_shape)
+    return r(*more, *A.batch_shape, *A.in_shape).to(dtype), y
+
+
+def normal_of(A: Batch) -> BatchNormal:
+    normal = NormalSolver.of(A)
+    assert isinstance(normal, BatchNormal)
+    return normal
+
+
+def each(A: Batch, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return x.unbind(-len(A.in_shape) - 1)
+
+
+def same(got: torch.Tensor, parts: list[torch.Tensor], tolerance: float = 0.0) -> None:
+    torch.testing.assert_close(got, torch.stack(parts, -len(SHAPE) - 1), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("more", [(), (2, 3)])
+def test_forward_and_adjoint_are_those_of_the_samples(more):
+    A = batch(operators())
+    x, y = vectors(A, *more)
+    measured = A(x)
+    assert isinstance(measured, tuple)
+    for B, part, got in zip(A.operators, each(A, x), measured, strict=True):
+        torch.testing.assert_close(got, B(part), rtol=0, atol=0)
+    same(A.H(y), [B.H(part) for B, part in zip(A.operators, y, strict=True)])
+    assert isinstance(A.T, type(A.H))
+    assert A.H.H is A
+    same(A.H(tuple(y)), [B.H(part) for B, part in zip(A.operators, y, strict=True)])
+
+
+def test_dot_test():
+    A = batch(operators())
+    x, y = vectors(A)
+    left = sum(float((a * b).sum()) for a, b in zip(A(x), y, strict=True))
+    assert left == pytest.approx(float((x * A.H(y)).sum()), rel=1e-12)
+
+
+def test_one_video_for_all_samples():
+    A = batch(operators())
+    x = normal_numbers(2)(*SHAPE)
+    for B, got in zip(A.operators, A(x), strict=True):
+        torch.testing.assert_close(got, B(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("more", [(), (2,)])
+@pytest.mark.parametrize("rho", [0.3, torch.linspace(0.1, 2, 6, dtype=torch.float64)], ids=["one", "per sample"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_normal_solves_are_those_of_the_samples(more, rho, dtype):
+    A = batch(operators(dtype))
+    x, y = vectors(A, *more, dtype=dtype)
+    normal = normal_of(A)
+    rhos = [float(rho) if isinstance(rho, float) else rho[i].to(dtype) for i in range(len(A.operators))]
+    rho = rho if isinstance(rho, float) else rho.to(dtype)
+    solvers = [NormalSolver.of(B) for B in A.operators]
+    assert normal.method == "; ".join(dict.fromkeys(s.method for s in solvers))
+    same(normal(rho, x), [s(r, b) for s, r, b in zip(solvers, rhos, each(A, x), strict=True)])
+    pairs = list(zip(solvers, rhos, each(A, x), y, strict=True))
+    same(normal.prox(rho, x, y), [s.prox(r, v, part) for s, r, v, part in pairs])
+    same(normal.pinv(y), [s.pinv(part) for s, _, _, part in pairs])
+    result = normal.solve(rho, x)
+    assert result.iterations.shape == result.residual.shape == (*more, 6)
+    assert (result.iterations[..., :5] == 0).all()
+    assert (result.iterations[..., 5] > 0).all()
+
+
+def test_set_up_is_shared_by_equal_objects():
+    dense, mask = Dense(normal_numbers(0)(7, 360), SHAPE, (7,)), operators()[0]
+    normal = normal_of(batch([dense, mask, dense]))
+    assert normal.solvers[0] is normal.solvers[2]
+
+
+def test_prox_is_differentiable_in_rho_video_and_measurements():
+    A = batch(operators()[:5])
+    normal, (v, y) = normal_of(A), vectors(A)
+    rho = torch.linspace(0.5, 1.5, 5, dtype=torch.float64)
+    inputs = [t.requires_grad_() for t in (rho, v, *y)]
+    assert torch.autograd.gradcheck(lambda rho, v, *y: normal.prox(rho, v, y), inputs, fast_mode=True)
+
+
+def test_a_composition_with_one_operator_and_multiples_stay_batches():
+    A, blur = batch(operators()[:2]), operators()[2]
+    both = A @ blur
+    assert isinstance(both, Batch)
+    x = normal_numbers(3)(2, *SHAPE)
+    for B, part, got in zip(A.operators, x, both(x), strict=True):
+        torch.testing.assert_close(got, B(blur(part)))
+    factors = torch.tensor([2.0, -3.0], dtype=torch.float64)
+    for c, a, b in zip(factors, A(x), (factors * A)(x), strict=True):
+        torch.testing.assert_close(b, c * a)
+    same((A.H @ A)(x), [B.H(B(part)) for B, part in zip(A.operators, x, strict=True)])
+    torch.testing.assert_close(A.norm(), torch.stack([B.norm() for B in A.operators]))
+
+
+def test_precision_follows():
+    A = batch(operators()).to(dtype=torch.float32)
+    assert A.dtype == torch.float32
+    assert A(torch.rand(6, *SHAPE)).dtype == torch.float32
+
+
+# --- problems and solvers --------------------------------------------------------------------------------------------
+
+
+def mixed(names=tuple(PROBLEMS), shape=(4, 3, 16, 16)) -> tuple[InverseProblem, list[InverseProblem]]:
+    r = torch.Generator().manual_seed(0)
+    problems = [
+        forward_model(name, shape, seed=i).measure(torch.rand(shape, generator=r), i) for i, name in enumerate(names)
+    ]
+    return collate(problems), problems
+
+
+SOLVERS = [
+    Pinv(),
+    AdmmWavelet(max_steps=8, tol=0.02, wavelet="db4", levels=2),
+    AdmmTV(max_steps=8, tol=0.02),
+]
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda solver: type(solver).__name__)
+def test_solvers_take_all_named_problems_in_one_batch(solver):
+    problem, problems = mixed()
+    assert problem.batch_shape == (len(PROBLEMS),)
+    together, alone = run(solver, problem), [run(solver, p) for p in problems]
+    for name, got, solution in zip(PROBLEMS, together.x, alone, strict=True):
+        torch.testing.assert_close(got, solution.x, rtol=0, atol=1e-6, msg=lambda m, name=name: f"{name}: {m}")
+    assert together.steps == max(solution.steps for solution in alone)
+
+
+def test_solve_by_name_and_plain_tuples():
+    A = batch([A.to(dtype=torch.float32) for A in operators()[:3]])
+    y = tuple(torch.rand(shape) for shape in A.out_shape)
+    x = solve(InverseProblem(operator=A, y=y, noise_std=torch.tensor([0.1, 0.0, 0.02])), "admm-tv").x
+    assert x.shape == (3, *SHAPE)
+
+
+@pytest.mark.xfail(raises=TypeError, reason="the smooth start does not take tuples of measurements yet")
+@pytest.mark.parametrize("form", ["onenet", "videoonet"])
+def test_the_networks_train_on_mixed_problems(form):
+    problem, problems = mixed(("sr2", "pid", "vcs", "fi2", "dd"))
+    network = Unrolled(Config(form=form, steps=2, features=8, coarse=1, fine=1))
+    together = network(problem)
+    for got, sample in zip(together, problems, strict=True):
+        torch.testing.assert_close(got, network(sample), rtol=0, atol=1e-5)
+    together.square().mean().backward()
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in network.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in network.parameters())
+
+
+def test_samples_and_collate_undo_each_other():
+    problem, problems = mixed(("sr2", "pid"))
+    for got, expected in zip(problem.samples(), problems, strict=True):
+        torch.testing.assert_close(got.y, expected.y)
+        assert float(got.noise_std) == pytest.approx(expected.noise_std)
+        assert got.operator is expected.operator
+    assert problems[0].samples() == (problems[0],)
+    double = problem.to(dtype=torch.float64)
+    assert {part.dtype for part in double.y} == {torch.float64}
+
+
+def test_bad_input_is_told():
+    good = operators()[:2]
+    with pytest.raises(ShapeError, match="at least one"):
+        batch([])
+    with pytest.raises(ShapeError, match="one input shape"):
+        batch([good[0], BoxMean(2, (4, 3, 8, 8))])
+    with pytest.raises(ShapeError, match="batch of shape"):
+        batch([good[0], Diagonal(torch.ones(2, *SHAPE), SHAPE)])
+    A = batch(good)
+    _, y = vectors(A)
+    for wrong in ((y[0],), y[0]):
+        with pytest.raises(ShapeError, match="tuple of 2 measurements"):
+            A.H(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ShapeError, match="tuple of 2 measurements"):
+            InverseProblem(A, wrong)
+    with pytest.raises(ShapeError, match="needs an input"):
+        A.H((y[1], y[0]))
+    with pytest.raises(ShapeError, match="batch of shape"):
+        A(torch.ones(3, *SHAPE))
+    with pytest.raises(ShapeError, match="gives measurements"):
+        run(Pinv(), InverseProblem(A, (y[1], y[0])))
+    with pytest.raises(MeasurementError, match="NaN"):
+        run(Pinv(), InverseProblem(A, (y[0], y[1] * torch.nan)))
