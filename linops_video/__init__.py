@@ -10,13 +10,16 @@ from linops_video.difference import Difference
 from linops_video.errors import LinopsError
 from linops_video.forward_model import PROBLEMS, ForwardModel, InverseProblem, Problem, collate, forward_model
 from linops_video.fourier import Fourier
+from linops_video.geometry import Flip, Roll, Transpose
+from linops_video.imaging import Bayer, cacti, shutter
 from linops_video.kron import Kron, kron
 from linops_video.multiplier import Multiplier
 from linops_video.normal import ConvergenceWarning, NormalSolver
 from linops_video.operator import Identity, LinearOperator, add, compose, scale
 from linops_video.parameters import Shape, tensor_field
+from linops_video.patches import Patches, block_sensing
 from linops_video.sampling import BoxMean
-from linops_video.select import Flip, Select
+from linops_video.select import Select, Slice, crop, decimate, zero_pad
 from linops_video.solution import Solution
 from linops_video.stack import BlockDiagonal, Stack
 from linops_video.wavelet import Wavelet
@@ -25,6 +28,7 @@ __all__ = [
     "PROBLEMS",
     "AxisMatrix",
     "Batch",
+    "Bayer",
     "BlockDiagonal",
     "BoxMean",
     "Circulant",
@@ -44,20 +48,30 @@ __all__ = [
     "LinopsError",
     "Multiplier",
     "NormalSolver",
+    "Patches",
     "Problem",
+    "Roll",
     "Select",
     "Shape",
+    "Slice",
     "Solution",
     "Stack",
+    "Transpose",
     "Wavelet",
     "add",
     "batch",
+    "block_sensing",
+    "cacti",
     "circulant",
     "collate",
     "compose",
+    "crop",
+    "decimate",
     "forward_model",
     "kron",
     "scale",
+    "shutter",
     "tensor_field",
+    "zero_pad",
 ]
 __version__ = "0.1.0"

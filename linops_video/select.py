@@ -1,18 +1,20 @@
-"""Operators that keep, or reorder, entries along axes: frame selection, decimation, flips."""
+"""Operators that keep entries along axes: frame selection, decimation, cropping; their adjoints fill in zeros."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from linops_video.dense import AxisMatrix, Dense
 from linops_video.diagonal import Diagonal
-from linops_video.errors import SpecError
+from linops_video.errors import ShapeError, SpecError
 from linops_video.kron import kron_gram, kron_outer
 from linops_video.operator import Identity, LinearOperator, scalar, scale
-from linops_video.parameters import Shape
+from linops_video.parameters import Shape, show
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,106 +50,200 @@ class Select(LinearOperator):
         return (*self.in_shape[: self.axis], len(self.indices), *self.in_shape[self.axis + 1 :])
 
     def _apply(self, x: Tensor) -> Tensor:
-        return self._view(x).clone(memory_format=torch.contiguous_format)
+        return keep(self.indices, x, self.axis - len(self.in_shape))
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        x = y.new_zeros(y.shape[: y.ndim - len(self.in_shape)] + self.in_shape)
-        return x.index_copy(self._dim, torch.tensor(self.indices, device=y.device, dtype=torch.long), y)
-
-    @property
-    def _dim(self) -> int:
-        return self.axis - len(self.in_shape)
-
-    def _view(self, x: Tensor) -> Tensor:
-        """The kept entries; a strided view where the indices are evenly spaced, which is faster than a gather."""
-        first, last = self.indices[0], self.indices[-1]
-        step = self.indices[1] - first if len(self.indices) > 1 else 1
-        if step > 0 and self.indices == tuple(range(first, last + 1, step)):
-            return x[(..., slice(first, last + 1, step), *(slice(None),) * (-1 - self._dim))]
-        return x.index_select(self._dim, torch.tensor(self.indices, device=x.device))
+        return put(self.indices, y, self.axis - len(self.in_shape), self.in_shape[self.axis])
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        if isinstance(weight, Diagonal):
-            w = weight.diagonal
-            if w.shape[self._dim] == 1:
-                return Diagonal(w * self._kept(w), self.in_shape)
-            full = w.expand(*w.shape[: self._dim], len(self.indices), *w.shape[w.ndim + self._dim + 1 :])
-            zeros = w.new_zeros(
-                *full.shape[: self._dim], self.in_shape[self.axis], *full.shape[full.ndim + self._dim + 1 :]
-            )
-            return Diagonal(
-                zeros.index_copy(self._dim, torch.tensor(self.indices, device=w.device), full), self.in_shape
-            )
-        c = scalar(weight)
-        if c is not None:
-            return scale(c, Diagonal(self._kept(torch.ones((), dtype=torch.float64)), self.in_shape))
+        if isinstance(weight, Diagonal) or scalar(weight) is not None:
+            return select_gram(self, weight)
         return kron_gram(self, weight) or super().gram(weight)
 
-    def _kept(self, like: Tensor) -> Tensor:
-        line = like.new_zeros(self.in_shape[self.axis])
-        line[list(self.indices)] = 1
-        return line.reshape(*(1,) * self.axis, -1, *(1,) * (-1 - self._dim))
-
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        if c is not None:
-            return scale(c, Identity(self.out_shape))
-        if isinstance(weight, Diagonal):
-            d = weight.diagonal
-            return Diagonal(d if d.shape[self._dim] == 1 else self._view(d), self.out_shape)
-        if isinstance(weight, Dense) and len(self.in_shape) == 1:
-            kept = list(self.indices)
-            return Dense(weight.matrix[..., kept, :][..., kept], self.out_shape, self.out_shape)
-        if isinstance(weight, AxisMatrix) and weight.axis == self.axis:
-            kept = list(self.indices)
-            return AxisMatrix(weight.matrix[..., kept, :][..., kept], self.axis, self.out_shape)
-        return kron_outer(self, weight) or super().outer(weight)
+        return select_outer(self, weight) or kron_outer(self, weight) or super().outer(weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         line = Select(self.indices, 0, (self.in_shape[self.axis],))
         return tuple(line if i == self.axis else Identity((n,)) for i, n in enumerate(self.in_shape))
 
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
+        return Select(self.indices, self.axis + len(before), (*before, *self.in_shape, *behind))
+
     def _known_norm(self) -> Tensor:
         return torch.ones((), dtype=torch.float64)
+
+
+def keep(indices: tuple[int, ...], x: Tensor, dim: int) -> Tensor:
+    """The entries `indices` of x along a negative `dim`, copied."""
+    if _regular(indices, dim) is None:
+        return x.index_select(dim, torch.tensor(indices, device=x.device))
+    return x[_regular(indices, dim)].clone(memory_format=torch.contiguous_format)
+
+
+def put(indices: tuple[int, ...], y: Tensor, dim: int, n: int) -> Tensor:
+    """y at the entries `indices` along a negative `dim` of n entries, zero elsewhere."""
+    x = y.new_zeros(*y.shape[: y.ndim + dim], n, *y.shape[y.ndim + dim + 1 :])
+    index = _regular(indices, dim)
+    if index is None:
+        return x.index_copy(dim, torch.tensor(indices, device=y.device), y)
+    x[index] = y
+    return x
+
+
+def _regular(indices: tuple[int, ...], dim: int) -> tuple[Any, ...] | None:
+    """The index of a strided view, where the indices are evenly spaced: twice as fast as a gather."""
+    step = indices[1] - indices[0] if len(indices) > 1 else 1
+    if step <= 0 or indices != tuple(range(indices[0], indices[-1] + 1, step)):
+        return None
+    return (..., slice(indices[0], indices[-1] + 1, step), *(slice(None),) * (-1 - dim))
+
+
+def select_gram(A: Select, weight: LinearOperator | None) -> Diagonal:
+    """SᵀWS of a W that is diagonal or c·I: W's entries in their places, zeros between them."""
+    dim, kept = A.axis - len(A.in_shape), len(A.indices)
+    c = scalar(weight)
+    if isinstance(weight, Diagonal):
+        w = weight.diagonal
+    else:
+        w = torch.as_tensor(1.0 if c is None else c, dtype=torch.float64)
+        w = w.reshape(w.shape + (1,) * len(A.in_shape))
+    full = w.expand(*w.shape[: w.ndim + dim], kept, *w.shape[w.ndim + dim + 1 :])
+    return Diagonal(put(A.indices, full, dim, A.in_shape[A.axis]), A.in_shape)
+
+
+def select_outer(A: Select, weight: LinearOperator | None) -> LinearOperator | None:
+    """SWSᵀ: the kept entries of a diagonal, the kept rows and columns of a matrix; None for other weights."""
+    c, dim, kept = scalar(weight), A.axis - len(A.in_shape), list(A.indices)
+    if c is not None:
+        return scale(c, Identity(A.out_shape))
+    if isinstance(weight, Diagonal):
+        d = weight.diagonal
+        return Diagonal(d if d.shape[dim] == 1 else keep(A.indices, d, dim), A.out_shape)
+    if isinstance(weight, Dense) and len(A.in_shape) == 1:
+        return Dense(weight.matrix[..., kept, :][..., kept], A.out_shape, A.out_shape)
+    if isinstance(weight, AxisMatrix) and weight.axis == A.axis:
+        return AxisMatrix(weight.matrix[..., kept, :][..., kept], A.axis, A.out_shape)
+    return None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Flip(LinearOperator):
-    """Reverse the order of the entries along `axes`: its own adjoint and inverse.
+class Slice(LinearOperator):
+    """Keep evenly spaced entries along every axis, y = x[slices]: crops and decimation, in one strided copy.
+
+    AAᵀ = I. The adjoint puts entries in their places and zeros around them: `crop(…).H` is zero padding.
+
+    Args:
+        slices: one `slice` an event axis, with a positive step, as numpy reads it.
+        in_shape: the event shape.
+
+    Raises:
+        SpecError: if nothing is kept, a step is not positive, or there is not one slice an axis.
 
     Example:
         >>> import torch
-        >>> Flip((0,), (3,))(torch.arange(3.0))
-        tensor([2., 1., 0.])
+        >>> Slice((slice(1, None, 2),), (5,))(torch.arange(5.0))
+        tensor([1., 3.])
     """
 
-    axes: tuple[int, ...]
+    slices: tuple[slice, ...]
     in_shape: Shape
+
+    def __post_init__(self) -> None:
+        if len(self.slices) != len(self.in_shape) or any(s.step is not None and s.step <= 0 for s in self.slices):
+            raise SpecError(f"Slice needs {len(self.in_shape)} slices of positive steps, got {self.slices}")
+        if 0 in self.out_shape:
+            raise SpecError(f"Slice keeps nothing of {show(self.in_shape)} with {self.slices}")
 
     @property
     def out_shape(self) -> Shape:
-        return self.in_shape
+        return tuple(len(range(n)[s]) for s, n in zip(self.slices, self.in_shape, strict=True))
 
     def _apply(self, x: Tensor) -> Tensor:
-        return x.flip([axis - len(self.in_shape) for axis in self.axes])
+        return x[(..., *self.slices)].clone(memory_format=torch.contiguous_format)
 
-    _apply_adjoint = _apply
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        x = y.new_zeros(y.shape[: y.ndim - len(self.in_shape)] + self.in_shape)
+        x[(..., *self.slices)] = y
+        return x
 
-    @property
-    def H(self) -> LinearOperator:
-        return self
+    def _selects(self) -> list[Select]:
+        """One `Select` an axis that loses entries: A is their composition, the first one acting first."""
+        shape, selects = self.in_shape, []
+        for axis, kept in enumerate(self.slices):
+            if len(range(shape[axis])[kept]) < shape[axis]:
+                selects.append(Select(tuple(range(shape[axis])[kept]), axis, shape))
+                shape = selects[-1].out_shape
+        return selects
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        if c is not None:
-            return scale(c, Identity(self.in_shape))
-        return (
-            Diagonal(self._apply(weight.diagonal), self.in_shape)
-            if isinstance(weight, Diagonal)
-            else super().gram(weight)
-        )
+        W = Identity(self.out_shape) if weight is None else weight
+        return reduce(lambda W, S: S.gram(W), reversed(self._selects()), W)
 
-    outer = gram
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        W = Identity(self.in_shape) if weight is None else weight
+        return reduce(lambda W, S: S.outer(W), self._selects(), W)
+
+    def _factors(self) -> tuple[LinearOperator, ...]:
+        axes = zip(self.slices, self.in_shape, strict=True)
+        return tuple(Identity((n,)) if range(n)[s] == range(n) else Slice((s,), (n,)) for s, n in axes)
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
+        whole = slice(None)
+        slices = (*(whole,) * len(before), *self.slices, *(whole,) * len(behind))
+        return Slice(slices, (*before, *self.in_shape, *behind))
 
     def _known_norm(self) -> Tensor:
         return torch.ones((), dtype=torch.float64)
+
+
+def decimate(factor: int, in_shape: Shape, offset: int = 0) -> Slice:
+    """Keep every k-th row and column, from `offset` on: y[…, i, j] = x[…, o + i k, o + j k], k = `factor`.
+
+    Raises `SpecError` unless 0 ≤ offset < factor.
+
+    Example:
+        >>> decimate(2, (8, 3, 64, 65)).out_shape
+        (8, 3, 32, 33)
+    """
+    if not 0 <= offset < factor:
+        raise SpecError(f"decimate needs an offset in 0 … {factor - 1}, got {offset}")
+    whole = (slice(None),) * (len(in_shape) - 2)
+    return Slice((*whole, *(slice(offset, None, factor),) * 2), in_shape)
+
+
+def crop(corner: tuple[int, ...], size: tuple[int, ...], in_shape: Shape) -> Slice:
+    """The part of the last axes that starts at `corner` and is `size` large (rows and columns, or frames too …).
+
+    Its adjoint pads with zeros.
+
+    Raises `ShapeError` if that part is not inside.
+
+    Example:
+        >>> crop((8, 0), (16, 32), (4, 3, 64, 64)).out_shape
+        (4, 3, 16, 32)
+    """
+    last = in_shape[len(in_shape) - len(corner) :]
+    inside = len(corner) == len(size) <= len(in_shape) and all(
+        0 <= start < start + length <= n for start, length, n in zip(corner, size, last, strict=True)
+    )
+    if not inside:
+        raise ShapeError(f"a crop of {show(size)} at {corner} does not lie inside {show(in_shape)}")
+    whole = (slice(None),) * (len(in_shape) - len(corner))
+    return Slice((*whole, *(slice(a, a + n) for a, n in zip(corner, size, strict=True))), in_shape)
+
+
+def zero_pad(before: tuple[int, ...], behind: tuple[int, ...], in_shape: Shape) -> LinearOperator:
+    """Zeros before and behind the entries of the last axes: the adjoint of a `crop`.
+
+    Raises `ShapeError` for a negative width, or as many widths before as behind are not given.
+
+    Example:
+        >>> zero_pad((1, 2), (1, 2), (3, 8, 8)).out_shape
+        (3, 10, 12)
+    """
+    if len(before) != len(behind) or min(*before, *behind) < 0:
+        raise ShapeError(f"zero_pad needs as many widths before as behind, none negative, got {before} and {behind}")
+    rest, last = in_shape[: len(in_shape) - len(before)], in_shape[len(in_shape) - len(before) :]
+    grown = (*rest, *(a + n + b for a, n, b in zip(before, last, behind, strict=True)))
+    return crop(before, last, grown).H
