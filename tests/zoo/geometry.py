@@ -1,0 +1,102 @@
+"""Operators that reorder entries, and what they make with the others."""
+
+from __future__ import annotations
+
+from linops_video import AxisMatrix, BoxMean, Convolution, Cosine, Dense, Diagonal, Flip, Multiplier, Select, Stack
+from linops_video.geometry import Roll, Transpose
+from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
+
+SWAPPED = (4, 3, 5, 6)
+
+ANIMALS = [
+    Animal("flip", lambda r: Flip((0, 3), VIDEO), "exact: scalar" + GRAM),
+    Animal("roll", lambda r: Roll((2, -1), (0, 3), VIDEO), "exact: scalar" + GRAM),
+    Animal("transpose", lambda r: Transpose((0, 3, 1, 2), VIDEO), "exact: scalar" + GRAM),
+    Animal(
+        "mask of a roll",
+        lambda r: Diagonal(mask(r, *VIDEO), VIDEO) @ Roll((1,), (2,), VIDEO),
+        "exact: pointwise" + GRAM,
+    ),
+    Animal(
+        "mask of frames of a transposition",
+        lambda r: Diagonal(mask(r, 3, 1, 1, 1), (3, 4, 5, 6)) @ Transpose((1, 0, 3, 2), VIDEO),
+        "exact: pointwise" + GRAM,
+    ),
+    Animal(
+        "circular blur of a flip",
+        lambda r: Convolution(r(3, 2), VIDEO, "circular") @ Flip((0, 2), VIDEO),
+        "exact: FFT" + GRAM,
+    ),
+    Animal(
+        "circular blur of a roll",
+        lambda r: Convolution(r(3, 2), VIDEO, "circular") @ Roll((1, 2), (1, 2), VIDEO),
+        "exact: FFT" + GRAM,
+    ),
+    Animal(
+        "circular blur of a transposition",
+        lambda r: Convolution(r(3, 2), SWAPPED, "circular") @ Transpose((0, 1, 3, 2), VIDEO),
+        "exact: FFT" + GRAM,
+    ),
+    Animal(
+        "circular blur over rows and time",
+        lambda r: Convolution(r(2, 2), (5, 3, 6, 4), "circular") @ Transpose((3, 1, 2, 0), VIDEO),
+        "exact: FFT" + GRAM,
+    ),
+    Animal(
+        "circular blurs around a flip",
+        lambda r: (
+            Convolution(r(3, 2), VIDEO, "circular") @ Flip((2, 3), VIDEO) @ Convolution(r(2, 3), VIDEO, "circular")
+        ),
+        "exact: FFT" + GRAM,
+    ),
+    Animal(
+        "circular blurs around a transposition",
+        lambda r: (
+            Convolution(r(3, 2), SWAPPED, "circular")
+            @ Transpose((1, 0, 3, 2), (3, 4, 6, 5))
+            @ Convolution(r(2, 3), (3, 4, 6, 5), "circular")
+        ),
+        "exact: FFT" + GRAM,
+    ),
+    Animal("box mean of a roll", lambda r: BoxMean(2, VIDEO) @ Roll((1, 1), (2, 3), VIDEO), "exact: scalar" + OUTER),
+    Animal(
+        "box mean of a flip of a mask",
+        lambda r: BoxMean(2, VIDEO) @ Flip((2,), VIDEO) @ Diagonal(mask(r, *VIDEO), VIDEO),
+        "exact: pointwise" + OUTER,
+    ),
+    Animal(
+        "temporal blur of a flip",
+        lambda r: AxisMatrix(r(6, 4), 0, VIDEO) @ Flip((0, 2), VIDEO),
+        "exact: eigh of 4×4" + GRAM,
+    ),
+    Animal(
+        "temporal blur of a transposition",
+        lambda r: AxisMatrix(r(6, 4), 1, (3, 4, 6, 5)) @ Transpose((1, 0, 2, 3), VIDEO),
+        "exact: eigh of 4×4" + GRAM,
+    ),
+    Animal(
+        "Gaussian of a transposition",
+        lambda r: Dense(r(5, 24), (4, 3, 2), (5,)) @ Transpose((2, 1, 0), (2, 3, 4)),
+        "exact: eigh of 5×5" + OUTER,
+    ),
+    Animal(
+        "cosine multiplier of a flip",
+        lambda r: Multiplier(Cosine((2, 3), VIDEO), r(4, 1, 6, 5)) @ Flip((0, 2), VIDEO),
+        "exact: DCT" + GRAM,
+    ),
+    Animal(
+        "cosine multiplier of a roll in time",
+        lambda r: Multiplier(Cosine((2, 3), VIDEO), r(4, 1, 6, 5)) @ Roll((1,), (0,), VIDEO),
+        "exact: DCT" + GRAM,
+    ),
+    Animal(
+        "cosine multiplier of a transposition",
+        lambda r: Multiplier(Cosine((0, 2), (3, 4, 5, 6)), r(3, 1, 5, 6)) @ Transpose((1, 0, 3, 2), VIDEO),
+        "exact: DCT" + GRAM,
+    ),
+    Animal(
+        "roll of stacked masks",
+        lambda r: Stack((Diagonal(mask(r, *VIDEO), VIDEO), Select((0,), 0, VIDEO))) @ Roll((1,), (0,), VIDEO),
+        "exact: pointwise" + GRAM,
+    ),
+]

@@ -1,0 +1,93 @@
+"""Operators that keep, average or mix entries: decimation, box means, resizing, cameras."""
+
+from __future__ import annotations
+
+from linops_video import AxisMatrix, BoxMean, Diagonal, Select
+from linops_video.imaging import BAYER_PATTERNS, Bayer, cacti, shutter
+from linops_video.patches import Patches, block_sensing
+from linops_video.select import Slice, crop, decimate, zero_pad
+from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
+
+ANIMALS = [
+    Animal(
+        "slice",
+        lambda r: Slice((slice(1, 4, 2), slice(None), slice(-4, None), slice(None, None, 3)), VIDEO),
+        "exact: scalar" + OUTER,
+    ),
+    Animal("decimation", lambda r: decimate(2, VIDEO, 1), "exact: scalar" + OUTER),
+    Animal("decimation by 3", lambda r: decimate(3, VIDEO), "exact: scalar" + OUTER),
+    Animal("crop", lambda r: crop((1, 2), (4, 2), VIDEO), "exact: scalar" + OUTER),
+    Animal("zero padding", lambda r: zero_pad((1, 0, 2), (0, 1, 1), VIDEO), "exact: scalar" + GRAM),
+    Animal(
+        "crop of a decimation of a mask",
+        lambda r: crop((0, 1), (2, 2), (4, 3, 3, 3)) @ decimate(2, VIDEO) @ Diagonal(mask(r, *VIDEO), VIDEO),
+        "exact: pointwise" + OUTER,
+    ),
+    Animal(
+        "mask of a decimation",
+        lambda r: Diagonal(mask(r, 4, 3, 3, 3), (4, 3, 3, 3)) @ decimate(2, VIDEO),
+        "exact: pointwise" + GRAM,
+    ),
+    Animal(
+        "temporal blur of a decimation",
+        lambda r: AxisMatrix(r(6, 4), 0, (4, 3, 3, 3)) @ decimate(2, VIDEO),
+        "exact: eigh of 6×6" + OUTER,
+    ),
+    Animal("means of 2 frames", lambda r: BoxMean(2, VIDEO, (0,)), "exact: scalar" + OUTER),
+    Animal("means over 2×2×2", lambda r: BoxMean(2, (5, 2, 4, 5), (-1, 0, 2)), "exact: scalar" + OUTER),
+    Animal(
+        "means of 3 masked frames",
+        lambda r: BoxMean(3, (7, 1, 2, 3), (0,)) @ Diagonal(r(2, 7, 1, 2, 3), (7, 1, 2, 3)),
+        "exact: pointwise" + OUTER,
+    ),
+    Animal("shutter that overlaps", lambda r: shutter(3, 2, (8, 1, 3, 2)), "exact: eigh of 3×3" + OUTER),
+    Animal("shutter with pauses", lambda r: shutter(2, 3, (8, 1, 3, 2)), "exact: scalar" + OUTER),
+    Animal("frame averaging", lambda r: shutter(2, 2, (5, 1, 3, 2)), "exact: scalar" + OUTER),
+    Animal(
+        "shutter over box means",
+        lambda r: shutter(3, 1, (5, 1, 2, 3)) @ BoxMean(2, (5, 1, 4, 6)),
+        "exact: eigh of 3×3" + OUTER,
+    ),
+    *(
+        Animal(
+            f"Bayer mosaic {pattern}", lambda r, pattern=pattern: Bayer(pattern, (2, 3, 5, 4)), "exact: scalar" + OUTER
+        )
+        for pattern in BAYER_PATTERNS
+    ),
+    Animal(
+        "Bayer mosaic of a mask",
+        lambda r: Bayer("grbg", VIDEO) @ Diagonal(mask(r, *VIDEO), VIDEO),
+        "exact: pointwise" + OUTER,
+    ),
+    Animal(
+        "frames of a Bayer mosaic",
+        lambda r: Select((1, 3), 0, (4, 1, 6, 5)) @ Bayer("rggb", VIDEO),
+        "exact: scalar" + OUTER,
+    ),
+    Animal("snapshot", lambda r: cacti(mask(r, 4, 1, 6, 5), VIDEO), "exact: pointwise" + OUTER),
+    Animal("one snapshot mask a sample", lambda r: cacti(r(2, *VIDEO), VIDEO), "exact: pointwise" + OUTER),
+    Animal(
+        "snapshot of Bayer mosaics",
+        lambda r: cacti(mask(r, 4, 1, 6, 5), (4, 1, 6, 5)) @ Bayer("rggb", VIDEO),
+        "exact: pointwise" + OUTER,
+    ),
+    Animal(
+        "Bayer mosaic of a snapshot",
+        lambda r: Bayer("rggb", (1, 3, 6, 5)) @ cacti(r(4, 1, 6, 5), VIDEO),
+        "exact: pointwise" + OUTER,
+    ),
+    Animal("patches that overlap", lambda r: Patches(3, 2, (2, 7, 6)), "exact: pointwise" + GRAM),
+    Animal("patches with gaps", lambda r: Patches(2, 3, (2, 7, 6)), "exact: scalar" + OUTER),
+    Animal(
+        "mask of patches",
+        lambda r: Diagonal(mask(r, 2, 3, 2, 3, 3), (2, 3, 2, 3, 3)) @ Patches(3, 2, (2, 7, 6)),
+        "exact: pointwise" + GRAM,
+    ),
+    Animal("block compressive sensing", lambda r: block_sensing(r(3, 4), (2, 1, 6, 4)), "exact: eigh of 3×3" + OUTER),
+    Animal("one block matrix a sample", lambda r: block_sensing(r(2, 3, 4), (3, 2, 4)), "exact: eigh of 3×3" + OUTER),
+    Animal(
+        "block compressive sensing of a crop",
+        lambda r: block_sensing(r(3, 4), (2, 1, 6, 4)) @ crop((0, 0), (6, 4), (2, 1, 6, 5)),
+        "exact: eigh of 3×3" + OUTER,
+    ),
+]
