@@ -11,7 +11,7 @@ from torch import Tensor
 from linops_video.diagonal import Diagonal
 from linops_video.kron import kron_outer
 from linops_video.operator import Identity, LinearOperator, scalar, scale
-from linops_video.parameters import Shape, like, per_sample, tensor_field
+from linops_video.parameters import Shape, common, per_sample, tensor_field
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,7 +34,7 @@ class Dense(LinearOperator):
 
     def _apply(self, x: Tensor) -> Tensor:
         flat = x.reshape(x.shape[: x.ndim - len(self.in_shape)] + (math.prod(self.in_shape),))
-        out = _multiply(like(self.matrix, x), flat)
+        out = _multiply(*common(self.matrix, flat))
         return out.reshape(out.shape[:-1] + self.out_shape)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
@@ -168,7 +168,8 @@ class AxisMatrix(LinearOperator):
         before, behind = self.in_shape[: self.axis], self.in_shape[self.axis + 1 :]
         batch = x.shape[: x.ndim - len(self.in_shape)]
         columns = x.reshape(*batch, math.prod(before), self.matrix.shape[-1], math.prod(behind))
-        y = like(self.matrix, x).unsqueeze(-3) @ columns
+        matrix, columns = common(self.matrix, columns)
+        y = matrix.unsqueeze(-3) @ columns
         return y.reshape(*y.shape[:-3], *self.out_shape)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linops_video.errors import ShapeError
-from linops_video.parameters import Parameters, Shape, show
+from linops_video.parameters import Parameters, Shape, complex_dtype, show
 
 
 class LinearMap(Parameters, ABC):
@@ -28,6 +28,8 @@ class LinearMap(Parameters, ABC):
 
     def _apply_adjoint(self, y: Tensor, /) -> Tensor:
         """Aᴴ y; derived from `_apply` unless overridden."""
+        y = y.to(complex_dtype(y.dtype)) if self.is_complex() else y
+        y = y.to(complex_dtype(y.dtype)) if self.is_complex() else y
         x = y.new_zeros(y.shape[: y.ndim - len(self.out_shape)] + self.in_shape)
         return torch.func.vjp(self._apply, x)[1](y)[0]
 

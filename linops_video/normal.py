@@ -159,7 +159,7 @@ class NormalSolver:
     def _iterated_tikhonov(self, y: Tensor) -> Tensor:
         near = self.decomposition.to(dtype=torch.float64) if isinstance(self.decomposition, Spectral) else None
         double = NormalSolver(self.operator.to(dtype=torch.float64), "cg", near, self.method)
-        A, target = double.operator, y.double()
+        A, target = double.operator, y.to(torch.promote_types(y.dtype, torch.float64))
         event = tuple(range(-len(A.in_shape), 0))
         rho = 1e-8 * float(A.norm().max()) ** 2
         x = torch.zeros_like(A.H(target))
@@ -203,6 +203,6 @@ class _ImplicitSolve(torch.autograd.Function):
         grad_b = ctx.solve(rho, grads[0]).x
         grad_rho = None
         if ctx.needs_input_grad[1]:
-            product = -(grad_b * x).real
+            product = -(grad_b.conj() * x).real
             grad_rho = product.flatten(rho.ndim).sum(-1).sum_to_size(rho.shape) if rho.ndim else product.sum()
         return None, grad_rho, grad_b

@@ -90,7 +90,7 @@ class LinearOperator(LinearMap):
     @property
     def T(self) -> LinearOperator:
         """The transpose Aᵀ of a real operator, the same as `H`; a complex one raises a DtypeError."""
-        if self.dtype is not None and self.dtype.is_complex:
+        if self.is_complex():
             raise DtypeError(f"{self!r} is complex: use its adjoint A.H, not A.T")
         return self.H
 
@@ -146,7 +146,7 @@ class LinearOperator(LinearMap):
             known = known if value is None else value.sqrt()
         if known is not None:
             return known
-        dtype = torch.complex128 if self.dtype is not None and self.dtype.is_complex else torch.float64
+        dtype = torch.complex128 if self.is_complex() else torch.float64
         like_x = torch.empty(*self.batch_shape, *self.in_shape, dtype=dtype, device=self.device)
         return power_iteration(lambda x: self._apply_adjoint(self._apply(x)), like_x, len(self.in_shape))
 

@@ -12,7 +12,7 @@ from linops_video.diagonal import Diagonal
 from linops_video.errors import LinopsError
 from linops_video.normal import NormalSolver
 from linops_video.operator import Identity, LinearOperator, scale
-from linops_video.parameters import Shape
+from linops_video.parameters import Shape, complex_dtype
 
 
 class OperatorError(LinopsError):
@@ -33,6 +33,8 @@ class OperatorReport:
 
 def check_operator(A: LinearOperator, seed: int = 0, dtype: torch.dtype = torch.float64) -> OperatorReport:
     """Check that A obeys the laws of a linear operator, in the precision of its parameters (`dtype` if it has none).
+
+    The data are complex if A or `dtype` is.
 
     The laws, each relative to its natural scale: the dot test ⟨A x, y⟩ = ⟨x, Aᴴ y⟩ with a random y and with y = A x,
     inner products in float64, relative to ‖A‖‖x‖‖y‖; linearity; gram(W) = AᴴWA and outer(W) = AWAᴴ for W = I, c·I and
@@ -55,7 +57,8 @@ def check_operator(A: LinearOperator, seed: int = 0, dtype: torch.dtype = torch.
         >>> check_operator(BoxMean(2, (3, 1, 8, 8))).method
         'exact: scalar, from the outer product'
     """
-    return _Check(A, seed, A.dtype or dtype).run()
+    own = A.dtype or dtype
+    return _Check(A, seed, complex_dtype(own) if dtype.is_complex or A.is_complex() else own).run()
 
 
 class _Check:

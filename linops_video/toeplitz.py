@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from linops_video.operator import LinearOperator
-from linops_video.parameters import Shape, like, per_sample, tensor_field
+from linops_video.parameters import Shape, by_parts, double, like, per_sample, tensor_field
 
 MARGIN_LIMIT = 4096
 """Largest margin whose dense system is solved, in pixels: 4096 take 134 MB and about a second of one core per ρ."""
@@ -38,7 +38,7 @@ class Toeplitz(LinearOperator):
         return self.in_shape
 
     def _apply(self, x: Tensor) -> Tensor:
-        return self._crop(self._filter(like(self.transfer, x), self._pad(x)))
+        return by_parts(lambda part: self._crop(self._filter(like(self.transfer, part), self._pad(part))), x)
 
     _apply_adjoint = _apply
 
@@ -89,6 +89,9 @@ class ToeplitzInverse:
 
     def solve(self, rho: float | Tensor, b: Tensor) -> Tensor:
         """(G + ρI)⁻¹ b; ρ is a positive number, or a tensor with one number per sample."""
+        return by_parts(lambda part: self._solve(rho, part), b)
+
+    def _solve(self, rho: float | Tensor, b: Tensor) -> Tensor:
         G, (rows, columns) = self.operator, self.margin
         height, width = G.grid
         inverse = 1 / (G.transfer + per_sample(rho, 2))
@@ -113,7 +116,7 @@ class ToeplitzInverse:
         if isinstance(rho, Tensor) or rho:
             return self.solve(rho, b)
         delta = 1e-12 * self.operator.transfer.amax((-2, -1))
-        target = b.double()
+        target = double(b)
         x = self.solve(delta, target)
         for _ in range(2):
             x = x + self.solve(delta, target - self.operator._apply(x))

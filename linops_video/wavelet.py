@@ -11,7 +11,7 @@ from torch import Tensor
 
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operator import Identity, LinearOperator, scalar, scale
-from linops_video.parameters import Shape
+from linops_video.parameters import Shape, by_parts
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,17 +89,17 @@ class Wavelet(LinearOperator):
         return self.out_shape == self.in_shape
 
     def _apply(self, x: Tensor) -> Tensor:
-        return self._analyse(x, 1)
+        return by_parts(lambda part: self._analyse(part, 1), x)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return self._synthesise(y, 1, adjoint=True)
+        return by_parts(lambda part: self._synthesise(part, 1, adjoint=True), y)
 
     def inverse(self, coefficients: Tensor) -> Tensor:
         """x with W x = `coefficients`, shape (*batch, *out_shape) -> (*batch, *in_shape), as `pywt.waverecn`.
 
         Of coefficients that belong to no x, which exist where lengths are odd: a left inverse of W.
         """
-        return self._synthesise(coefficients, 1, adjoint=False)
+        return by_parts(lambda part: self._synthesise(part, 1, adjoint=False), coefficients)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         c = scalar(weight)
