@@ -10,7 +10,7 @@ from torch import Tensor
 
 from linops_video.fourier import Fourier
 from linops_video.multiplier import Multiplier
-from linops_video.operator import LinearOperator, scalar, scale
+from linops_video.operator import Identity, LinearOperator, scalar, scale
 from linops_video.parameters import Shape, by_parts, complex_dtype, is_complex_number, per_sample, tensor_field
 
 
@@ -91,6 +91,17 @@ class Circulant(LinearOperator):
         known = isinstance(transform, Fourier) and axes <= set(transform.axes) and transform.in_shape == self.in_shape
         return self._multiplier().values if known else None
 
+    @property
+    def impulse_response(self) -> Tensor:
+        """The kernel, shape (*batch, H, W), origin at [0, 0]."""
+        return torch.fft.irfft2(self.transfer, s=self.in_shape[-2:])
+
+    def _factors(self) -> tuple[LinearOperator, ...]:
+        return (*(Identity((n,)) for n in self.in_shape[:-2]), Circulant(self.transfer, self.in_shape[-2:]))
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator | None:
+        return None if behind else Circulant(self.transfer, (*before, *self.in_shape))
+
     def _known_norm(self) -> Tensor:
         return self.transfer.abs().double().amax((-2, -1))
 
@@ -103,6 +114,18 @@ def circulant(kernel: Tensor, in_shape: Shape) -> Circulant | Multiplier:
     if not kernel.is_complex():
         return Circulant(torch.fft.rfft2(kernel), in_shape)
     return _over_frames(torch.fft.fft2(kernel), in_shape)
+
+
+def decimated(A: Circulant, axis: int, step: int) -> Circulant:
+    """S A Sᴴ, S keeping every `step`-th entry along one of the last two axes, which `step` divides.
+
+    Its impulse response is that of A at every `step`-th place: in the spectrum, the aliases are averaged.
+    """
+    dim = axis - len(A.in_shape)
+    kept = A.impulse_response[(..., slice(None, None, step), *(slice(None),) * (-1 - dim))]
+    even = torch.fft.rfft2(kept)
+    shape = (*A.in_shape[:axis], A.in_shape[axis] // step, *A.in_shape[axis + 1 :])
+    return Circulant(even if A.transfer.is_complex() else even.real, shape)
 
 
 def _over_frames(spectrum: Tensor, in_shape: Shape) -> Multiplier:

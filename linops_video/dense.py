@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from linops_video.blocks import Blocks, blocks_of, fits, matmul
 from linops_video.diagonal import Diagonal
 from linops_video.kron import kron_outer
 from linops_video.operator import Identity, LinearOperator, scalar, scale
@@ -50,7 +51,7 @@ class Dense(LinearOperator):
             return DenseGram(self.matrix, self.in_shape)
         if weight is not None and rows < columns:
             return super().gram(weight)
-        return Dense(_matmul(_columns(self.H, weight), self.matrix), self.in_shape, self.in_shape)
+        return Dense(matmul(_columns(self.H, weight), self.matrix), self.in_shape, self.in_shape)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         rows, columns = self.matrix.shape[-2:]
@@ -58,12 +59,12 @@ class Dense(LinearOperator):
             return self.H.gram()
         if weight is not None and columns < rows:
             return super().outer(weight)
-        return Dense(_matmul(_columns(self, weight), self.matrix.mH), self.out_shape, self.out_shape)
+        return Dense(matmul(_columns(self, weight), self.matrix.mH), self.out_shape, self.out_shape)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         if not isinstance(other, Dense):
             return None
-        return Dense(_matmul(self.matrix, other.matrix), other.in_shape, self.out_shape)
+        return Dense(matmul(self.matrix, other.matrix), other.in_shape, self.out_shape)
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
         return Dense(self.matrix + other.matrix, self.in_shape, self.out_shape) if isinstance(other, Dense) else None
@@ -71,16 +72,15 @@ class Dense(LinearOperator):
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return Dense(per_sample(factor, 2) * self.matrix, self.in_shape, self.out_shape)
 
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator | None:
+        if len(self.in_shape) == len(self.out_shape) == 1:
+            return AxisMatrix(self.matrix, len(before), (*before, *self.in_shape, *behind))
+        return None
+
     def _known_norm(self) -> Tensor:
         wide = self.matrix if self.matrix.shape[-2] <= self.matrix.shape[-1] else self.matrix.mH
         wide = wide.to(torch.promote_types(wide.dtype, torch.float64))
         return torch.linalg.eigvalsh(wide @ wide.mH)[..., -1].clamp(min=0).sqrt()
-
-
-def _matmul(a: Tensor, b: Tensor) -> Tensor:
-    """The product of two stored matrices, in the better precision of the two."""
-    dtype = torch.promote_types(a.dtype, b.dtype)
-    return a.to(dtype) @ b.to(dtype)
 
 
 def _multiply(matrix: Tensor, x: Tensor) -> Tensor:
@@ -122,6 +122,11 @@ class DenseGram(LinearOperator):
     @property
     def out_shape(self) -> Shape:
         return self.in_shape
+
+    @property
+    def dense(self) -> Dense:
+        """The same with MᴴM formed."""
+        return Dense(matmul(self.matrix.mH, self.matrix), self.in_shape, self.in_shape)
 
     @property
     def root(self) -> Dense:
@@ -185,29 +190,61 @@ class AxisMatrix(LinearOperator):
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         c = scalar(weight)
         if c is not None:
-            return scale(c, self._outer_of_identity())
-        if isinstance(weight, Diagonal) and self.matrix.shape[-2] == 1:
-            w = weight.diagonal
-            w = w.expand(*w.shape[: w.ndim - len(self.in_shape)], *self.in_shape)
-            return Diagonal(AxisMatrix(self.matrix.abs() ** 2, self.axis, self.in_shape)._apply(w), self.out_shape)
-        return kron_outer(self, weight) or super().outer(weight)
+            return scale(c, self._simplest(self.matrix @ self.matrix.mH))
+        return kron_outer(self, weight) or self._outer_of_blocks(weight) or super().outer(weight)
 
-    def _outer_of_identity(self) -> LinearOperator:
-        product = self.matrix @ self.matrix.mH
+    def _simplest(self, product: Tensor) -> LinearOperator:
+        """The operator of a self-adjoint matrix on `axis`: c·I where it is one number."""
         if product.shape == (1, 1):
-            return scale(float(product.real), Identity(self.out_shape))
+            return scale(product[0, 0].real, Identity(self.out_shape))
         return AxisMatrix(product, self.axis, self.out_shape)
+
+    def _outer_of_blocks(self, weight: LinearOperator | None) -> LinearOperator | None:
+        """M B Mᴴ at every place of the other axes, for weights that mix nothing but what is along `axis`."""
+        blocks = blocks_of(weight, self.axis)
+        size = self.matrix.shape[-2]
+        if blocks is None or not fits(blocks, size):
+            return None
+        matrix = self._at_every_place()
+        product = matmul(matrix, blocks, matrix.mH)
+        if size == 1:
+            return Diagonal(product[..., 0].movedim(-1, self.axis - len(self.in_shape)), self.out_shape)
+        return Blocks(product, self.axis, self.out_shape)
+
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        c = scalar(other)
+        if c is not None:
+            eye = torch.eye(self.matrix.shape[-1], dtype=self.matrix.dtype, device=self.matrix.device)
+            return AxisMatrix(self.matrix + per_sample(c, 2) * eye, self.axis, self.in_shape)
+        if isinstance(other, AxisMatrix):
+            same = other.axis == self.axis
+            return AxisMatrix(self.matrix + other.matrix, self.axis, self.in_shape) if same else None
+        blocks = blocks_of(other, self.axis) if self.in_shape == self.out_shape else None
+        return None if blocks is None else Blocks(self._at_every_place() + blocks, self.axis, self.in_shape)
+
+    def _at_every_place(self) -> Tensor:
+        """The matrix with an axis of size 1 for each of the other axes: the `matrices` of a `Blocks`."""
+        return self.matrix.reshape(self.matrix.shape[:-2] + (1,) * (len(self.in_shape) - 1) + self.matrix.shape[-2:])
+
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        return AxisMatrix(per_sample(factor, 2) * self.matrix, self.axis, self.in_shape)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         if isinstance(other, AxisMatrix) and other.axis == self.axis:
-            return AxisMatrix(_matmul(self.matrix, other.matrix), self.axis, other.in_shape)
+            return AxisMatrix(matmul(self.matrix, other.matrix), self.axis, other.in_shape)
         return None
 
     def _factors(self) -> tuple[LinearOperator, ...]:
-        m, n = self.matrix.shape[-2:]
         factors = [Identity((size,)) for size in self.in_shape]
-        return (*factors[: self.axis], Dense(self.matrix, (n,), (m,)), *factors[self.axis + 1 :])
+        return (*factors[: self.axis], self._line, *factors[self.axis + 1 :])
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
+        return AxisMatrix(self.matrix, len(before) + self.axis, (*before, *self.in_shape, *behind))
+
+    @property
+    def _line(self) -> Dense:
+        m, n = self.matrix.shape[-2:]
+        return Dense(self.matrix, (n,), (m,))
 
     def _known_norm(self) -> Tensor:
-        n, m = self.matrix.shape[-1], self.matrix.shape[-2]
-        return Dense(self.matrix, (n,), (m,))._known_norm()
+        return self._line._known_norm()

@@ -65,14 +65,18 @@ class Diagonal(LinearOperator):
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return Diagonal(per_sample(factor, len(self.in_shape)) * self.diagonal, self.in_shape)
 
-    def _factors(self) -> tuple[LinearOperator, ...] | None:
-        sizes = self.diagonal.shape[self.diagonal.ndim - len(self.in_shape) :]
-        long = [axis for axis, n in enumerate(sizes) if n > 1]
-        if len(long) > 1:
-            return None
-        axis = long[0] if long else 0
-        line = self.diagonal.reshape(self.diagonal.shape[: self.diagonal.ndim - len(sizes)] + (sizes[axis],))
-        return tuple(Diagonal(line, (n,)) if i == axis else Identity((n,)) for i, n in enumerate(self.in_shape))
+    def _factors(self) -> tuple[LinearOperator, ...]:
+        batch = self.diagonal.ndim - len(self.in_shape)
+        long = [axis for axis, n in enumerate(self.diagonal.shape[batch:]) if n > 1]
+        first, last = (long[0], long[-1]) if long else (0, 0)
+        own = self.diagonal.reshape(self.diagonal.shape[:batch] + self.diagonal.shape[batch + first : batch + last + 1])
+        identities = [Identity((n,)) for n in self.in_shape]
+        return (*identities[:first], Diagonal(own, self.in_shape[first : last + 1]), *identities[last + 1 :])
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
+        batch = self.diagonal.ndim - len(self.in_shape)
+        sizes = (1,) * len(before) + self.diagonal.shape[batch:] + (1,) * len(behind)
+        return Diagonal(self.diagonal.reshape(self.diagonal.shape[:batch] + sizes), (*before, *self.in_shape, *behind))
 
     def _known_norm(self) -> Tensor:
         return self.diagonal.abs().double().flatten(self.diagonal.ndim - len(self.in_shape)).amax(-1)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from linops_video.diagonal import Diagonal
 from linops_video.operator import Identity, LinearOperator, Scaled, compose, scalar, scale
 from linops_video.parameters import Shape
 
@@ -54,11 +53,8 @@ class Kron(LinearOperator):
         return separable_outer(self, weight)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
-        groups = align((self, "in_shape"), (other, "out_shape"))
-        return kron(*(compose(a, b) for a, b in groups)) if groups else None
-
-    def _before(self, other: LinearOperator) -> LinearOperator | None:
-        groups = align((other, "in_shape"), (self, "out_shape"))
+        # only with another product: the factors of a leaf may be matrices, slower than what the leaf itself does
+        groups = align((self, "in_shape"), (other, "out_shape")) if isinstance(other, Kron) else None
         return kron(*(compose(a, b) for a, b in groups)) if groups else None
 
     def _factors(self) -> Factors:
@@ -69,8 +65,8 @@ class Kron(LinearOperator):
 
 
 def kron(*factors: LinearOperator) -> LinearOperator:
-    """A₁ ⊗ A₂ ⊗ …, simplified: nested products are flattened, multiples move out, adjacent identities become one, a
-    product of diagonals and identities in which one is not an identity becomes a Diagonal."""
+    """A₁ ⊗ A₂ ⊗ …, simplified: nested products are flattened, multiples move out, adjacent identities become one, and
+    a factor among identities becomes one operator of its own kind where there is one (a Diagonal, a Select, …)."""
     flat: list[LinearOperator] = []
     factor: float | Tensor = 1.0
     for f in factors:
@@ -81,14 +77,17 @@ def kron(*factors: LinearOperator) -> LinearOperator:
                 flat[-1] = Identity(flat[-1].in_shape + part.in_shape)
             elif not isinstance(part, Identity) or part.in_shape:
                 flat.append(part)
-    others = [f for f in flat if not isinstance(f, Identity)]
+    places = [i for i, f in enumerate(flat) if not isinstance(f, Identity)]
     if len(flat) <= 1:
-        product = flat[0] if flat else Identity(())
-    elif len(others) == 1 and isinstance(others[0], Diagonal):
-        product = _spread(others[0], flat)
-    else:
-        product = Kron(tuple(flat))
-    return scale(factor, product)
+        return scale(factor, flat[0] if flat else Identity(()))
+    only = flat[places[0]]._embed(*_sizes_around(flat, places[0])) if len(places) == 1 else None
+    return scale(factor, only or Kron(tuple(flat)))
+
+
+def _sizes_around(factors: Sequence[LinearOperator], place: int) -> tuple[Shape, Shape]:
+    """The axes before and behind a factor: those of the outputs before it, those of the inputs behind it."""
+    before = tuple(n for f in factors[:place] for n in f.out_shape)
+    return before, tuple(n for f in factors[place + 1 :] for n in f.in_shape)
 
 
 def align(*sides: tuple[LinearOperator, str]) -> list[tuple[LinearOperator, ...]] | None:
@@ -130,17 +129,6 @@ def _regroup(factors: Sequence[LinearOperator], side: str, boundaries: Sequence[
     return [kron(*group) for group in groups]
 
 
-def _spread(d: Diagonal, factors: Sequence[LinearOperator]) -> Diagonal:
-    """The Diagonal over all axes that is `d` on its own group and constant along the others."""
-    position = factors.index(d)
-    before = tuple(n for f in factors[:position] for n in f.in_shape)
-    behind = tuple(n for f in factors[position + 1 :] for n in f.in_shape)
-    t = d.diagonal
-    batch = t.ndim - len(d.in_shape)
-    line = t.reshape(t.shape[:batch] + (1,) * len(before) + t.shape[batch:] + (1,) * len(behind))
-    return Diagonal(line, (*before, *d.in_shape, *behind))
-
-
 def _apply_each(factors: Factors, x: Tensor) -> Tensor:
     """Apply each factor to its group of axes, the other axes being batch axes meanwhile."""
     behind = sum(len(f.in_shape) for f in factors)
@@ -160,19 +148,21 @@ def _apply_each(factors: Factors, x: Tensor) -> Tensor:
 
 
 def separable_gram(A: LinearOperator, weight: LinearOperator | None) -> LinearOperator:
-    """AᴴWA of a Kronecker product A: that of the factors for W = c·I or a product over common groups of axes."""
+    """AᴴWA of a Kronecker product A: that of the factors for W = c·I or a product over common groups of axes, else one
+    factor after the other."""
     c = scalar(weight)
     if c is not None:
         return scale(c, kron(*(f.gram() for f in A._factors() or ())))
-    return kron_gram(A, weight) or LinearOperator.gram(A, weight)
+    return kron_gram(A, weight) or _one_by_one(A, weight) or LinearOperator.gram(A, weight)
 
 
 def separable_outer(A: LinearOperator, weight: LinearOperator | None) -> LinearOperator:
-    """AWAᴴ of a Kronecker product A: that of the factors for W = c·I or a product over common groups of axes."""
+    """AWAᴴ of a Kronecker product A: that of the factors for W = c·I or a product over common groups of axes, else one
+    factor after the other."""
     c = scalar(weight)
     if c is not None:
         return scale(c, kron(*(f.outer() for f in A._factors() or ())))
-    return kron_outer(A, weight) or LinearOperator.outer(A, weight)
+    return kron_outer(A, weight) or _one_by_one(A.H, weight) or LinearOperator.outer(A, weight)
 
 
 def kron_outer(A: LinearOperator, weight: LinearOperator | None) -> LinearOperator | None:
@@ -185,3 +175,15 @@ def kron_gram(A: LinearOperator, weight: LinearOperator | None) -> LinearOperato
     """AᴴWA where A and W are Kronecker products over common groups of axes, else None."""
     pairs = weight and align((A, "out_shape"), (weight, "in_shape"))
     return kron(*(f.gram(w) for f, w in pairs)) if pairs else None
+
+
+def _one_by_one(A: LinearOperator, weight: LinearOperator | None) -> LinearOperator | None:
+    """AᴴWA by the factors of A in turn, each on all axes; None where A has fewer than two factors."""
+    factors = list(A._factors() or ())
+    places = [i for i, f in enumerate(factors) if not isinstance(f, Identity)]
+    if len(places) < 2:
+        return None
+    for place in reversed(places):
+        before, behind = _sizes_around(factors, place)
+        weight = kron(Identity(before), factors[place], Identity(behind)).gram(weight)
+    return weight

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import Field, dataclass
+from dataclasses import Field, dataclass, replace
+from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from linops_video.blocks import SIDE_LIMIT, Blocks
 from linops_video.circulant import Circulant
 from linops_video.convolution import EIGH_LIMIT
 from linops_video.dense import Dense, DenseGram
 from linops_video.diagonal import Diagonal
-from linops_video.kron import Factors, align, kron
-from linops_video.multiplier import Multiplier, transform_name
-from linops_video.operator import Identity, LinearOperator, Scaled, Sum, compose
+from linops_video.kron import Factors, Kron, align, kron
+from linops_video.multiplier import Multiplier, same, transform_name
+from linops_video.operator import Compose, Identity, LinearOperator, Scaled, Sum, compose
 from linops_video.parameters import Parameters, Shape, by_parts, like, per_sample, tensor_field
+from linops_video.stack import BlockDiagonal
 
 Expand = Callable[[float | Tensor], float | Tensor]
 Function = Callable[[Tensor, Expand], Tensor]
@@ -85,6 +88,31 @@ class Spectral(Parameters):
         own = self.eigenvalues.flatten(self.eigenvalues.ndim - len(self.basis.in_shape)).amax(-1)
         return own if self.rest is None else torch.maximum(own, self.rest.largest())
 
+    def occurrences(self, dimension: int | None = None) -> tuple[Tensor, Tensor]:
+        """Every stored eigenvalue, shape (*batch, K), and how often it occurs, shape (K,).
+
+        Those of a `rest` occur as often as the eigenvectors Q leave dimensions to it; `dimension` says how many.
+        """
+        shape = self.basis.in_shape
+        stored = self.eigenvalues.shape[self.eigenvalues.ndim - len(shape) :]
+        counts = _distinct(self.basis).long().expand(shape)
+        spread = [axis for axis, n in enumerate(stored) if n == 1]
+        counts = (counts.sum(spread, keepdim=True) if spread else counts).flatten().to(self.eigenvalues.device)
+        if dimension is not None:
+            counts = counts * dimension // int(counts.sum())
+        values = self.eigenvalues.flatten(self.eigenvalues.ndim - len(shape)) if shape else self.eigenvalues[..., None]
+        if self.rest is None:
+            return values, counts
+        more, again = self.rest.occurrences(math.prod(self.basis.out_shape) - int(counts.sum()))
+        batch = torch.broadcast_shapes(values.shape[:-1], more.shape[:-1])
+        parts = [part.expand(*batch, part.shape[-1]) for part in (values, more)]
+        return torch.cat(parts, -1), torch.cat((counts, again))
+
+    def logdet(self, rho: float | Tensor) -> Tensor:
+        """log det(G + ρI), one number per sample."""
+        values, counts = self.occurrences()
+        return (counts * torch.log(values + per_sample(rho, 1))).sum(-1)
+
     def _event_ndim(self, f: Field) -> int:
         return len(self.basis.in_shape)
 
@@ -96,6 +124,10 @@ class Plan:
     cost: float
     name: str
     build: Callable[[], Any]
+    basis: LinearOperator | None = (
+        None  # Q where it is known beforehand: what has the same can be diagonalised together
+    )
+    complete: bool = True  # whether Q spans the whole space
 
 
 def spectral(G: LinearOperator) -> Spectral | None:
@@ -114,34 +146,53 @@ def spectral(G: LinearOperator) -> Spectral | None:
 def plan(G: LinearOperator) -> Plan | None:
     """The cheapest way to `spectral(G)`, before any of the work is done."""
     if isinstance(G, Identity):
-        return Plan(0, "scalar", lambda: Spectral(G, torch.ones((1,) * len(G.in_shape), dtype=torch.float64)))
+        one = torch.ones((1,) * len(G.in_shape), dtype=torch.float64)
+        return Plan(0, "scalar", lambda: Spectral(G, one), G)
     if isinstance(G, Scaled):
-        return _plan_scaled(G)
+        inner = plan(G.operator)
+        return inner and replace(inner, build=lambda: _scaled(inner.build(), G.factor))
     if isinstance(G, Diagonal):
-        return Plan(1, "pointwise", lambda: Spectral(Identity(G.in_shape), G.diagonal.real))
+        identity = Identity(G.in_shape)
+        return Plan(1, "pointwise", lambda: Spectral(identity, G.diagonal.real), identity)
     if isinstance(G, Circulant):
-        return Plan(100, "FFT", lambda: _of_circulant(G))
+        return Plan(100, "FFT", lambda: _of_circulant(G), RealFourier(G.in_shape))
     if isinstance(G, Multiplier):
-        name = transform_name(G.transform)
-        return Plan(100, name, lambda: Spectral(G.transform.H, G.values.real))
+        basis = G.transform.H
+        return Plan(100, transform_name(G.transform), lambda: Spectral(basis, G.values.real), basis)
     if isinstance(G, Dense):
         n = math.prod(G.in_shape)
         return Plan(10.0 * n**3, f"eigh of {n}×{n}", lambda: _of_dense(G)) if n <= 2 * EIGH_LIMIT else None
     if isinstance(G, DenseGram):
         m, n = G.matrix.shape[-2:]
         name = f"SVD of {m}×{n}" if m <= SVD_LIMIT else f"thin eigh of {m}×{n}"
-        return Plan(60.0 * m * m * n, name, lambda: _of_dense_gram(G)) if m <= 2 * EIGH_LIMIT else None
+        return Plan(60.0 * m * m * n, name, lambda: _of_dense_gram(G), None, False) if m <= 2 * EIGH_LIMIT else None
+    if isinstance(G, Blocks):
+        n = G.in_shape[G.axis]
+        cost = 10.0 * n**2 * math.prod(G.matrices.shape[:-1])
+        return Plan(cost, f"eigh of {n}×{n} at every place", lambda: _of_blocks(G))
+    if isinstance(G, BlockDiagonal):
+        return _plan_block_diagonal(G)
     return _plan_kron_sum(G.terms if isinstance(G, Sum) else (G,))
 
 
-def _plan_scaled(G: Scaled) -> Plan | None:
-    inner = plan(G.operator)
+def _plan_block_diagonal(G: BlockDiagonal) -> Plan | None:
+    small = [A if math.prod(A.in_shape) <= 2 * EIGH_LIMIT else None for A in G.operators]
+    plans = [
+        plan(A.dense if isinstance(A, DenseGram) and near else A) for A, near in zip(G.operators, small, strict=True)
+    ]
+    ready = [p for p in plans if p is not None and p.complete]
+    if len(ready) < len(plans):
+        return None
 
     def build() -> Spectral:
-        assert inner is not None
-        return _scaled(inner.build(), G.factor)
+        spectra = [p.build() for p in ready]
+        basis = BlockDiagonal(tuple(s.basis for s in spectra))
+        values = [s.eigenvalues.expand(*s.batch_shape, *s.basis.in_shape) for s in spectra]
+        flat = [v.reshape(*s.batch_shape, -1) for s, v in zip(spectra, values, strict=True)]
+        batch = torch.broadcast_shapes(*(v.shape[:-1] for v in flat))
+        return Spectral(basis, torch.cat([v.expand(*batch, v.shape[-1]) for v in flat], -1))
 
-    return inner and Plan(inner.cost, inner.name, build)
+    return Plan(sum(p.cost for p in ready), "; ".join(dict.fromkeys(p.name for p in ready)), build)
 
 
 def _scaled(s: Spectral, factor: float | Tensor) -> Spectral:
@@ -149,9 +200,28 @@ def _scaled(s: Spectral, factor: float | Tensor) -> Spectral:
     return Spectral(s.basis, values, s.rest and _scaled(s.rest, factor))
 
 
+def _distinct(basis: LinearOperator) -> Tensor:
+    """Where a coefficient is one of its own: half spectra hold the real and imaginary parts of some frequencies, those
+    of columns 0 and W/2, twice. Broadcasts over the coefficients."""
+    if isinstance(basis, RealFourier):
+        own = torch.ones(basis.in_shape[-2:], dtype=torch.bool)
+        own[0, 1] = False
+        own[-1, 1] &= basis.out_shape[-1] % 2 == 1
+        return own.reshape((1,) * (len(basis.in_shape) - 2) + own.shape)
+    if isinstance(basis, Kron):
+        masks = [_distinct(part) for part in basis.factors]
+        sizes = [(1,) * sum(m.ndim for m in masks[i + 1 :]) for i in range(len(masks))]
+        return reduce(torch.logical_and, (m.reshape(m.shape + ones) for m, ones in zip(masks, sizes, strict=True)))
+    if isinstance(basis, Compose):
+        return _distinct(basis.left)
+    if isinstance(basis, BlockDiagonal):
+        return torch.cat([_distinct(part).expand(part.in_shape).flatten() for part in basis.operators])
+    return torch.ones((1,) * len(basis.in_shape), dtype=torch.bool)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class RealFourier(LinearOperator):
-    """Half spectra, real and imaginary parts along a last axis of 2, to real tensors: `irfft2` with orthonormal scaling.
+    """Half spectra, real and imaginary parts along a last axis of 2, to real tensors: `irfft2`, orthonormal.
 
     Its `.H`, `rfft2`, is the inverse on half spectra of real tensors. A real operator, for complex data too.
     """
@@ -173,43 +243,17 @@ class RealFourier(LinearOperator):
         return by_parts(lambda part: torch.view_as_real(torch.fft.rfft2(part, norm="ortho")), y)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Blocks(LinearOperator):
-    """One small square matrix along `axis` for every place on the other axes: the eigenvectors of many small systems.
-
-    Args:
-        matrices: shape (*batch, *others, n, n); `others` are the event axes without `axis`, of full size or 1.
-    """
-
-    matrices: Tensor = tensor_field(None)
-    axis: int = 0
-    in_shape: Shape = ()
-
-    @property
-    def out_shape(self) -> Shape:
-        return self.in_shape
-
-    def _event_ndim(self, f: Field) -> int:
-        return len(self.in_shape) + 1
-
-    def _apply(self, x: Tensor) -> Tensor:
-        dim = self.axis - len(self.in_shape)
-        y = (like(self.matrices, x) * x.movedim(dim, -1).unsqueeze(-2)).sum(-1)
-        return y.movedim(-1, dim)
-
-    def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return self.H._apply(y)
-
-    @property
-    def H(self) -> LinearOperator:
-        return Blocks(self.matrices.mH, self.axis, self.in_shape)
-
-
 def _of_circulant(G: Circulant) -> Spectral:
     w = G.transfer.real
     values = w.reshape(w.shape[:-2] + (1,) * (len(G.in_shape) - 2) + w.shape[-2:])
     values = values.unsqueeze(-1).repeat_interleave(2, -1)  # stored for both parts: a broadcast over 2 is slow
     return Spectral(RealFourier(G.in_shape), values)
+
+
+def _of_blocks(G: Blocks) -> Spectral:
+    values, vectors = torch.linalg.eigh(_double(G.matrices))
+    dim = G.axis - len(G.in_shape)
+    return Spectral(Blocks(vectors, G.axis, G.in_shape), values.clamp(min=0).movedim(-1, dim))
 
 
 def _of_dense(G: Dense) -> Spectral:
@@ -235,67 +279,99 @@ def _double(matrix: Tensor) -> Tensor:
     return matrix.to(torch.promote_types(matrix.dtype, torch.float64))
 
 
-SHORT_AXIS = 64
-"""Longest axis on which the terms of a sum may have different eigenvectors: an eigh of it per shared eigenvalue."""
+@dataclass(frozen=True)
+class Axes:
+    """A group of axes of Σₖ cₖ ⊗ᵢ Fᵢₖ on which all Fᵢₖ have the eigenvectors `basis`: the eigenvalues of each, None for
+    an identity. Where they share none, on one short axis, `basis` is the identity and `matrices` are the Fᵢₖ."""
+
+    basis: LinearOperator
+    values: list[Tensor | None]
+    rest: Axes | None = None
+    matrices: list[Tensor] | None = None
+
+    @staticmethod
+    def of(group: Factors, plans: list[Plan] | None) -> Axes:
+        if plans is None:
+            return Axes(Identity(group[0].in_shape), [None] * len(group), matrices=[F.to_dense() for F in group])
+        spectra = {id(p): p.build() for p in plans}
+        ready = [None if isinstance(F, Identity) else spectra[id(p)] for F, p in zip(group, plans, strict=True)]
+        known = next((s for s in ready if s is not None), spectra[id(plans[0])])
+        rest = known.rest and Axes(known.rest.basis, [s and s.rest and s.rest.eigenvalues for s in ready])
+        return Axes(known.basis, [s and s.eigenvalues for s in ready], rest)
 
 
 def _plan_kron_sum(terms: Factors) -> Plan | None:
-    """Σₖ cₖ ⊗ᵢ Fᵢₖ, exact where on every axis but one short one all Fᵢₖ are the same operator or the identity."""
+    """Σₖ cₖ ⊗ᵢ Fᵢₖ, exact where on every group of axes but one short one all Fᵢₖ have the same eigenvectors."""
     factors = [(A.factor, A.operator) if isinstance(A, Scaled) else (1.0, A) for A in terms]
-    coefficients = [c for c, _ in factors]
     groups = align(*((A, "in_shape") for _, A in factors))
     if groups is None:
+        return _plan_single(terms)
+    plans = [_plans_with_one_basis(group) for group in groups]
+    mixed = [i for i, found in enumerate(plans) if found is None]
+    if len(mixed) > 1 or any(len(groups[i][0].in_shape) > 1 or groups[i][0].in_shape[0] > SIDE_LIMIT for i in mixed):
         return None
-    distinct = [list({id(F): F for F in group if not isinstance(F, Identity)}.values()) for group in groups]
-    mixed = [i for i, different in enumerate(distinct) if len(different) > 1]
-    short = all(len(groups[i][0].in_shape) == 1 and groups[i][0].in_shape[0] <= SHORT_AXIS for i in mixed)
-    plans = [plan(d[0] if len(d) == 1 else Identity(g[0].in_shape)) for d, g in zip(distinct, groups, strict=True)]
-    ready = [p for p in plans if p is not None]
-    if len(mixed) > 1 or not short or len(ready) < len(plans):
+    distinct = {id(p): p for found in plans for p in found or ()}.values()
+    if sum(not p.complete for p in distinct) > 1 or not distinct:
         return None
-    costs = sorted((p.cost, p.name) for p in ready)
+    costs = sorted((p.cost, p.name) for p in distinct)
     name = costs[-1][1] if not mixed else f"{costs[-1][1]}, then eigh per eigenvalue"
 
     def build() -> Spectral:
-        spectra = [p.build() for p in ready]
-        return _assemble(coefficients, groups, spectra, mixed[0] if mixed else None)
+        ready = [Axes.of(group, found) for group, found in zip(groups, plans, strict=True)]
+        return _assemble([c for c, _ in factors], ready)
 
-    thin = sum(len(d) == 1 and isinstance(d[0], DenseGram) for d in distinct)
-    return Plan(sum(cost for cost, _ in costs), name, build) if thin <= 1 else None
+    return Plan(sum(cost for cost, _ in costs), name, build, None, all(p.complete for p in distinct))
 
 
-def _assemble(
-    coefficients: list[float | Tensor], groups: list[Factors], spectra: list[Spectral], mixed: int | None
-) -> Spectral:
-    ndims = [len(s.basis.in_shape) for s in spectra]
-    values = None
+def _plan_single(terms: Factors) -> Plan | None:
+    """The plan of one operator that is its own only factor, in another form: a matrix along the only axis."""
+    factors = terms[0]._factors() if len(terms) == 1 else None
+    return plan(factors[0]) if factors and len(factors) == 1 and factors[0] is not terms[0] else None
+
+
+def _plans_with_one_basis(group: Factors) -> list[Plan] | None:
+    """A plan for each operator on a group of axes, all with the same eigenvectors; None where there are none such."""
+    known: list[tuple[LinearOperator, Plan]] = []
+    found: list[Plan | None] = []
+    for F in group:
+        p = next((p for G, p in known if same(F, G)), None) or plan(F)
+        if p is None:
+            return None
+        known.append((F, p))
+        found.append(None if isinstance(F, Identity) else p)
+    distinct = list({id(p): p for p in found if p is not None}.values()) or [known[0][1]]
+    first = distinct[0]
+    if len(distinct) > 1 and not all(p.basis and first.basis and same(p.basis, first.basis) for p in distinct):
+        return None
+    return [p or first for p in found]
+
+
+def _assemble(coefficients: list[float | Tensor], groups: list[Axes]) -> Spectral:
+    ndims = [len(g.basis.in_shape) for g in groups]
+    total = sum(ndims)
+    mixed = next((i for i, g in enumerate(groups) if g.matrices is not None), None)
+    place = sum(ndims[:mixed]) - total if mixed is not None else 0
+    values: Tensor | None = None
     for k, c in enumerate(coefficients):
-        term = torch.as_tensor(c, dtype=torch.float64)
-        term = term.reshape(term.shape + (1,) * sum(ndims))
-        for i, s in enumerate(spectra):
-            if i != mixed and not isinstance(groups[i][k], Identity):
-                batch = s.eigenvalues.shape[: s.eigenvalues.ndim - ndims[i]]
-                event = s.eigenvalues.shape[len(batch) :]
-                term = term * s.eigenvalues.reshape(*batch, *(1,) * sum(ndims[:i]), *event, *(1,) * sum(ndims[i + 1 :]))
+        term = torch.as_tensor(c, dtype=torch.float64, device=groups[0].basis.device)
+        term = term.reshape(term.shape + (1,) * total)
+        for i, g in enumerate(groups):
+            own = g.values[k]
+            if own is not None:
+                batch, event = own.shape[: own.ndim - ndims[i]], own.shape[own.ndim - ndims[i] :]
+                term = term * own.reshape(*batch, *(1,) * sum(ndims[:i]), *event, *(1,) * sum(ndims[i + 1 :]))
         if mixed is not None:
-            axis = sum(ndims[:mixed])
-            n = groups[mixed][0].in_shape[0]
-            term = term.squeeze(axis - sum(ndims))
-            matrix = groups[mixed][k].to_dense()
-            matrix = matrix.reshape(*matrix.shape[:-2], *(1,) * (sum(ndims) - 1), n, n)
-            term = term[..., None, None] * matrix
+            matrix = (groups[mixed].matrices or [])[k]
+            matrix = matrix.reshape(*matrix.shape[:-2], *(1,) * (total - 1), *matrix.shape[-2:])
+            term = term.squeeze(place)[..., None, None] * matrix
         values = term if values is None else values + term
     assert values is not None
-    basis = kron(*(s.basis for s in spectra))
+    basis = kron(*(g.basis for g in groups))
     if mixed is not None:
         values, vectors = torch.linalg.eigh(values)
-        axis = sum(ndims[:mixed])
-        basis = basis @ Blocks(vectors, axis, basis.in_shape)
-        values = values.clamp(min=0).movedim(-1, axis - sum(ndims))
-    rests = [s.rest for s in spectra]
-    thin = next((i for i, rest in enumerate(rests) if rest is not None), None)
+        basis = compose(basis, Blocks(vectors, total + place, basis.in_shape))
+        values = values.clamp(min=0).movedim(-1, place)
     rest = None
-    if thin is not None:
-        replaced = [rests[i] if i == thin else s for i, s in enumerate(spectra)]
-        rest = _assemble(coefficients, groups, [s for s in replaced if s is not None], mixed)
+    if any(g.rest is not None for g in groups):
+        rest = _assemble(coefficients, [g.rest or g for g in groups])
     return Spectral(basis, values, rest)

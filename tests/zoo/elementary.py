@@ -122,7 +122,7 @@ ANIMALS = [
     Animal(
         "block diagonal",
         lambda r: BlockDiagonal((Dense(r(2, 3), (3,), (2,)), Identity((4,)))),
-        "cg, not preconditioned",
+        "exact: eigh of 2×2; scalar" + OUTER,
     ),
     Animal(
         "mask of a blur",
