@@ -1,4 +1,4 @@
-"""Spatial downsampling."""
+"""Means over boxes: spatial downsampling, frame averaging."""
 
 from __future__ import annotations
 
@@ -6,29 +6,31 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import repeat
 from torch import Tensor
 
 from linops_video.dense import Dense
 from linops_video.diagonal import Diagonal
-from linops_video.errors import ShapeError
+from linops_video.errors import ShapeError, SpecError
 from linops_video.kron import kron_outer, separable_gram
 from linops_video.operator import Identity, LinearOperator, scalar, scale
-from linops_video.parameters import Shape, by_parts
+from linops_video.parameters import Shape, show
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BoxMean(LinearOperator):
-    """Mean over k×k boxes of the last two axes, ⌊H/k⌋×⌊W/k⌋ out; left-over rows and columns are not observed.
+    """Mean over boxes of k along each of `axes`: n entries become ⌊n/k⌋, and those left over are not observed.
 
-    AAᴴ = I/k², since the boxes do not overlap.
+    The last two axes make spatial downsampling, axis 0 of a video frame averaging. AAᵀ = I/kᵃ for a axes, since the
+    boxes do not overlap.
 
     Args:
         factor: k.
-        in_shape: the event shape (…, H, W).
+        in_shape: the event shape.
+        axes: the axes, negative ones counted from the last one.
 
     Raises:
-        ShapeError: if H or W is smaller than k.
+        ShapeError: if an axis is shorter than k.
+        SpecError: if k is below 1, or there is no such axis.
 
     Example:
         >>> import torch
@@ -38,54 +40,81 @@ class BoxMean(LinearOperator):
 
     factor: int
     in_shape: Shape
+    axes: tuple[int, ...] = (-2, -1)
 
     def __post_init__(self) -> None:
-        if min(self.in_shape[-2:]) < self.factor:
-            raise ShapeError(
-                f"downsampling by {self.factor} needs frames of at least {self.factor}×{self.factor}, "
-                f"got {self.in_shape[-2]}×{self.in_shape[-1]}"
-            )
+        n = len(self.in_shape)
+        if self.factor < 1 or len({axis % n for axis in self.axes if -n <= axis < n}) < len(self.axes):
+            raise SpecError(f"BoxMean needs a factor of 1 or more and distinct axes, got {self.factor} and {self.axes}")
+        if any(self.in_shape[axis] < self.factor for axis in self.axes):
+            sizes = show(self.in_shape[axis] for axis in self.axes)
+            raise ShapeError(f"means over boxes of {self.factor} need axes at least as long, got {sizes}")
+
+    @property
+    def _dims(self) -> list[int]:
+        """The axes counted from the last one, which comes last: sums of whole rows are fastest while there is most."""
+        return sorted(axis - len(self.in_shape) if axis >= 0 else axis for axis in self.axes)
 
     @property
     def out_shape(self) -> Shape:
-        *prefix, height, width = self.in_shape
-        return (*prefix, height // self.factor, width // self.factor)
+        n, dims = len(self.in_shape), self._dims
+        return tuple(size // self.factor if i - n in dims else size for i, size in enumerate(self.in_shape))
 
     def _apply(self, x: Tensor) -> Tensor:
-        return by_parts(self._pool, x)
-
-    def _pool(self, x: Tensor) -> Tensor:
-        frames = x.reshape(-1, 1, *self.in_shape[-2:])
-        return F.avg_pool2d(frames, self.factor).reshape(x.shape[:-2] + self.out_shape[-2:])
+        return box_sum(x, self.factor, self._dims) / self.factor ** len(self.axes)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        k = self.factor
-        spread = repeat(y / k**2, "... h w -> ... (h i) (w j)", i=k, j=k)
-        rest = [n - n // k * k for n in self.in_shape[-2:]]
-        return F.pad(spread, (0, rest[1], 0, rest[0])) if any(rest) else spread
+        spread = _repeat(y / self.factor ** len(self.axes), self.factor, self._dims)
+        rest = [n - spread.shape[i - len(self.in_shape)] for i, n in enumerate(self.in_shape)]
+        return F.pad(spread, [width for n in reversed(rest) for width in (0, n)]) if any(rest) else spread
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         return separable_gram(self, weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
+        c, gain = scalar(weight), self.factor ** -len(self.axes)
         if c is not None:
-            return scale(c, scale(1 / self.factor**2, Identity(self.out_shape)))
+            return scale(c, scale(gain, Identity(self.out_shape)))
         if isinstance(weight, Diagonal):
-            w = weight.diagonal.expand(*weight.diagonal.shape[:-2], *self.in_shape[-2:])
-            mean = F.avg_pool2d(w.reshape(-1, 1, *w.shape[-2:]), self.factor).reshape(
-                w.shape[:-2] + self.out_shape[-2:]
-            )
-            return Diagonal(mean / self.factor**2, self.out_shape)
+            w, dims = weight.diagonal, self._dims
+            w = w.expand([self.in_shape[d] if d in dims else w.shape[d] for d in range(-w.ndim, 0)])
+            return Diagonal(gain**2 * box_sum(w, self.factor, dims), self.out_shape)
         return kron_outer(self, weight) or super().outer(weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
-        *prefix, height, width = self.in_shape
-        identities = (Identity((n,)) for n in prefix)
-        return (*identities, *(Dense(box_matrix(n, self.factor), (n,), (n // self.factor,)) for n in (height, width)))
+        k, lines = self.factor, [axis % len(self.in_shape) for axis in self.axes]
+        return tuple(
+            Dense(box_matrix(n, k), (n,), (n // k,)) if i in lines else Identity((n,))
+            for i, n in enumerate(self.in_shape)
+        )
 
     def _known_norm(self) -> Tensor:
-        return torch.full((), 1 / self.factor, dtype=torch.float64)
+        return torch.full((), self.factor ** (-len(self.axes) / 2), dtype=torch.float64)
+
+
+def box_sum(x: Tensor, k: int, dims: list[int]) -> Tensor:
+    """Sums over boxes of k along `dims`, negative; what is left over at the end is dropped."""
+    for d in dims:
+        behind = (slice(None),) * (-1 - d)
+        count = x.shape[d] // k
+        first, *others = (x[(..., slice(i, i + (count - 1) * k + 1, k), *behind)] for i in range(k))
+        if others:  # k strided sums take half the time of avg_pool2d
+            first = first + others[0]
+            for part in others[1:]:
+                first += part
+        x = first
+    return x
+
+
+def _repeat(y: Tensor, k: int, dims: list[int]) -> Tensor:
+    """Every entry k times along each of `dims`, negative."""
+    apart, full, joined = [], [], []
+    for d in range(-y.ndim, 0):
+        n, times = y.shape[d], k if d in dims else 1
+        apart += [n, 1]
+        full += [n, times]
+        joined.append(n * times)
+    return y.reshape(apart).expand(full).reshape(joined)
 
 
 def box_matrix(n: int, factor: int, dtype: torch.dtype = torch.float64) -> Tensor:
