@@ -320,7 +320,8 @@ def _plan_kron_sum(terms: Factors) -> Plan | None:
         ready = [Axes.of(group, found) for group, found in zip(groups, plans, strict=True)]
         return _assemble([c for c, _ in factors], ready)
 
-    return Plan(sum(cost for cost, _ in costs), name, build, None, all(p.complete for p in distinct))
+    cost = sum(cost for cost, _ in costs) + sum(10.0 * groups[i][0].in_shape[0] ** 3 for i in mixed)
+    return Plan(cost, name, build, None, all(p.complete for p in distinct))
 
 
 def _plan_single(terms: Factors) -> Plan | None:
