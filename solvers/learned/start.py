@@ -143,6 +143,9 @@ def smooth_start(problem: InverseProblem, normal: NormalSolver, priors: tuple[Sm
     a' = a − Aᵀ(AAᵀ + σ²I)⁻¹(A a + σ b), is one exact data step, and the preconditioner is (L + shift)⁻¹ between two
     projections. One step size per sample and prior.
     """
+    if isinstance(problem.y, tuple):  # one operator a sample
+        pairs = zip(problem.samples(), normal.solvers, strict=True)
+        return torch.stack([smooth_start(sample, solver, priors) for sample, solver in pairs], 1)
     A, y = problem.operator, problem.y
     shape = A.in_shape
     sigma = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype).clamp(min=NOISE_FLOOR)

@@ -218,7 +218,7 @@ class Unrolled(nn.Module):
                 return UnrolledState(normal, z, torch.zeros_like(z), (), 0, noise_std, pinv, adjoint)
             still, moving, frozen = smooth_start(problem, normal, (STILL, MOVING, FROZEN))
             sharp = total_variation_start(problem, normal, moving)
-            coverage = A.T(A(y.new_ones(*A.batch_shape, *A.in_shape))).expand(still.shape)
+            coverage = A.T(A(still.new_ones(*A.batch_shape, *A.in_shape))).expand(still.shape)
             # bounded, so that ill-conditioned and random problems stay in the range of the features
             pinv, adjoint = pinv.clamp(-1, 2), adjoint.clamp(-2, 2)
             fixed = torch.cat(
