@@ -223,7 +223,7 @@ def _transposed_spectrum(P: Transpose, weight: LinearOperator | None) -> LinearO
     n = len(P.in_shape)
     if isinstance(weight, Circulant):
         if set(P.axes[-2:]) != {n - 2, n - 1}:
-            return _transposed_spectrum(P, weight._multiplier())
+            return None
         kernel = _impulse_response(weight)
         return circulant(kernel if P.axes[-1] == n - 1 else kernel.mT, P.in_shape)
     if not isinstance(weight, Multiplier) or not isinstance(weight.transform, (Cosine, Fourier)):

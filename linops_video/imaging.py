@@ -20,9 +20,7 @@ BAYER_PATTERNS = ("rggb", "bggr", "grbg", "gbrg")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Bayer(LinearOperator):
-    """A colour filter array: of R, G and B each pixel keeps one, (…, 3, H, W) → (…, 1, H, W).
-
-    AAᵀ = I.
+    """A colour filter array: of R, G and B each pixel keeps one, (…, 3, H, W) → (…, 1, H, W); AAᵀ = I.
 
     Source: Bayer, US patent 3,971,065, 1976.
 
@@ -31,8 +29,7 @@ class Bayer(LinearOperator):
         in_shape: the event shape (…, 3, H, W).
 
     Raises:
-        SpecError: if the pattern is none of these.
-        ShapeError: if there are not three channels.
+        SpecError, ShapeError: if the pattern is none of these, or there are not three channels.
 
     Example:
         >>> import torch

@@ -20,17 +20,12 @@ from linops_video.parameters import Shape, show
 class BoxMean(LinearOperator):
     """Mean over boxes of k along each of `axes`: n entries become ⌊n/k⌋, and those left over are not observed.
 
-    The last two axes make spatial downsampling, axis 0 of a video frame averaging. AAᵀ = I/kᵃ for a axes, since the
-    boxes do not overlap.
+    The last two axes make spatial downsampling, axis 0 of a video frame averaging. AAᵀ = I/kᵃ for a axes.
 
     Args:
-        factor: k.
+        factor: k, at most the length of an axis (else a ShapeError).
         in_shape: the event shape.
-        axes: the axes, negative ones counted from the last one.
-
-    Raises:
-        ShapeError: if an axis is shorter than k.
-        SpecError: if k is below 1, or there is no such axis.
+        axes: distinct axes, negative ones counted from the last one (else a SpecError).
 
     Example:
         >>> import torch
@@ -43,16 +38,11 @@ class BoxMean(LinearOperator):
     axes: tuple[int, ...] = (-2, -1)
 
     def __post_init__(self) -> None:
-        n = len(self.in_shape)
-        if self.factor < 1 or len({axis % n for axis in self.axes if -n <= axis < n}) < len(self.axes):
-            raise SpecError(f"BoxMean needs a factor of 1 or more and distinct axes, got {self.factor} and {self.axes}")
-        if any(self.in_shape[axis] < self.factor for axis in self.axes):
-            sizes = show(self.in_shape[axis] for axis in self.axes)
-            raise ShapeError(f"means over boxes of {self.factor} need axes at least as long, got {sizes}")
+        _check_boxes(self.factor, self.in_shape, self.axes)
 
     @property
     def _dims(self) -> list[int]:
-        """The axes counted from the last one, which comes last: sums of whole rows are fastest while there is most."""
+        # from the last one, which comes last: sums of whole rows are fast, and leave less to do
         return sorted(axis - len(self.in_shape) if axis >= 0 else axis for axis in self.axes)
 
     @property
@@ -76,20 +66,26 @@ class BoxMean(LinearOperator):
         if c is not None:
             return scale(c, scale(gain, Identity(self.out_shape)))
         if isinstance(weight, Diagonal):
-            w, dims = weight.diagonal, self._dims
-            w = w.expand([self.in_shape[d] if d in dims else w.shape[d] for d in range(-w.ndim, 0)])
-            return Diagonal(gain**2 * box_sum(w, self.factor, dims), self.out_shape)
+            w = _expand(weight.diagonal, self.in_shape, self._dims)
+            return Diagonal(gain**2 * box_sum(w, self.factor, self._dims), self.out_shape)
         return kron_outer(self, weight) or super().outer(weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
-        k, lines = self.factor, [axis % len(self.in_shape) for axis in self.axes]
-        return tuple(
-            Dense(box_matrix(n, k), (n,), (n // k,)) if i in lines else Identity((n,))
-            for i, n in enumerate(self.in_shape)
-        )
+        k, averaged = self.factor, [axis % len(self.in_shape) for axis in self.axes]
+        lines = (Dense(box_matrix(n, k), (n,), (n // k,)) for n in self.in_shape)
+        return tuple(line if i in averaged else Identity(line.in_shape) for i, line in enumerate(lines))
 
     def _known_norm(self) -> Tensor:
         return torch.full((), self.factor ** (-len(self.axes) / 2), dtype=torch.float64)
+
+
+def _check_boxes(k: int, shape: Shape, axes: tuple[int, ...]) -> None:
+    n = len(shape)
+    if k < 1 or not axes or len({axis % n for axis in axes if -n <= axis < n}) < len(axes):
+        raise SpecError(f"BoxMean needs a factor of 1 or more and distinct axes, got {k} and {axes}")
+    sizes = tuple(shape[axis] for axis in axes)
+    if min(sizes) < k:
+        raise ShapeError(f"means over boxes of {k} need axes at least as long, got {show(sizes)}")
 
 
 def box_sum(x: Tensor, k: int, dims: list[int]) -> Tensor:
@@ -104,6 +100,10 @@ def box_sum(x: Tensor, k: int, dims: list[int]) -> Tensor:
                 first += part
         x = first
     return x
+
+
+def _expand(w: Tensor, shape: Shape, dims: list[int]) -> Tensor:
+    return w.expand([shape[d] if d in dims else w.shape[d] for d in range(-w.ndim, 0)])
 
 
 def _repeat(y: Tensor, k: int, dims: list[int]) -> Tensor:

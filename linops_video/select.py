@@ -167,22 +167,13 @@ class Slice(LinearOperator):
         x[(..., *self.slices)] = y
         return x
 
-    def _selects(self) -> list[Select]:
-        """One `Select` an axis that loses entries: A is their composition, the first one acting first."""
-        shape, selects = self.in_shape, []
-        for axis, kept in enumerate(self.slices):
-            if len(range(shape[axis])[kept]) < shape[axis]:
-                selects.append(Select(tuple(range(shape[axis])[kept]), axis, shape))
-                shape = selects[-1].out_shape
-        return selects
-
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         W = Identity(self.out_shape) if weight is None else weight
-        return reduce(lambda W, S: S.gram(W), reversed(self._selects()), W)
+        return reduce(lambda W, S: S.gram(W), reversed(_selects(self)), W)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         W = Identity(self.in_shape) if weight is None else weight
-        return reduce(lambda W, S: S.outer(W), self._selects(), W)
+        return reduce(lambda W, S: S.outer(W), _selects(self), W)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         axes = zip(self.slices, self.in_shape, strict=True)
@@ -195,6 +186,17 @@ class Slice(LinearOperator):
 
     def _known_norm(self) -> Tensor:
         return torch.ones((), dtype=torch.float64)
+
+
+def _selects(A: Slice) -> list[Select]:
+    """One `Select` an axis that loses entries: A is their composition, the first one acting first."""
+    shape, selects = A.in_shape, []
+    for axis, kept in enumerate(A.slices):
+        indices = tuple(range(shape[axis])[kept])
+        if len(indices) < shape[axis]:
+            selects.append(Select(indices, axis, shape))
+            shape = selects[-1].out_shape
+    return selects
 
 
 def decimate(factor: int, in_shape: Shape, offset: int = 0) -> Slice:

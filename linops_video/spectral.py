@@ -19,6 +19,7 @@ from linops_video.circulant import Circulant
 from linops_video.convolution import EIGH_LIMIT
 from linops_video.dense import Dense, DenseGram
 from linops_video.diagonal import Diagonal
+from linops_video.geometry import Flip, Roll, Transpose
 from linops_video.kron import Factors, Kron, align, kron
 from linops_video.multiplier import Multiplier, same, transform_name
 from linops_video.operator import Compose, Identity, LinearOperator, Scaled, Sum, compose
@@ -172,7 +173,20 @@ def plan(G: LinearOperator) -> Plan | None:
         return Plan(cost, f"eigh of {n}×{n} at every place", lambda: _of_blocks(G))
     if isinstance(G, BlockDiagonal):
         return _plan_block_diagonal(G)
+    if isinstance(G, Compose):
+        return _plan_permuted(G)
     return _plan_kron_sum(G.terms if isinstance(G, Sum) else (G,))
+
+
+def _plan_permuted(G: Compose) -> Plan | None:
+    """PᴴWP for a permutation P of the entries: W's eigenvectors, permuted."""
+    W, P = (G.right.left, G.right.right) if isinstance(G.right, Compose) else (G.right, G.right)
+    inner = plan(W) if isinstance(P, (Flip, Roll, Transpose)) and same(G.left, P.H) else None
+
+    def permuted(s: Spectral) -> Spectral:
+        return Spectral(compose(G.left, s.basis), s.eigenvalues, s.rest and permuted(s.rest))
+
+    return inner and replace(inner, build=lambda: permuted(inner.build()), basis=None)
 
 
 def _plan_block_diagonal(G: BlockDiagonal) -> Plan | None:

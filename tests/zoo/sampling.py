@@ -21,7 +21,7 @@ ANIMALS = [
     Animal(
         "crop of a decimation of a mask",
         lambda r: crop((0, 1), (2, 2), (4, 3, 3, 3)) @ decimate(2, VIDEO) @ Diagonal(mask(r, *VIDEO), VIDEO),
-        "exact: pointwise" + OUTER,
+        "exact: pointwise" + GRAM,
     ),
     Animal(
         "mask of a decimation",
@@ -31,7 +31,7 @@ ANIMALS = [
     Animal(
         "temporal blur of a decimation",
         lambda r: AxisMatrix(r(6, 4), 0, (4, 3, 3, 3)) @ decimate(2, VIDEO),
-        "exact: eigh of 6×6" + OUTER,
+        "exact: eigh of 4×4" + GRAM,
     ),
     Animal("means of 2 frames", lambda r: BoxMean(2, VIDEO, (0,)), "exact: scalar" + OUTER),
     Animal("means over 2×2×2", lambda r: BoxMean(2, (5, 2, 4, 5), (-1, 0, 2)), "exact: scalar" + OUTER),
@@ -57,7 +57,7 @@ ANIMALS = [
     Animal(
         "Bayer mosaic of a mask",
         lambda r: Bayer("grbg", VIDEO) @ Diagonal(mask(r, *VIDEO), VIDEO),
-        "exact: pointwise" + OUTER,
+        "exact: pointwise" + GRAM,
     ),
     Animal(
         "frames of a Bayer mosaic",
