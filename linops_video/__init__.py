@@ -6,7 +6,7 @@ from linops_video.convolution import Convolution
 from linops_video.cosine import Cosine
 from linops_video.dense import AxisMatrix, Dense
 from linops_video.diagonal import Diagonal
-from linops_video.difference import Difference
+from linops_video.difference import Difference, gradient
 from linops_video.errors import LinopsError
 from linops_video.forward_model import PROBLEMS, ForwardModel, InverseProblem, Problem, collate, forward_model
 from linops_video.fourier import Fourier
@@ -68,6 +68,7 @@ __all__ = [
     "crop",
     "decimate",
     "forward_model",
+    "gradient",
     "kron",
     "scale",
     "shutter",

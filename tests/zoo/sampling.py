@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from linops_video import AxisMatrix, BoxMean, Diagonal, Select
+from linops_video import AxisMatrix, BoxMean, Convolution, Diagonal, Difference, Select, Stack
+from linops_video.difference import gradient
 from linops_video.imaging import BAYER_PATTERNS, Bayer, cacti, shutter
 from linops_video.patches import Patches, block_sensing
 from linops_video.select import Slice, crop, decimate, zero_pad
@@ -89,5 +90,42 @@ ANIMALS = [
         "block compressive sensing of a crop",
         lambda r: block_sensing(r(3, 4), (2, 1, 6, 4)) @ crop((0, 0), (6, 4), (2, 1, 6, 5)),
         "exact: eigh of 3×3" + OUTER,
+    ),
+    Animal("centred difference", lambda r: Difference(2, VIDEO, "centred"), "exact: eigh of 4×4" + OUTER),
+    Animal("periodic difference in time", lambda r: Difference(0, VIDEO, ends="periodic"), "exact: eigh of 4×4" + GRAM),
+    Animal("periodic difference in rows", lambda r: Difference(2, VIDEO, ends="periodic"), "exact: FFT" + GRAM),
+    Animal("centred periodic difference", lambda r: Difference(3, VIDEO, "centred", "periodic"), "exact: FFT" + GRAM),
+    Animal(
+        "periodic difference of a circular blur",
+        lambda r: Difference(3, VIDEO, ends="periodic") @ Convolution(r(3, 2), VIDEO, "circular"),
+        "exact: FFT" + GRAM,
+    ),
+    Animal(
+        "difference of a matrix in time",
+        lambda r: Difference(0, VIDEO) @ AxisMatrix(r(4, 4), 0, VIDEO),
+        "exact: eigh of 3×3" + OUTER,
+    ),
+    Animal("gradient", lambda r: gradient(VIDEO, (0.5, 1.0, 2.0)), "exact: DCT" + GRAM),
+    Animal("gradient in space", lambda r: gradient((3, 1, 5, 4), (0, 1.0, 1.0)), "exact: DCT" + GRAM),
+    Animal(
+        "centred gradient",
+        lambda r: Stack((Difference(0, VIDEO, "centred"), Difference(2, VIDEO, "centred"))),
+        "exact: eigh of 6×6" + GRAM,
+    ),
+    Animal(
+        "periodic gradient",
+        lambda r: Stack(
+            (
+                Difference(0, VIDEO, ends="periodic"),
+                Difference(2, VIDEO, ends="periodic"),
+                Difference(3, VIDEO, ends="periodic"),
+            )
+        ),
+        "exact: eigh of 4×4" + GRAM,
+    ),
+    Animal(
+        "first frame and gradient",
+        lambda r: Stack((Select((0,), 0, VIDEO), gradient(VIDEO))),
+        "exact: DCT, then eigh per eigenvalue" + GRAM,
     ),
 ]
