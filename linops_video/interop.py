@@ -1,0 +1,282 @@
+"""Operators from and for other libraries: plain functions, SciPy, PyLops, deepinv.
+
+Nothing here is imported by `import linops_video`, and none of the other libraries before it is needed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linops_video.errors import ShapeError, SpecError
+from linops_video.normal import NormalSolver
+from linops_video.operator import LinearOperator
+from linops_video.parameters import Shape, complex_dtype, show
+
+if TYPE_CHECKING:
+    import pylops
+    from scipy.sparse.linalg import LinearOperator as ScipyOperator
+
+Map = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class External(LinearOperator):
+    """An operator of another library, known by what it does; made by `from_functions` and its kin.
+
+    Args:
+        forward, adjoint: x ↦ A x and y ↦ Aᴴ y on tensors with one batch axis, (B, *in_shape) and (B, *out_shape).
+        in_shape, out_shape: event shapes.
+        complex_valued: whether A x is complex for a real x.
+    """
+
+    forward: Map
+    adjoint: Map
+    in_shape: Shape
+    out_shape: Shape
+    complex_valued: bool = False
+
+    def is_complex(self) -> bool:
+        return self.complex_valued
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return _on_one_batch_axis(self.forward, x, self.in_shape, self.out_shape)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return _on_one_batch_axis(self.adjoint, y, self.out_shape, self.in_shape)
+
+
+def from_functions(
+    forward: Map, adjoint: Map, in_shape: Shape, out_shape: Shape, complex_valued: bool = False
+) -> LinearOperator:
+    """The operator of a pair of functions, x ↦ A x and y ↦ Aᴴ y.
+
+    Each is the other's derivative, so that gradients, `torch.func.jvp` and `vmap` work even where the functions know
+    nothing of autograd (kernels in other languages). Tensors inside the functions get no gradient.
+
+    Args:
+        forward, adjoint: on tensors with one batch axis, (B, *in_shape) and (B, *out_shape).
+        complex_valued: whether A x is complex for a real x.
+
+    Example:
+        >>> import torch
+        >>> A = from_functions(lambda x: x.cumsum(-1), lambda y: y.flip(-1).cumsum(-1).flip(-1), (3,), (3,))
+        >>> A.H(A(torch.tensor([1.0, 0.0, 0.0])))
+        tensor([3., 2., 1.])
+    """
+    forward, adjoint = _differentiable(forward, adjoint), _differentiable(adjoint, forward)
+    return External(forward, adjoint, tuple(in_shape), tuple(out_shape), complex_valued)
+
+
+def from_scipy(
+    L: ScipyOperator | pylops.LinearOperator, in_shape: Shape | None = None, out_shape: Shape | None = None
+) -> LinearOperator:
+    """The operator of a SciPy LinearOperator, or of anything with `shape`, `dtype`, `matmat` and `rmatmat`.
+
+    Batch axes become the columns of `matmat`. It is computed by NumPy on the CPU, wherever the tensors are, and in
+    their precision, float32 for 16-bit ones; gradients flow through it.
+
+    Args:
+        in_shape, out_shape: event shapes with as many entries as L has columns and rows; None: vectors.
+
+    Raises:
+        ShapeError: if the shapes do not have these numbers of entries.
+
+    Example:
+        >>> import scipy.sparse, torch
+        >>> L = scipy.sparse.linalg.aslinearoperator(scipy.sparse.diags([1.0, 2.0, 3.0]))
+        >>> from_scipy(L)(torch.ones(2, 3))
+        tensor([[1., 2., 3.],
+                [1., 2., 3.]])
+    """
+    rows, columns = L.shape
+    in_shape, out_shape = tuple(in_shape or (columns,)), tuple(out_shape or (rows,))
+    if (math.prod(out_shape), math.prod(in_shape)) != (rows, columns):
+        raise ShapeError(
+            f"an operator of {rows} rows and {columns} columns needs an out_shape and an in_shape with as many "
+            f"entries, got {show(out_shape)} and {show(in_shape)}"
+        )
+    is_complex = np.issubdtype(L.dtype, np.complexfloating)
+
+    def through_numpy(matmat: Callable[[Any], Any], shape: Shape) -> Map:
+        def apply(x: Tensor) -> Tensor:
+            if x.is_complex() and not is_complex:  # many a real NumPy operator would drop the imaginary part
+                return torch.complex(apply(x.real), apply(x.imag))
+            array = x.detach().flatten(1).to("cpu", torch.promote_types(x.dtype, torch.float32))
+            y = torch.tensor(np.asarray(matmat(array.resolve_conj().numpy().T)).T)
+            dtype = complex_dtype(x.dtype) if is_complex else x.dtype
+            return y.to(x.device, dtype).reshape(len(x), *shape)
+
+        return apply
+
+    forward, adjoint = through_numpy(L.matmat, out_shape), through_numpy(L.rmatmat, in_shape)
+    return from_functions(forward, adjoint, in_shape, out_shape, is_complex)
+
+
+def from_pylops(L: pylops.LinearOperator) -> LinearOperator:
+    """The operator of a PyLops operator, from tensors of shape `L.dims` to such of shape `L.dimsd`; see `from_scipy`.
+
+    Example:
+        >>> import pylops, torch
+        >>> A = from_pylops(pylops.FirstDerivative((4, 3), axis=0, kind="forward"))
+        >>> A.out_shape
+        (4, 3)
+    """
+    return from_scipy(L, tuple(int(n) for n in L.dims), tuple(int(n) for n in L.dimsd))
+
+
+def from_deepinv(physics: Any, in_shape: Shape) -> LinearOperator:
+    """The operator of a deepinv `LinearPhysics` without its noise, from tensors (*batch, *in_shape).
+
+    Gradients are deepinv's own, also those of the physics' parameters.
+
+    Raises:
+        SpecError: if its measurement is not one tensor.
+    """
+    place = next((t for t in (*physics.parameters(), *physics.buffers())), torch.zeros(()))
+    with torch.no_grad():
+        y = physics.A(torch.zeros(1, *in_shape, device=place.device))
+    if not isinstance(y, Tensor):
+        raise SpecError(f"from_deepinv needs physics that measure one tensor, got {type(y).__name__}: stack its parts")
+    return External(physics.A, physics.A_adjoint, tuple(in_shape), tuple(y.shape[1:]), y.is_complex())
+
+
+def to_scipy(A: LinearOperator) -> ScipyOperator:
+    """A as a SciPy LinearOperator on flattened tensors.
+
+    The columns of `matmat` are a batch. An operator with batch axes of its own, B samples, becomes the block-diagonal
+    operator on all of them: B times as many rows and columns.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import Diagonal
+        >>> to_scipy(Diagonal(torch.tensor([1.0, 2.0]), (2,))).matvec([3.0, 3.0])
+        array([3., 6.])
+    """
+    from scipy.sparse.linalg import LinearOperator as ScipyOperator
+
+    batch = A.batch_shape
+    dtype = _array_dtype(A)
+
+    def map_columns(B: LinearOperator) -> Callable[[Any], Any]:
+        def apply(columns: Any) -> Any:
+            columns = np.asarray(columns)
+            if not np.issubdtype(columns.dtype, np.inexact):
+                columns = columns.astype(dtype)
+            x = torch.tensor(columns, device=A.device).reshape(math.prod((*batch, *B.in_shape)), -1).mT
+            with torch.no_grad():
+                y = B(x.reshape(-1, *batch, *B.in_shape))
+            return y.flatten(1).mT.reshape(-1, *columns.shape[1:]).cpu().resolve_conj().numpy()
+
+        return apply
+
+    forward, adjoint = map_columns(A), map_columns(A.H)
+    shape = (math.prod((*batch, *A.out_shape)), math.prod((*batch, *A.in_shape)))
+    return ScipyOperator(shape, forward, adjoint, forward, dtype, adjoint)  # type: ignore[call-arg]
+
+
+def to_pylops(A: LinearOperator) -> pylops.LinearOperator:
+    """A as a PyLops operator from `dims` (*batch, *in_shape) to `dimsd` (*batch, *out_shape), for its own batch axes.
+
+    Example:
+        >>> from linops_video import BoxMean
+        >>> to_pylops(BoxMean(2, (3, 8, 8))).dimsd
+        (3, 4, 4)
+    """
+    import pylops
+
+    dims, dimsd = (*A.batch_shape, *A.in_shape), (*A.batch_shape, *A.out_shape)
+    return pylops.LinearOperator(to_scipy(A), dims=dims, dimsd=dimsd)
+
+
+def to_deepinv(A: LinearOperator) -> Any:
+    """A as a deepinv `LinearPhysics` on tensors (B, *in_shape).
+
+    `prox_l2` and `A_dagger` are those of `NormalSolver`, exact wherever A has a structure for it; what deepinv passes
+    to its own iterative solvers is ignored. `.to(device)` moves A's parameters.
+    """
+    import deepinv  # pyright: ignore[reportMissingImports]  # not a dependency
+
+    class Physics(deepinv.physics.LinearPhysics):
+        def __init__(self) -> None:
+            super().__init__()
+            self.operator, self.normal = A, NormalSolver.of(A)
+
+        def A(self, x: Tensor, **kwargs: Any) -> Tensor:
+            return self.operator(x)
+
+        def A_adjoint(self, y: Tensor, **kwargs: Any) -> Tensor:
+            return self.operator.H(y)
+
+        def A_dagger(self, y: Tensor, **kwargs: Any) -> Tensor:
+            return self.normal.pinv(y)
+
+        def prox_l2(self, z: Any, y: Tensor, gamma: Any, *args: Any, **kwargs: Any) -> Tensor:
+            """argmin_x γ/2 ‖A x − y‖² + ½ ‖x − z‖²."""
+            if not isinstance(z, Tensor):
+                z = y.new_full((len(y), *self.operator.in_shape), z or 0.0)
+            rho = 1 / gamma
+            per_sample = isinstance(rho, Tensor) and rho.numel() > 1
+            return self.normal.prox(rho.flatten() if per_sample else float(rho), z, y)
+
+        def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+            if hasattr(self, "operator"):
+                self.operator = self.operator._map_tensors(lambda t, _: fn(t))
+                self.normal = NormalSolver.of(self.operator)
+            return super()._apply(fn, recurse)
+
+    return Physics()
+
+
+def _array_dtype(A: LinearOperator) -> np.dtype:
+    """A's precision as NumPy has it, float64 for one without parameters."""
+    dtype = A.dtype or torch.float64
+    return torch.empty((), dtype=complex_dtype(dtype) if A.is_complex() else dtype).numpy().dtype
+
+
+def _on_one_batch_axis(apply: Map, x: Tensor, shape: Shape, result: Shape) -> Tensor:
+    batch = x.shape[: x.ndim - len(shape)]
+    y = apply(x.reshape(math.prod(batch), *shape))
+    if tuple(y.shape) != (math.prod(batch), *result):
+        raise ShapeError(
+            f"a function of this operator gave {show(y.shape)} for an input of {show((math.prod(batch), *shape))}, "
+            f"needed {show((math.prod(batch), *result))}"
+        )
+    return y.reshape(*batch, *result)
+
+
+def _differentiable(forward: Map, adjoint: Map) -> Map:
+    return lambda x: _LinearFunction.apply(x, forward, adjoint)  # type: ignore[no-any-return]
+
+
+class _LinearFunction(torch.autograd.Function):
+    """x ↦ A x for autograd: its derivative along t is A t, and the gradient for g is Aᴴ g."""
+
+    @staticmethod
+    def forward(x: Tensor, forward: Map, adjoint: Map) -> Tensor:
+        return forward(x)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        x, ctx.apply_forward, ctx.apply_adjoint = inputs
+        ctx.is_complex = x.is_complex()
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor):
+        x = _LinearFunction.apply(grads[0], ctx.apply_adjoint, ctx.apply_forward)
+        return x if ctx.is_complex or not x.is_complex() else x.real, None, None
+
+    @staticmethod
+    def jvp(ctx, *tangents):
+        return _LinearFunction.apply(tangents[0], ctx.apply_forward, ctx.apply_adjoint)
+
+    @staticmethod
+    def vmap(info, in_dims, x: Tensor, forward: Map, adjoint: Map):
+        x = x.movedim(in_dims[0], 0)
+        return _LinearFunction.apply(x.flatten(0, 1), forward, adjoint).unflatten(0, x.shape[:2]), 0
