@@ -18,6 +18,7 @@ from linops_video.normal import ConvergenceWarning, NormalSolver
 from linops_video.operator import Identity, LinearOperator, add, compose, scale
 from linops_video.parameters import Shape, tensor_field
 from linops_video.patches import Patches, block_sensing
+from linops_video.resample import resize
 from linops_video.sampling import BoxMean
 from linops_video.select import Select, Slice, crop, decimate, zero_pad
 from linops_video.solution import Solution
@@ -70,6 +71,7 @@ __all__ = [
     "forward_model",
     "gradient",
     "kron",
+    "resize",
     "scale",
     "shutter",
     "tensor_field",

@@ -6,6 +6,7 @@ from linops_video import AxisMatrix, BoxMean, Convolution, Diagonal, Difference,
 from linops_video.difference import gradient
 from linops_video.imaging import BAYER_PATTERNS, Bayer, cacti, shutter
 from linops_video.patches import Patches, block_sensing
+from linops_video.resample import resize
 from linops_video.select import Slice, crop, decimate, zero_pad
 from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
 
@@ -127,5 +128,19 @@ ANIMALS = [
         "first frame and gradient",
         lambda r: Stack((Select((0,), 0, VIDEO), gradient(VIDEO))),
         "exact: DCT, then eigh per eigenvalue" + GRAM,
+    ),
+    Animal("bicubic downsampling", lambda r: resize((3, 2), VIDEO), "exact: eigh of 3×3" + OUTER),
+    Animal("bicubic upsampling of columns", lambda r: resize((4, 7), (2, 4, 5)), "exact: eigh of 5×5" + GRAM),
+    Animal("area downsampling", lambda r: resize((4, 2), VIDEO, "area"), "exact: eigh of 4×4" + OUTER),
+    Animal("bicubic downsampling in many blocks", lambda r: resize((70, 1), (75, 2)), "exact: eigh of 70×70" + OUTER),
+    Animal(
+        "shutter over bicubic downsampling",
+        lambda r: shutter(2, 1, (4, 3, 3, 2)) @ resize((3, 2), VIDEO),
+        "exact: eigh of 3×3" + OUTER,
+    ),
+    Animal(
+        "luma of area downsampling",
+        lambda r: AxisMatrix(r(1, 3), 1, (4, 3, 4, 2)) @ resize((4, 2), VIDEO, "area"),
+        "exact: eigh of 4×4" + OUTER,
     ),
 ]
