@@ -185,6 +185,8 @@ class BatchNormal(NormalSolver):
     """
 
     operator: Batch
+    method: str
+    inverse: None = None  # type: ignore[assignment]  # every solver has its own
     solvers: tuple[NormalSolver, ...] = ()
 
     @staticmethod
@@ -198,7 +200,7 @@ class BatchNormal(NormalSolver):
     def join(solvers: Sequence[NormalSolver]) -> BatchNormal:
         """That of the batch of the solvers' operators, with their set-up."""
         method = "; ".join(dict.fromkeys(solver.method for solver in solvers))
-        return BatchNormal(batch([solver.operator for solver in solvers]), "batch", None, method, tuple(solvers))
+        return BatchNormal(batch([solver.operator for solver in solvers]), method, solvers=tuple(solvers))
 
     def __call__(self, rho: float | Tensor, b: Tensor) -> Tensor:
         return self._stack(lambda s, rho, b: s(rho, b), rho, self.operator.samples(b))

@@ -24,7 +24,13 @@ class IterativeSolve:
 
 
 def conjugate_gradient(
-    G: Map, b: Tensor, event_ndim: int, preconditioner: Map | None = None, rtol: float = 1e-6, max_steps: int = 500
+    G: Map,
+    b: Tensor,
+    event_ndim: int,
+    preconditioner: Map | None = None,
+    rtol: float = 1e-6,
+    max_steps: int = 500,
+    start: Tensor | None = None,
 ) -> IterativeSolve:
     """Solve G x = b for a self-adjoint positive G by preconditioned conjugate gradients.
 
@@ -34,6 +40,7 @@ def conjugate_gradient(
     Args:
         G: the map x ↦ G x, which must treat samples separately.
         preconditioner: an approximate inverse of G, self-adjoint and positive.
+        start: the first x; zero if not given.
 
     Example:
         >>> import torch
@@ -47,7 +54,8 @@ def conjugate_gradient(
 
     size = dot(b, b)
     limit = rtol**2 * size
-    x, residual = torch.zeros_like(b), b
+    x = torch.zeros_like(b) if start is None else start
+    residual = b if start is None else b - G(x)
     iterations = torch.zeros_like(size, dtype=torch.long)
     for _ in range(CYCLES):
         correction, done = _cycle(G, residual, limit, preconditioner, max_steps - int(iterations.max()), dot)

@@ -22,6 +22,16 @@ class LinearMap(Parameters, ABC):
     in_shape: Shape
     out_shape: Shape
 
+    @property
+    def in_size(self) -> int:
+        """The number of entries of x."""
+        return math.prod(self.in_shape)
+
+    @property
+    def out_size(self) -> int:
+        """The number of entries of A x."""
+        return math.prod(self.out_shape)
+
     @abstractmethod
     def _apply(self, x: Tensor, /) -> Tensor:
         """A x, for x of shape (*batch, *in_shape), which has been checked; cast parameters with `like(t, x)`."""

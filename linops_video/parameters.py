@@ -52,6 +52,10 @@ class Parameters:
 
         return self._map_tensors(convert)
 
+    def detach(self: Self) -> Self:
+        """The same with no gradient to its parameters."""
+        return self._map_tensors(lambda t, _: t.detach())
+
     def lift(self: Self, axes: int) -> Self:
         """The same for inputs with `axes` more batch axes, which follow the present ones."""
 

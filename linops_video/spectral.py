@@ -109,10 +109,16 @@ class Spectral(Parameters):
         parts = [part.expand(*batch, part.shape[-1]) for part in (values, more)]
         return torch.cat(parts, -1), torch.cat((counts, again))
 
-    def logdet(self, rho: float | Tensor) -> Tensor:
-        """log det(G + ρI), one number per sample."""
+    def smallest(self) -> Tensor:
+        """The smallest eigenvalue of each sample that does not count as zero."""
         values, counts = self.occurrences()
-        return (counts * torch.log(values + per_sample(rho, 1))).sum(-1)
+        kept = (counts > 0) & (values > ZERO * per_sample(self.largest(), 1))
+        return torch.where(kept, values, torch.inf).amin(-1).double()
+
+    def logdet(self, rho: float | Tensor) -> Tensor:
+        """log det(G + ρI), float64, one number per sample."""
+        values, counts = self.occurrences()
+        return (counts * torch.log(values.double() + per_sample(rho, 1))).sum(-1)
 
     def _event_ndim(self, f: Field) -> int:
         return len(self.basis.in_shape)

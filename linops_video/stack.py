@@ -51,10 +51,10 @@ class Stack(LinearOperator):
 
     def split(self, y: Tensor) -> tuple[Tensor, ...]:
         """The parts of a stacked measurement, each in the `out_shape` of its operator."""
-        return _split(y, [A.out_shape for A in self.operators])
+        return split_parts(y, [A.out_shape for A in self.operators])
 
     def _apply(self, x: Tensor) -> Tensor:
-        return _join([(A._apply(x), A.out_shape) for A in self.operators])
+        return join_parts([(A._apply(x), A.out_shape) for A in self.operators])
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         parts = zip(self.operators, self.split(y), strict=True)
@@ -89,8 +89,8 @@ class BlockDiagonal(LinearOperator):
         return (sum(math.prod(A.out_shape) for A in self.operators),)
 
     def _apply(self, x: Tensor) -> Tensor:
-        parts = zip(self.operators, _split(x, [A.in_shape for A in self.operators]), strict=True)
-        return _join([(A._apply(part), A.out_shape) for A, part in parts])
+        parts = zip(self.operators, split_parts(x, [A.in_shape for A in self.operators]), strict=True)
+        return join_parts([(A._apply(part), A.out_shape) for A, part in parts])
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         return self.H._apply(y)
@@ -122,12 +122,14 @@ class BlockDiagonal(LinearOperator):
         return torch.stack(torch.broadcast_tensors(*(A.norm() for A in self.operators))).amax(0)
 
 
-def _split(y: Tensor, shapes: list[Shape]) -> tuple[Tensor, ...]:
+def split_parts(y: Tensor, shapes: list[Shape]) -> tuple[Tensor, ...]:
+    """The parts of a joined tensor (*batch, n), each in its shape."""
     parts = y.split([math.prod(shape) for shape in shapes], dim=-1)
     return tuple(part.reshape(*part.shape[:-1], *shape) for part, shape in zip(parts, shapes, strict=True))
 
 
-def _join(parts: list[tuple[Tensor, Shape]]) -> Tensor:
+def join_parts(parts: list[tuple[Tensor, Shape]]) -> Tensor:
+    """Tensors with their event shapes, flattened and joined."""
     flat = [part.reshape(*part.shape[: part.ndim - len(shape)], math.prod(shape)) for part, shape in parts]
     batch = torch.broadcast_shapes(*(part.shape[:-1] for part in flat))
     return torch.cat([part.expand(*batch, part.shape[-1]) for part in flat], dim=-1)
@@ -140,7 +142,7 @@ def _part_weights(weight: LinearOperator | None, shapes: list[Shape]) -> list[Li
         return [scale(c, Identity(shape)) for shape in shapes]
     if isinstance(weight, Diagonal):
         full = weight.diagonal.expand(*weight.diagonal.shape[:-1], weight.in_shape[0])
-        return [Diagonal(part, shape) for part, shape in zip(_split(full, shapes), shapes, strict=True)]
+        return [Diagonal(part, shape) for part, shape in zip(split_parts(full, shapes), shapes, strict=True)]
     if isinstance(weight, BlockDiagonal) and [A.in_shape for A in weight.operators] == shapes:
         return list(weight.operators)
     return None

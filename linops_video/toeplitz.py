@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from linops_video.errors import SpecError
 from linops_video.operator import LinearOperator
 from linops_video.parameters import Shape, by_parts, double, like, per_sample, tensor_field
 
@@ -93,10 +94,7 @@ class ToeplitzInverse:
 
     def _solve(self, rho: float | Tensor, b: Tensor) -> Tensor:
         G, (rows, columns) = self.operator, self.margin
-        height, width = G.grid
-        inverse = 1 / (G.transfer + per_sample(rho, 2))
-        impulse = torch.fft.irfft2(inverse, s=G.grid)
-        block = impulse[..., (rows.unsqueeze(1) - rows) % height, (columns.unsqueeze(1) - columns) % width]
+        block, inverse = self._margin_system(rho)
         padded = G._pad(b.double())
         on_margin = G._filter(inverse, padded)[..., rows, columns]
         batch = torch.broadcast_shapes(block.shape[:-2], on_margin.shape[: on_margin.ndim - len(G.in_shape) + 1])
@@ -106,6 +104,47 @@ class ToeplitzInverse:
         source = padded.expand(*batch, *G.in_shape[:-2], *G.grid).clone()
         source[..., rows, columns] = -weights.reshape(*batch, *G.in_shape[:-2], flat.shape[-1])
         return G._crop(G._filter(inverse, source)).to(b.dtype)
+
+    def _margin_system(self, rho: float | Tensor) -> tuple[Tensor, Tensor]:
+        """RᵀNR, and N in the half spectrum."""
+        G, (rows, columns) = self.operator, self.margin
+        height, width = G.grid
+        inverse = 1 / (G.transfer + per_sample(rho, 2))
+        impulse = torch.fft.irfft2(inverse, s=G.grid)
+        return impulse[..., (rows.unsqueeze(1) - rows) % height, (columns.unsqueeze(1) - columns) % width], inverse
+
+    def occurrences(self) -> tuple[Tensor, Tensor]:
+        """Not known: the solve needs no eigenvalues."""
+        raise SpecError(
+            f"the eigenvalues of {self.operator!r} are not known, only solves, norm() and condition_number()"
+        )
+
+    def smallest(self) -> Tensor:
+        """The smallest eigenvalue of each sample, by inverse iteration until two values agree to 1e-6."""
+        G = self.operator
+        shift = 1e-15 * G.transfer.amax((-2, -1))
+        b = torch.randn(
+            *G.batch_shape, *G.in_shape[-2:], generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        )
+        frame = ToeplitzInverse.of(Toeplitz(G.transfer, G.in_shape[-2:], G.grid))
+        length = torch.linalg.vector_norm(b, dim=(-2, -1))
+        for _ in range(500):
+            b = frame.solve(shift, b.to(G.device) / length[..., None, None])
+            before, length = length, torch.linalg.vector_norm(b, dim=(-2, -1))
+            if bool(((length - before).abs() <= 1e-6 * length).all()):
+                break
+        return (1 / length - shift).clamp(min=0)
+
+    def logdet(self, rho: float | Tensor) -> Tensor:
+        """log det(G + ρI) = log det(M + ρI) + log det RᵀNR, for every frame."""
+        block, inverse = self._margin_system(rho)
+        half = -torch.log(inverse)
+        columns = torch.full(half.shape[-1:], 2.0, dtype=half.dtype, device=half.device)
+        columns[0] = 1
+        if self.operator.grid[1] % 2 == 0:
+            columns[-1] = 1
+        frame = (half * columns).sum((-2, -1)) + torch.linalg.slogdet(block).logabsdet
+        return math.prod(self.operator.in_shape[:-2]) * frame
 
     def solve_in_range(self, rho: float | Tensor, b: Tensor) -> Tensor:
         """(G + ρI)⁻¹ b for a b in the range of G; ρ = 0 is allowed and gives G⁺ b.

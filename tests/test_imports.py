@@ -16,8 +16,10 @@ import linops_video
 RANKS = [
     r"errors|solution|parameters|krylov",
     r"files|parameters|text|linear_map|operator",
-    r"metrics|video|arrays|kernels|(?P<leaf>(?!spectral|normal|forward_model|testing|measurement|description|batch|interop|solvers|cli)\w+)",
+    r"metrics|video|arrays|kernels|(?P<leaf>(?!spectral|preconditioner|weight|inverse|normal|forward_model|testing|measurement|description|batch|interop|solvers|cli)\w+)",
     r"spectral",
+    r"preconditioner|weight",
+    r"inverse",
     r"normal",
     r"forward_model|testing|expression|interop|batch",
     r"measurement|description",

@@ -122,11 +122,11 @@ ANIMALS = [
     Animal(
         "block diagonal",
         lambda r: BlockDiagonal((Dense(r(2, 3), (3,), (2,)), Identity((4,)))),
-        "exact: eigh of 2×2; scalar" + OUTER,
+        "exact: eigh of 2×2" + OUTER + "; exact: scalar" + GRAM,
     ),
     Animal(
         "mask of a blur",
         lambda r: Diagonal(mask(r, *VIDEO), VIDEO) @ Convolution(EVEN_KERNEL, VIDEO, "circular"),
-        "cg, not preconditioned",
+        "cg, preconditioned by FFT",
     ),
 ]
