@@ -1,4 +1,4 @@
-"""Arrays in files: measurements, clips, masks and kernels, from `.npz` or from anything that FFmpeg decodes."""
+"""Arrays in files: measurements, clips, masks, kernels, matrices, from NumPy files or anything that FFmpeg decodes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from linops_video.files import replacing
 from linops_video.operator import Shape
 from linops_video.video import DEFAULT_FPS, Video, check_limit, read_video
 
+NUMPY = (".npz", ".npy")
+
 EIGHT_BIT_NOISE = 1 / (255 * math.sqrt(12))
 """Standard deviation of rounding to 8 bits, for values in [0, 1]."""
 
@@ -30,26 +32,26 @@ class Measurement:
 
 
 def read_measurement(path: str | Path, frames: int | None = None) -> Measurement:
-    """Read y from a `.npz` file (`read_array`) or from anything that `read_video` reads.
+    """Read y from a `.npz` or `.npy` file or from anything that `read_video` reads.
 
     8-bit sources carry rounding noise: `noise_floor` is `EIGHT_BIT_NOISE` for videos and uint8 arrays, else 0.
 
     Raises `FileError` for files that cannot be read, `MeasurementError` for NaN, infinite or no values.
     """
-    if Path(path).suffix.lower() != ".npz":
+    if Path(path).suffix.lower() not in NUMPY:
         video = read_video(path, frames)
         return Measurement(video.frames, video.fps, EIGHT_BIT_NOISE)
     check_limit(frames)
-    y, fps, eight_bit = _read_npz(Path(path), "y")
+    y, fps, eight_bit = _read_numpy(Path(path), "y")
     return Measurement(y[:frames], fps, EIGHT_BIT_NOISE if eight_bit else 0.0)
 
 
 def read_clip(path: str | Path, frames: int | None = None) -> Video:
-    """Read a whole video `(T, C, H, W)`: a file or folder for `read_video`, or the array "x" of a `.npz` file."""
-    if Path(path).suffix.lower() != ".npz":
+    """Read a whole video `(T, C, H, W)`: a file or folder for `read_video`, or the array "x" of a NumPy file."""
+    if Path(path).suffix.lower() not in NUMPY:
         return read_video(path, frames)
     check_limit(frames)
-    x, fps, _ = _read_npz(Path(path), "x")
+    x, fps, _ = _read_numpy(Path(path), "x")
     if x.ndim != 4:
         raise ShapeError(f"a video in {path} must have the shape (T, C, H, W), not {tuple(x.shape)}")
     return Video(x[:frames], fps)
@@ -61,18 +63,20 @@ def write_array(path: str | Path, name: str, array: Tensor, fps: float = DEFAULT
         np.savez_compressed(temporary, **{name: array.detach().cpu().numpy(), "fps": np.float64(fps)})
 
 
-def _read_npz(path: Path, name: str) -> tuple[Tensor, float, bool]:
+def _read_numpy(path: Path, name: str) -> tuple[Tensor, float, bool]:
     """The array `name`, or the only array there is, as float32; frames per second; whether it was uint8."""
     if not path.exists():
         raise FileError(f"no such file: {path}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            arrays = {name: loaded}
+        else:
+            with loaded as archive:
+                arrays = {key: archive[key] for key in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = (
-            "it holds pickled objects" if "pickle" in str(error) and zipfile.is_zipfile(path) else "not a .npz file"
-        )
-        raise FileError(f"cannot read {path}: {reason}; write plain arrays with numpy.savez") from None
+        reason = "it holds pickled objects" if "Object arrays" in str(error) else f"not a {path.suffix} file"
+        raise FileError(f"cannot read {path}: {reason}; write plain arrays with numpy.savez or numpy.save") from None
     fps = float(arrays.pop("fps", DEFAULT_FPS))
     array = arrays.get(name) if len(arrays) != 1 else next(iter(arrays.values()))
     if array is None:
@@ -89,8 +93,21 @@ def _read_npz(path: Path, name: str) -> tuple[Tensor, float, bool]:
     return (values / 255 if array.dtype == np.uint8 else values), fps, array.dtype == np.uint8
 
 
+def read_matrix(path: str | Path) -> Tensor:
+    """Read a matrix `(rows, columns)` as float32 from a `.npz` (the array "matrix", or the only one) or a `.npy` file.
+
+    Raises `FileError` for other files, and `ShapeError` for arrays that have not two axes.
+    """
+    if Path(path).suffix.lower() not in NUMPY:
+        raise FileError(f"a matrix is read from a .npz or .npy file, not from {path}")
+    matrix, _, _ = _read_numpy(Path(path), "matrix")
+    if matrix.ndim != 2:
+        raise ShapeError(f"the matrix {path} must have two axes, not the shape {tuple(matrix.shape)}")
+    return matrix
+
+
 def read_mask(path: str | Path, shape: Shape) -> Tensor:
-    """Read a mask (1 kept, 0 lost; split at one half) from an image, a video or a `.npz`, and spread it over `shape`.
+    """Read a mask (1 kept, 0 lost; split at ½) from an image, a video or a NumPy file, and spread it over `shape`.
 
     One frame serves all frames, one channel all channels. A gray mask saved as RGB counts as one channel if its
     channels agree. Raises `ShapeError` if the mask does not fit the video.
@@ -109,13 +126,13 @@ def read_mask(path: str | Path, shape: Shape) -> Tensor:
 
 
 def read_kernel(path: str | Path) -> Tensor:
-    """Read a blur kernel `(h, w)` from an image (divided by its sum) or a `.npz` (as it is)."""
+    """Read a blur kernel `(h, w)` from an image (divided by its sum) or a NumPy file (as it is)."""
     kernel = read_measurement(path).y
-    if Path(path).suffix.lower() != ".npz":
+    if Path(path).suffix.lower() not in NUMPY:
         kernel = kernel[0].mean(dim=0)
     if kernel.ndim != 2:
         raise ShapeError(f"the kernel {path} must have two axes, not the shape {tuple(kernel.shape)}")
     total = kernel.sum().item()
     if abs(total) < 1e-6:
         raise MeasurementError(f"the kernel {path} sums to {total:g}: a blur kernel needs a positive sum")
-    return kernel / total if Path(path).suffix.lower() != ".npz" else kernel
+    return kernel / total if Path(path).suffix.lower() not in NUMPY else kernel

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from linops_video.errors import SpecError
+
 
 def disk(size: int, radius: float) -> Tensor:
     """A size×size kernel of equal weights on the pixels whose centres are nearer than `radius` to the middle.
@@ -16,6 +18,52 @@ def disk(size: int, radius: float) -> Tensor:
     offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     inside = (offset**2 + offset.unsqueeze(1) ** 2 < radius**2).double()
     return (inside / inside.sum()).float()
+
+
+def box(size: int) -> Tensor:
+    """A size×size kernel of equal weights.
+
+    Example:
+        >>> box(3).shape
+        torch.Size([3, 3])
+    """
+    return torch.full((size, size), 1 / size**2)
+
+
+def gaussian(size: int, sigma: float) -> Tensor:
+    """A Gaussian of standard deviation σ = `sigma` pixels, sampled at the pixel centres of a size×size kernel.
+
+    An odd size of 6σ + 1 or more holds all but 0.3 % of it along each axis. Raises `SpecError` unless σ > 0.
+
+    Example:
+        >>> round(float(gaussian(7, 1.0).sum()), 6)
+        1.0
+    """
+    return anisotropic_gaussian(size, (sigma, sigma), 0.0)
+
+
+def anisotropic_gaussian(size: int, sigmas: tuple[float, float], degrees: float) -> Tensor:
+    """A Gaussian whose long and short axes have standard deviations of their own, turned about the middle.
+
+    Args:
+        size: the kernel is size×size.
+        sigmas: standard deviations in pixels, σ₁ along the direction that `degrees` gives and σ₂ across it.
+        degrees: the angle of that direction against the rows, counted as in `motion_line`.
+
+    Raises:
+        SpecError: unless both standard deviations are positive.
+
+    Example:
+        >>> k = anisotropic_gaussian(9, (3.0, 0.5), 0.0)
+        >>> bool(k[4, 7] > k[7, 4])
+        True
+    """
+    if min(sigmas) <= 0:
+        raise SpecError(f"a Gaussian needs positive standard deviations, got {sigmas}")
+    rows, columns, cos, sin = _grid(torch.tensor(degrees), size)
+    along, across = rows * sin + columns * cos, rows * cos - columns * sin
+    kernel = torch.exp(-0.5 * ((along / sigmas[0]) ** 2 + (across / sigmas[1]) ** 2))
+    return (kernel / kernel.sum()).float()
 
 
 def motion_line(degrees: Tensor, size: int = 7) -> Tensor:

@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from linops_video import PROBLEMS, forward_model
-from linops_video.arrays import EIGHT_BIT_NOISE, read_clip, read_kernel, read_mask, read_measurement, write_array
+from linops_video.arrays import (
+    EIGHT_BIT_NOISE,
+    read_clip,
+    read_kernel,
+    read_mask,
+    read_matrix,
+    read_measurement,
+    write_array,
+)
 from linops_video.errors import FileError, LinopsError, MeasurementError, ShapeError, SpecError
 from linops_video.kernels import disk
 from linops_video.measurement import BLUR, estimate_noise, infer_shape, inverse_problem, model_of
@@ -155,6 +163,8 @@ def test_kernels_of_images_sum_to_one_and_arrays_stay(tmp_path):
     assert read_kernel(tmp_path / "kernel" / "00000.png").sum().item() == pytest.approx(1)
     write_array(tmp_path / "kernel.npz", "kernel", torch.tensor([[1.0, 2.0]]))
     assert read_kernel(tmp_path / "kernel.npz").tolist() == [[1, 2]]
+    np.save(tmp_path / "kernel.npy", np.array([[3.0, 2.0]]))
+    assert read_kernel(tmp_path / "kernel.npy").tolist() == [[3, 2]]
     write_array(tmp_path / "zero.npz", "kernel", torch.zeros(3, 3))
     with pytest.raises(MeasurementError, match="sums to 0"):
         read_kernel(tmp_path / "zero.npz")
@@ -199,6 +209,24 @@ def test_bad_arrays_are_refused_in_one_sentence(tmp_path, monkeypatch):
             read_measurement(tmp_path / name)
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "sprung").exists()
+
+
+def test_matrices_come_from_numpy_files(tmp_path):
+    np.save(tmp_path / "m.npy", np.arange(6.0).reshape(2, 3))
+    write_array(tmp_path / "m.npz", "matrix", torch.ones(3, 2))
+    assert read_matrix(tmp_path / "m.npy").tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert read_matrix(tmp_path / "m.npz").shape == (3, 2)
+    np.save(tmp_path / "pickle.npy", np.array([{}], dtype=object))
+    np.save(tmp_path / "line.npy", np.ones(3))
+    (tmp_path / "noise.npy").write_bytes(b"noise")
+    for name, (error, words) in {
+        "pickle.npy": (FileError, "pickled objects"),
+        "line.npy": (ShapeError, "two axes"),
+        "noise.npy": (FileError, "not a .npy file"),
+        "m.png": (FileError, "from a .npz or .npy file"),
+    }.items():
+        with pytest.raises(error, match=words):
+            read_matrix(tmp_path / name)
 
 
 def test_clips_may_be_arrays_too(tmp_path):
