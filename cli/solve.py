@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,7 +40,7 @@ class Task:
 
 
 def solve(
-    op: Annotated[str, typer.Option(help="The problem: a name that `linops-video ops` lists, or blur.")],
+    op: Annotated[str, typer.Option(help="A problem, or an expression of what `linops-video ops` lists.")],
     input: Annotated[
         Path | None,
         typer.Argument(help="The measurement; with --simulate the clip to degrade; left out, a demo clip is degraded."),
@@ -71,7 +72,8 @@ def solve(
     if not simulated and out is None:
         raise SpecError("say where the reconstruction goes with -o FILE, or give --simulate if INPUT is a whole clip")
     if input is None and figure is None:
-        figure = Path(f"linops-video-{op}.png")
+        words = "-".join(re.findall(r"[\w.]+", op))
+        figure = Path(f"linops-video-{words[:60]}.png")
     _check_outputs(out, json, figure)
 
     kernel_taps = None if kernel is None else read_kernel(kernel)
@@ -90,7 +92,7 @@ def solve(
     task = Task(task.problem.to(where), task.fps, None if task.truth is None else task.truth.to(where))
 
     solution, row = _timed(solver, task, {} if weights is None else {"weights": weights})
-    baselines = _baselines(op, solver, task) if task.truth is not None or figure is not None else []
+    baselines = _baselines(solver, task) if task.truth is not None or figure is not None else []
     console = Console()
     print_table(console, op, task.problem, [baseline for _, baseline in baselines] + [row])
     if out is not None:
@@ -100,7 +102,7 @@ def solve(
             write_video(out, solution.x, task.fps)
         console.print(f"reconstruction: {out}", markup=False)
     if figure is not None:
-        _save(figure, op, task, baselines, solution, row)
+        _save(figure, task, baselines, solution, row)
         console.print(f"figure: {figure}", markup=False)
     if json is not None:
         rows = [baseline for _, baseline in baselines]
@@ -129,9 +131,10 @@ def _timed(name: str, task: Task, fields: dict[str, str]) -> tuple[Solution, Row
     return solution, Row(name, score(task.problem, solution.x, task.truth), seconds)
 
 
-def _baselines(op: str, solver: str, task: Task) -> list[tuple[Tensor, Row]]:
+def _baselines(solver: str, task: Task) -> list[tuple[Tensor, Row]]:
     """The yardsticks: pinv, what the problem allows by interpolation, admm-tv; without the truth one for the figure."""
-    simple = tuple(BASELINES.get(op, ()))
+    own = BASELINES.get(task.problem.name or "", {})
+    simple = tuple(own)
     names = ("pinv", *simple, "admm-tv") if task.truth is not None else (*simple, "pinv")[:1]
     results = []
     for name in names:
@@ -139,7 +142,7 @@ def _baselines(op: str, solver: str, task: Task) -> list[tuple[Tensor, Row]]:
             continue
         if name in simple:
             start = time.perf_counter()
-            x = BASELINES[op][name](task.problem)
+            x = own[name](task.problem)
             seconds = time.perf_counter() - start
             results.append((x, Row(name, score(task.problem, x, task.truth), seconds)))
         else:
@@ -148,12 +151,13 @@ def _baselines(op: str, solver: str, task: Task) -> list[tuple[Tensor, Row]]:
     return results
 
 
-def _save(figure: Path, op: str, task: Task, baselines: list[tuple[Tensor, Row]], solution: Solution, row: Row) -> None:
+def _save(figure: Path, task: Task, baselines: list[tuple[Tensor, Row]], solution: Solution, row: Row) -> None:
     """Truth, measurement, the best baseline, reconstruction."""
     columns = [measurement_column(task.problem)]
     if task.truth is not None:
         columns.insert(0, Column("truth", f"{task.truth.shape[-1]}×{task.truth.shape[-2]} pixels", list(task.truth)))
-    simple = [(x, r) for x, r in baselines if r.name in BASELINES.get(op, ())] or baselines[:1]
+    own = BASELINES.get(task.problem.name or "", {})
+    simple = [(x, r) for x, r in baselines if r.name in own] or baselines[:1]
     x, r = max(simple, key=lambda entry: entry[1].score.psnr or 0.0)
     for frames, shown in ((x, r), (solution.x, row)):
         note = f"{shown.score.psnr:.2f} dB" if shown.score.psnr is not None else f"misfit {shown.score.data_misfit:.1e}"

@@ -8,12 +8,14 @@ from linops_video.dense import AxisMatrix, Dense
 from linops_video.diagonal import Diagonal
 from linops_video.difference import Difference, gradient
 from linops_video.errors import LinopsError
-from linops_video.forward_model import PROBLEMS, ForwardModel, InverseProblem, Problem, collate, forward_model
+from linops_video.expression import parse
+from linops_video.forward_model import ForwardModel, InverseProblem, collate, forward_model
 from linops_video.fourier import Fourier
 from linops_video.geometry import Flip, Roll, Transpose
 from linops_video.imaging import Bayer, cacti, shutter
 from linops_video.kron import Kron, kron
 from linops_video.multiplier import Multiplier
+from linops_video.names import OPERATORS, PROBLEMS, Name, Problem
 from linops_video.normal import ConvergenceWarning, NormalSolver
 from linops_video.operator import Identity, LinearOperator, add, compose, scale
 from linops_video.parameters import Shape, tensor_field
@@ -23,9 +25,11 @@ from linops_video.sampling import BoxMean
 from linops_video.select import Select, Slice, crop, decimate, zero_pad
 from linops_video.solution import Solution
 from linops_video.stack import BlockDiagonal, Stack
+from linops_video.storage import load_operator, save_operator
 from linops_video.wavelet import Wavelet
 
 __all__ = [
+    "OPERATORS",
     "PROBLEMS",
     "AxisMatrix",
     "Batch",
@@ -48,6 +52,7 @@ __all__ = [
     "LinearOperator",
     "LinopsError",
     "Multiplier",
+    "Name",
     "NormalSolver",
     "Patches",
     "Problem",
@@ -71,7 +76,10 @@ __all__ = [
     "forward_model",
     "gradient",
     "kron",
+    "load_operator",
+    "parse",
     "resize",
+    "save_operator",
     "scale",
     "shutter",
     "tensor_field",

@@ -4,6 +4,18 @@ Each message is one sentence or two: what was needed, what came, what to try.
 The command line turns every `LinopsError` into that message and exit code 2.
 """
 
+import difflib
+from collections.abc import Iterable
+
+
+def near_names(word: str, known: Iterable[str]) -> str:
+    """What to try instead of an unknown name: those spelt nearly the same, else all."""
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    if not near:
+        return f"known are {', '.join(names)}"
+    return f"did you mean {', '.join(near[:-1])}{' or ' * (len(near) > 1)}{near[-1]}?"
+
 
 class LinopsError(ValueError):
     """Base of all errors that the library raises on bad input."""

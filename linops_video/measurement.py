@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from linops_video.arrays import Measurement, read_mask
 from linops_video.convolution import Convolution
 from linops_video.diagonal import Diagonal
 from linops_video.errors import ShapeError, SpecError
-from linops_video.forward_model import PROBLEMS, ForwardModel, InverseProblem, forward_model
+from linops_video.expression import shape_behind
+from linops_video.forward_model import ForwardModel, InverseProblem, forward_model, problem_named
 from linops_video.kernels import disk
-from linops_video.operator import LinearOperator, Shape
+from linops_video.names import PROBLEMS
+from linops_video.operator import LinearOperator
+from linops_video.parameters import Shape
 
 MASKED = ("pid", "bi", "si")
 """Problems whose mask may come from a file."""
@@ -57,57 +59,35 @@ def noise_of(y: Tensor, noise_floor: float, operator: LinearOperator, noise_std:
     return max(estimate_noise(y, operator(y.new_ones(operator.in_shape))), noise_floor)
 
 
-def _frames_behind(kept: int, share: float) -> int:
-    """The least T with T − floor(share · T) = kept."""
-    return next(t for t in range(kept, 5 * kept + 5) if t - math.floor(share * t) == kept)
-
-
-_VIDEO_SHAPES: dict[str, Callable[[int, int, int, int], Shape]] = {
-    **dict.fromkeys(("pid", "bi", "si", "denoise"), lambda t, c, h, w: (t, c, h, w)),
-    "sr2": lambda t, c, h, w: (t, c, 2 * h, 2 * w),
-    "sr4": lambda t, c, h, w: (t, c, 4 * h, 4 * w),
-    "dd": lambda t, c, h, w: (t, c, h - 3, w - 3),
-    "md": lambda t, c, h, w: (t, c, h - 6, w - 6),
-    "md3": lambda t, c, h, w: (t, c, h - 2, w - 2),
-    "tdd": lambda t, c, h, w: (t - 3, c, h, w),
-    "fi2": lambda t, c, h, w: (2 * t, c, h, w),
-    "fi4": lambda t, c, h, w: (4 * t, c, h, w),
-    "fp25": lambda t, c, h, w: (_frames_behind(t, 0.25), c, h, w),
-    "fp50": lambda t, c, h, w: (_frames_behind(t, 0.5), c, h, w),
-    "fp75": lambda t, c, h, w: (_frames_behind(t, 0.75), c, h, w),
-    "color": lambda t, c, h, w: (t, 3, h, w),
-}
-
-
 def infer_shape(spec: str, y_shape: Shape, kernel: Tensor | None = None) -> Shape:
     """Shape `(T, C, H, W)` of the video behind a measurement of shape `y_shape`; the smallest where several fit.
 
-    Raises `SpecError` for problems whose y does not tell (cs, vcs), `ShapeError` where no video fits.
+    Raises `SpecError` for problems and expressions whose y does not tell (cs, vcs), `ShapeError` where no video fits.
 
     Example:
         >>> infer_shape("sr4", (8, 3, 36, 44))
         (8, 3, 144, 176)
+        >>> infer_shape("sr(2) @ blur(disk, 4, 2, valid)", (8, 3, 36, 44))
+        (8, 3, 75, 91)
     """
-    if spec != BLUR and spec not in PROBLEMS:
-        forward_model(spec, (1, 1, 1, 1))  # raises the error that lists the near names
-    if spec in ("cs", "vcs"):
-        raise SpecError(f"a measurement for {spec} does not tell the shape of the video: give it (--shape 8,3,64,64)")
-    if len(y_shape) != 4:
-        raise ShapeError(f"a measurement for {spec} has the shape (T, C, H, W), not {y_shape}")
-    frames, channels, height, width = y_shape
     if spec == BLUR:
         rows, columns = (disk(4, 2.0) if kernel is None else kernel).shape
+        if len(y_shape) != 4:
+            raise ShapeError(f"a measurement for {spec} has the shape (T, C, H, W), not {y_shape}")
+        frames, channels, height, width = y_shape
         return frames, channels, height + rows - 1, width + columns - 1
-    shape = _VIDEO_SHAPES[spec](frames, channels, height, width)
-    if min(shape) < 1:
-        raise ShapeError(f"a measurement of shape {y_shape} is too small for {spec}")
+    shape = shape_behind(spec, y_shape)
+    if shape is None:
+        raise SpecError(f"a measurement for {spec} does not tell the shape of the video: give it (--shape 8,3,64,64)")
+    if len(shape) != 4:
+        raise ShapeError(f"a measurement for {spec} has the shape (T, C, H, W), not {y_shape}")
     return shape
 
 
 def model_of(
     spec: str, shape: Shape, seed: int = 0, mask: str | Path | None = None, kernel: Tensor | None = None
 ) -> ForwardModel:
-    """The forward model of a named problem, with one's own mask file (pid, bi, si) or blur kernel (blur) if given.
+    """The forward model of a problem or expression, with one's own mask file (pid, bi, si) or blur kernel (blur).
 
     "blur" is the 'valid' convolution with the kernel, by default the 4×4 disk of dd. Raises what `forward_model` and
     `read_mask` raise, and `SpecError` for a mask or kernel that the problem has no use for.
@@ -134,6 +114,8 @@ def inverse_problem(
 ) -> InverseProblem:
     """Measured data as an inverse problem: the model that fits their shape, and their noise (`noise_of`).
 
+    Entries of y that the operator does not measure, behind a mask, are set to zero.
+
     A gray measurement that was stored as RGB, as most video formats do, is taken as gray by "color".
 
     Raises `ShapeError` where the measurement does not fit the problem, and what `model_of` and `infer_shape` raise.
@@ -149,6 +131,12 @@ def inverse_problem(
         raise ShapeError(
             f"{spec} measures a video {shape} as {operator.out_shape}, but this measurement is {tuple(y.shape)}"
         )
-    if spec in MASKED:
-        y = operator(y)  # what a file holds at the lost entries means nothing
-    return InverseProblem(operator, y, noise_of(y, measurement.noise_floor, operator, noise_std), spec)
+    y = y * _reached(operator)  # what a file holds at lost entries means nothing
+    name = spec if spec == BLUR else problem_named(spec)
+    return InverseProblem(operator, y, noise_of(y, measurement.noise_floor, operator, noise_std), name)
+
+
+def _reached(A: LinearOperator) -> Tensor:
+    """1 at the entries of y that x has a part in, else 0: a random x gives exact zeros only at the others."""
+    x = torch.rand(A.in_shape, generator=torch.Generator().manual_seed(0)) + 0.5
+    return (A(x) != 0).float()

@@ -89,7 +89,7 @@ def call_on(name: str, operators: Iterable[Any]) -> Text | None:
 def number(value: complex) -> str:
     """The shortest text that reads as this number: 2 for 2.0, 0.1 for 0.1."""
     if isinstance(value, complex):
-        return repr(value)
+        return repr(value) if value.real else f"{number(value.imag)}j"
     return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
 
 

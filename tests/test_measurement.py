@@ -52,9 +52,10 @@ def test_blur_is_valid_so_the_video_is_larger():
     [
         ("cs", (300,), SpecError, "--shape"),
         ("vcs", (300,), SpecError, "--shape"),
-        ("sr4", (300,), ShapeError, r"\(T, C, H, W\), not \(300,\)"),
-        ("dd", (4, 3, 3, 9), ShapeError, "too small for dd"),
-        ("sr5", (4, 3, 8, 8), SpecError, "did you mean sr4"),
+        ("sr4", (300,), ShapeError, r"\(…, H, W\), not \(300,\)"),
+        ("fi2 @ sr4", (4, 3, 8), ShapeError, r"\(…, T, C, H, W\), not \(4, 3, 8\)"),
+        ("dd", (4, 3, 3, 9), ShapeError, "too small for blur"),
+        ("sr5", (4, 3, 8, 8), SpecError, "did you mean sr, sr4 or sr2"),
     ],
 )
 def test_shapes_that_cannot_be_inferred(name, y_shape, error, words):

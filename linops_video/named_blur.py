@@ -1,0 +1,116 @@
+"""Names of blurs, and of the kernels that they are made with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from linops_video.convolution import Boundary, Convolution
+from linops_video.dense import AxisMatrix
+from linops_video.errors import SpecError
+from linops_video.kernels import disk, motion_line, motion_line_3
+from linops_video.names import Place, choose, named, plus
+from linops_video.operator import LinearOperator
+from linops_video.parameters import Shape
+
+KERNEL_LIMIT = 1023
+"""Most rows of a kernel that is made from numbers."""
+
+
+def _size(n: int) -> int:
+    if not 1 <= n <= KERNEL_LIMIT:
+        raise SpecError(f"the size of a kernel is a whole number in 1 … {KERNEL_LIMIT}, not {n}")
+    return n
+
+
+def _angle(place: Place, degrees: float | None) -> Tensor:
+    if degrees is not None:
+        return torch.tensor(degrees, dtype=torch.float64)
+    return 360 * torch.rand(place.batch, generator=place.random(), dtype=torch.float64)
+
+
+def _disk(place: Place, size: int, radius: float) -> Tensor:
+    return disk(_size(size), radius)
+
+
+def _line(place: Place, size: int, degrees: float | None = None) -> Tensor:
+    return motion_line(_angle(place, degrees), _size(size)).float()
+
+
+def _line3(place: Place, degrees: float | None = None) -> Tensor:
+    return motion_line_3(_angle(place, degrees)).float()
+
+
+KERNELS: dict[str, tuple[str, Callable[..., Tensor]]] = {
+    "disk": ("disk, size, radius", _disk),
+    "line": ("line, size[, degrees]", _line),
+    "line3": ("line3[, degrees]", _line3),
+}
+"""Kernels by name: how they are written, and what makes them."""
+
+
+def _kernel(place: Place, kernel: str | Path, numbers: tuple[float, ...]) -> Tensor:
+    if isinstance(kernel, Path):
+        if numbers:
+            raise SpecError("a kernel from a file takes no numbers")
+        from linops_video.arrays import read_kernel  # here, since it loads FFmpeg
+
+        return read_kernel(kernel)
+    usage, build = KERNELS[choose(kernel, KERNELS, "kernel")]
+    try:
+        return build(place, *numbers)
+    except TypeError:
+        raise SpecError(f"this kernel is written {usage}, with numbers for size, radius and degrees") from None
+
+
+def _parts(values: tuple[float | str, ...]) -> tuple[tuple[float, ...], Boundary]:
+    """Numbers, and the boundary if it stands behind them."""
+    *numbers, last = values or ("full",)
+    boundary = last if isinstance(last, str) else "full"
+    given = tuple(values if boundary is not last else numbers)
+    words = [word for word in given if isinstance(word, str)]
+    if words:
+        raise SpecError(f"{words[0]} is no number of the kernel")
+    choose(boundary, get_args(Boundary), "boundary")
+    return given, boundary  # type: ignore[return-value]
+
+
+def _behind_blur(y: Shape, kernel: str | Path, *values: float | str) -> Shape:
+    numbers, boundary = _parts(values)
+    sizes = _kernel(Place(y), kernel, numbers).shape[-2:]
+    grow = {"full": -1, "valid": 1}.get(boundary, 0)
+    return plus(y, *(grow * (k - 1) for k in sizes))
+
+
+@named(
+    "blur(KERNEL[, boundary])",
+    "convolution of every frame; KERNEL is a file or one of the kernels below",
+    "blur(disk, 4, 2, circular)",
+    _behind_blur,
+)
+def _blur(place: Place, kernel: str | Path, *values: float | str) -> LinearOperator:
+    numbers, boundary = _parts(values)
+    return Convolution(_kernel(place, kernel, numbers), place.shape, boundary)
+
+
+def _taps(kernel: str | Path, numbers: tuple[float, ...]) -> Tensor:
+    if kernel == "box" and len(numbers) == 1 and isinstance(numbers[0], int):
+        return torch.full((_size(numbers[0]),), 1 / numbers[0])
+    raise SpecError("the kernels of tblur are written: box, frames")
+
+
+def _behind_tblur(y: Shape, kernel: str | Path, *numbers: float) -> Shape:
+    return plus(y, 1 - len(_taps(kernel, numbers)), 0, 0, 0)
+
+
+@named("tblur(box, frames)", "full convolution over time with equal taps", "tblur(box, 3)", _behind_tblur)
+def _tblur(place: Place, kernel: str | Path, *numbers: float) -> LinearOperator:
+    axis, taps = place.axis("t"), _taps(kernel, numbers)
+    n = place.shape[axis]
+    lag = torch.arange(n + len(taps) - 1).unsqueeze(1) - torch.arange(n)
+    inside = (lag >= 0) & (lag < len(taps))
+    return AxisMatrix(torch.where(inside, taps[lag.clamp(0, len(taps) - 1)], 0.0), axis, place.shape)
