@@ -39,7 +39,6 @@ class LinearMap(Parameters, ABC):
     def _apply_adjoint(self, y: Tensor, /) -> Tensor:
         """Aᴴ y; derived from `_apply` unless overridden."""
         y = y.to(complex_dtype(y.dtype)) if self.is_complex() else y
-        y = y.to(complex_dtype(y.dtype)) if self.is_complex() else y
         x = y.new_zeros(y.shape[: y.ndim - len(self.out_shape)] + self.in_shape)
         return torch.func.vjp(self._apply, x)[1](y)[0]
 
