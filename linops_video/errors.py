@@ -43,3 +43,7 @@ class MeasurementError(LinopsError):
 
 class MemoryLimitError(LinopsError):
     """An operator that would not fit in memory; the message says how much it needs."""
+
+
+class CutError(LinopsError):
+    """An operator that cannot be cut to a window or tile of a video, because its measurements see all of it."""
