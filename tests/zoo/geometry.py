@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from linops_video import AxisMatrix, BoxMean, Convolution, Cosine, Dense, Diagonal, Flip, Multiplier, Select, Stack
 from linops_video.geometry import Roll, Transpose
+from linops_video.warp import Warp
 from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
 
 SWAPPED = (4, 3, 5, 6)
@@ -99,4 +100,9 @@ ANIMALS = [
         lambda r: Stack((Diagonal(mask(r, *VIDEO), VIDEO), Select((0,), 0, VIDEO))) @ Roll((1,), (0,), VIDEO),
         "exact: pointwise" + GRAM,
     ),
+    Animal("warp", lambda r: Warp(0.3 * r(4, 2, 6, 5), VIDEO), "cg, not preconditioned"),
+    Animal(
+        "one warp a sample, all frames alike", lambda r: Warp(0.3 * r(2, 1, 2, 6, 5), VIDEO), "cg, not preconditioned"
+    ),
+    Animal("warp by whole pixels", lambda r: Warp(r(4, 2, 6, 5).round(), VIDEO), "cg, not preconditioned"),
 ]

@@ -1,0 +1,67 @@
+"""Operators made of a text or a function."""
+
+from __future__ import annotations
+
+import torch
+
+from linops_video import BoxMean, Diagonal
+from linops_video.einsum import einsum
+from linops_video.function import linear_function
+from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
+
+ANIMALS = [
+    Animal(
+        "einsum on one axis", lambda r: einsum("t c h w, d c -> t d h w", r(2, 3), VIDEO), "exact: eigh of 2×2" + OUTER
+    ),
+    Animal(
+        "einsum, one matrix a sample",
+        lambda r: einsum("t c h w, d c -> t d h w", r(2, 2, 3), VIDEO),
+        "exact: eigh of 2×2" + OUTER,
+    ),
+    Animal(
+        "einsum, transposed",
+        lambda r: einsum("t c h w, h w m -> m c t", r(6, 5, 4), VIDEO),
+        "exact: eigh of 4×4" + OUTER,
+    ),
+    Animal("einsum of weights", lambda r: einsum("t c h w, w t -> h t c w", r(5, 4), VIDEO), "exact: pointwise" + GRAM),
+    Animal(
+        "einsum, a matrix a frame",
+        lambda r: einsum("t c h w, t d c -> t d h w", r(4, 2, 3), VIDEO),
+        "exact: eigh of 2×2 at every place" + OUTER,
+    ),
+    Animal("einsum, an axis less", lambda r: einsum("t c h w, c -> t h w", r(3), VIDEO), "exact: scalar" + OUTER),
+    Animal(
+        "einsum, a weighted sum of frames",
+        lambda r: einsum("t c h w, t h w -> c h w", r(2, 4, 6, 5), VIDEO),
+        "exact: pointwise" + OUTER,
+    ),
+    Animal(
+        "einsum, an axis more", lambda r: einsum("c h w, t c -> t c h w", r(4, 3), (3, 2, 2)), "exact: pointwise" + GRAM
+    ),
+    Animal(
+        "einsum of axes apart",
+        lambda r: einsum("t c h w, m t w -> m c h", r(2, 4, 3), (4, 2, 2, 3)),
+        "exact: eigh of 2×2" + OUTER,
+    ),
+    Animal(
+        "einsum of axes apart, two new",
+        lambda r: einsum("t c h w, m t w n -> m n c h", r(2, 4, 3, 2), (4, 2, 2, 3)),
+        "cg, not preconditioned",
+    ),
+    Animal(
+        "matrices a frame of a mask",
+        lambda r: einsum("t c h w, t c -> t h w", r(4, 3), VIDEO) @ Diagonal(mask(r, *VIDEO), VIDEO),
+        "exact: pointwise" + OUTER,
+    ),
+    Animal("function", lambda r: linear_function(lambda x: x.cumsum(0)[..., ::2], VIDEO), "cg, not preconditioned"),
+    Animal(
+        "function of a complex result",
+        lambda r: linear_function(lambda x: torch.fft.fft(x, dim=-1)[..., :2], (2, 5)),
+        "cg, not preconditioned",
+    ),
+    Animal(
+        "box mean of a function",
+        lambda r: BoxMean(2, VIDEO) @ linear_function(lambda x: x - x.roll(1, -1), VIDEO),
+        "cg, not preconditioned",
+    ),
+]
