@@ -85,7 +85,7 @@ class _Reader:
     """One text, and what its nodes stand for."""
 
     def __init__(self, text: str, seed: int, batch: Shape) -> None:
-        self.text, self.seed, self.batch = re.sub(r"[\s\0-\x1f]", " ", text), seed, batch
+        self.text, self.seed, self.batch = re.sub(r"\s", " ", text), seed, batch
         self.literals: dict[int, Path | slice] = {}
         if not text.strip():
             raise SpecError(f"an empty expression: write for example sr(2); known are {', '.join(_known())}")
@@ -121,7 +121,7 @@ class _Reader:
         at = self.place_of(at) if isinstance(at, ast.expr) else at
         at = len(self.text.encode()[:at].decode(errors="ignore"))
         start, end = max(0, at - 50), at + 50
-        shown = "…" * (start > 0) + self.text[start:end] + "…" * (end < len(self.text))
+        shown = "…" * (start > 0) + re.sub(r"[\0-\x1f]", "�", self.text[start:end]) + "…" * (end < len(self.text))
         raise kind(f"{message}\n  {shown}\n  {' ' * (at - start + (start > 0))}^") from None
 
     # --- operators ---

@@ -17,6 +17,7 @@ from linops_video.names import Place, check_count, check_share, choose, last_axe
 from linops_video.operator import Identity, LinearOperator
 from linops_video.parameters import Shape
 from linops_video.patches import Patches
+from linops_video.resample import resize
 from linops_video.sampling import BoxMean
 from linops_video.select import Select, crop, decimate, zero_pad
 
@@ -91,6 +92,19 @@ def _decimate(place: Place, factor: int) -> LinearOperator:
     return decimate(check_count(factor, "the factor"), place.shape)
 
 
+@named("bicubic(k)", "frames k times smaller, by antialiased bicubic means", "bicubic(2)", lambda y, k: times(y, k, k))
+def _bicubic(place: Place, factor: int) -> LinearOperator:
+    place.axis("h")
+    height, width = (n // check_count(factor, "the factor") for n in place.shape[-2:])
+    return resize((height, width), place.shape)
+
+
+@named("resize(rows, columns, way)", "frames of another size, bicubic or by area", "resize(10, 12, area)", unknown)
+def _resize(place: Place, rows: int, columns: int, way: str) -> LinearOperator:
+    place.axis("h")
+    return resize((rows, columns), place.shape, choose(way, ("bicubic", "area"), "way to resize"))  # type: ignore[arg-type]
+
+
 def _behind_frames(y: Shape, *which: int | slice) -> Shape | None:
     before, (kept, *frame) = last_axes(y, 4)
     if any(isinstance(i, int) and i < 0 for i in which):
@@ -100,6 +114,8 @@ def _behind_frames(y: Shape, *which: int | slice) -> Shape | None:
         return (*before, max(ends), *frame)
     chosen = which[0]
     assert isinstance(chosen, slice)
+    if chosen.step == 0:
+        raise SpecError("the step of a range is not 0")
     longest = max(abs(n) for n in (chosen.start or 0, chosen.stop or 0)) + kept * abs(chosen.step or 1) + 1
     frames = next((t for t in range(1, longest) if len(range(t)[chosen]) == kept), None)
     return None if frames is None else (*before, frames, *frame)
@@ -109,8 +125,9 @@ def _behind_frames(y: Shape, *which: int | slice) -> Shape | None:
 def _frames(place: Place, *which: int | slice) -> LinearOperator:
     axis = place.axis("t")
     n = place.shape[axis]
-    if not which or (len(which) > 1 and any(isinstance(i, slice) for i in which)):
-        raise SpecError("frames takes numbers of frames, or one range a:b:c")
+    ranges = [i for i in which if isinstance(i, slice)]
+    if not which or (ranges and (len(which) > 1 or ranges[0].step == 0)):
+        raise SpecError("frames takes numbers of frames, or one range a:b:c with a step c that is not 0")
     kept = tuple(j for i in which for j in (range(n)[i] if isinstance(i, slice) else (i + n if i < 0 else i,)))
     if not kept or len(set(kept)) < len(kept) or not all(0 <= i < n for i in kept):
         raise SpecError(f"frames needs distinct frames in 0 … {n - 1}, got {', '.join(map(str, kept)) or 'none'}")
@@ -178,6 +195,7 @@ def _grayscale(place: Place) -> LinearOperator:
 
 @named("bayer(pattern)", f"colour filter array: {', '.join(BAYER)}", "bayer(rggb)", _behind_one_channel)
 def _bayer(place: Place, pattern: str) -> LinearOperator:
+    place.axis("h")
     return Bayer(choose(pattern, BAYER, "pattern"), place.shape)
 
 
@@ -198,6 +216,7 @@ def _behind_crop(y: Shape, top: int, left: int, height: int, width: int) -> Shap
 
 @named("crop(top, left, height, width)", "a part of every frame", "crop(2, 4, 8, 8)", _behind_crop)
 def _crop(place: Place, top: int, left: int, height: int, width: int) -> LinearOperator:
+    place.axis("h")
     return crop((top, left), (height, width), place.shape)
 
 

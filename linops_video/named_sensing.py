@@ -9,7 +9,7 @@ import torch
 
 from linops_video.cosine import Cosine
 from linops_video.dense import Dense
-from linops_video.difference import Difference
+from linops_video.difference import Difference, gradient
 from linops_video.errors import MemoryLimitError, ShapeError, SpecError
 from linops_video.fourier import Fourier
 from linops_video.kron import kron
@@ -56,6 +56,16 @@ def _tiles(place: Place, size: int, share: float) -> LinearOperator:
     return block_sensing(matrix, place.shape)
 
 
+@named("matrix(FILE)", "the matrix of a file on the whole clip, as many columns as that has entries", "", unknown)
+def _matrix(place: Place, path: Path) -> LinearOperator:
+    from linops_video.arrays import read_matrix  # here, since it loads FFmpeg
+
+    matrix, n = read_matrix(path), math.prod(place.shape)
+    if matrix.shape[-1] != n:
+        raise ShapeError(f"the matrix {path} has {matrix.shape[-1]} columns, but {show(place.shape)} has {n} entries")
+    return Dense(matrix, place.shape, (matrix.shape[-2],))
+
+
 def _behind_load(y: Shape, path: Path) -> Shape:
     return load_operator(path).in_shape
 
@@ -68,17 +78,31 @@ def _load(place: Place, path: Path) -> LinearOperator:
     return A
 
 
-def _behind_difference(y: Shape, axis: str | int) -> Shape:
+SCHEMES, ENDS = ("forward", "centred"), ("free", "periodic")
+
+
+def _behind_difference(y: Shape, axis: str | int, scheme: str = "forward", ends: str = "free") -> Shape:
     i = Place(y).axis(axis)
-    return (*y[:i], y[i] + 1, *y[i + 1 :])
+    lost = 0 if ends == "periodic" else 2 if scheme == "centred" else 1
+    return (*y[:i], y[i] + lost, *y[i + 1 :])
 
 
-@named("difference(axis)", "forward differences along an axis (t, c, h, w)", "difference(t)", _behind_difference)
-def _difference(place: Place, axis: str | int) -> LinearOperator:
-    i = place.axis(axis)
-    if place.shape[i] < 2:
-        raise ShapeError(f"difference({axis}) needs at least 2 entries along its axis, got {place.shape[i]}")
-    return Difference(i, place.shape)
+@named(
+    "difference(axis[, scheme, ends])",
+    f"differences along an axis (t, c, h, w), {' or '.join(SCHEMES)}, their ends {' or '.join(ENDS)}",
+    "difference(t)",
+    _behind_difference,
+)
+def _difference(place: Place, axis: str | int, scheme: str = "forward", ends: str = "free") -> LinearOperator:
+    i, scheme, ends = place.axis(axis), choose(scheme, SCHEMES, "scheme"), choose(ends, ENDS, "kind of ends")
+    return Difference(i, place.shape, scheme, ends)  # type: ignore[arg-type]
+
+
+@named("gradient", "forward differences in time, rows and columns, stacked", "gradient", unknown)
+def _gradient(place: Place) -> LinearOperator:
+    if len(place.shape) < 3:
+        raise ShapeError(f"gradient needs a video (T, …, H, W), got {show(place.shape)}")
+    return gradient(place.shape)
 
 
 @named("fourier(axis, …)", "orthonormal discrete Fourier transform of these axes", "fourier(h, w)")

@@ -43,7 +43,7 @@ class Place:
         n = len(self.shape)
         axis = n - 4 + "tchw".index(name) if isinstance(name, str) and name in ("t", "c", "h", "w") else name
         if not isinstance(axis, int):
-            raise SpecError(f"an axis is t, c, h, w or a number, not {axis}")
+            raise SpecError(f"an axis is t, c, h, w or a number, not {axis!r}")
         if not -n <= axis < n or (isinstance(name, str) and axis < 0):
             raise ShapeError(f"there is no axis {name} in the shape {show(self.shape)}")
         return axis % n
