@@ -65,3 +65,10 @@ ANIMALS = [
         "cg, not preconditioned",
     ),
 ]
+
+LEAVES = [
+    lambda r, shape: einsum("t c h w, t d c -> d t h w", r(shape[0], 2, shape[1]), shape) if len(shape) == 4 else None,
+    lambda r, shape: einsum("t c h w, m h -> t w c m", r(2, shape[2]), shape) if len(shape) == 4 else None,
+    lambda r, shape: linear_function(lambda x: x.cumsum(0), shape),
+]
+"""Operators for random expressions, on tensors of any shape; None where there is none."""

@@ -106,3 +106,12 @@ ANIMALS = [
     ),
     Animal("warp by whole pixels", lambda r: Warp(r(4, 2, 6, 5).round(), VIDEO), "cg, not preconditioned"),
 ]
+
+LEAVES = [
+    lambda r, shape: Flip((len(shape) - 1,), shape),
+    lambda r, shape: Roll((1,), (len(shape) - 1,), shape),
+    lambda r, shape: Transpose(tuple(reversed(range(len(shape)))), shape),
+    lambda r, shape: Transpose((*range(len(shape) - 2), len(shape) - 1, len(shape) - 2), shape) if shape[1:] else None,
+    lambda r, shape: Warp(0.3 * r(shape[0], 2, *shape[2:]), shape) if len(shape) == 4 else None,
+]
+"""Operators for random expressions, on tensors of any shape; None where there is none."""

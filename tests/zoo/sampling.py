@@ -144,3 +144,25 @@ ANIMALS = [
         "exact: eigh of 4×4" + OUTER,
     ),
 ]
+
+LEAVES = [
+    lambda r, shape: Slice(tuple(slice(n // 3, None, 2) for n in shape), shape),
+    lambda r, shape: crop((0, 1), (shape[-2], shape[-1] - 1), shape) if len(shape) > 1 < shape[-1] else None,
+    lambda r, shape: zero_pad((1,), (0,), shape),
+    lambda r, shape: decimate(2, shape) if len(shape) > 1 else None,
+    lambda r, shape: BoxMean(2, shape, (0,)) if shape[0] > 1 else None,
+    lambda r, shape: shutter(2, 1, shape) if shape[0] > 1 else None,
+    lambda r, shape: Bayer("grbg", shape) if len(shape) > 2 and shape[-3] == 3 else None,
+    lambda r, shape: cacti(mask(r, *shape), shape),
+    lambda r, shape: Patches(2, 1, shape) if len(shape) > 1 and min(shape[-2:]) > 1 else None,
+    lambda r, shape: Patches(2, 2, shape) if len(shape) > 1 and min(shape[-2:]) > 1 else None,
+    lambda r, shape: block_sensing(r(2, 4), shape) if len(shape) > 1 and not any(n % 2 for n in shape[-2:]) else None,
+    lambda r, shape: Difference(0, shape) if shape[0] > 1 else None,
+    lambda r, shape: Difference(len(shape) - 1, shape, "centred") if shape[-1] > 2 else None,
+    lambda r, shape: Difference(len(shape) - 1, shape, "centred", "periodic") if shape[-1] > 2 else None,
+    lambda r, shape: Difference(0, shape, ends="periodic") if shape[0] > 1 else None,
+    lambda r, shape: gradient(shape) if len(shape) > 2 and min(shape[0], *shape[-2:]) > 1 else None,
+    lambda r, shape: resize((2, 3), shape) if len(shape) > 1 else None,
+    lambda r, shape: resize((3, 2), shape, "area") if len(shape) > 1 else None,
+]
+"""Operators for random expressions, on tensors of any shape; None where there is none."""
