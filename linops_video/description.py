@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from linops_video.normal import NormalSolver
-from linops_video.operator import LinearOperator, Shape
+from linops_video.operator import LinearOperator
+from linops_video.parameters import Shape
+from linops_video.testing import dot_test
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,8 @@ class Description:
         in_shape, out_shape: shapes of x and A x.
         norm: the largest singular value ‖A‖.
         condition: the largest over the smallest nonzero singular value; None where the solve is iterative.
-        method: how (AᵀA + ρI)⁻¹ is done.
-        adjoint_error: |⟨A x, y⟩ − ⟨x, Aᵀy⟩| / (‖A‖ ‖x‖ ‖y‖)
+        method: how (AᴴA + ρI)⁻¹ is done.
+        adjoint_error: |⟨A x, y⟩ − ⟨x, Aᴴy⟩| / (‖A‖ ‖x‖ ‖y‖)
             for a random x, the larger of y random and y = A x.
     """
 
@@ -39,19 +41,10 @@ def describe(A: LinearOperator, seed: int = 0) -> Description:
         >>> describe(BoxMean(2, (1, 1, 4, 4))).norm
         0.5
     """
-    double = A.to(dtype=torch.float64)
-    norm = float(double.norm())
-    normal = NormalSolver.of(double)
-    error = _adjoint_error(double, norm, torch.Generator().manual_seed(seed))
+    double, generator = A.to(dtype=torch.float64), torch.Generator().manual_seed(seed)
+    norm, normal = double.norm(), NormalSolver.of(double)
+    dtype = torch.complex128 if A.is_complex() else torch.float64
+    x, y = (torch.randn(shape, generator=generator, dtype=dtype) for shape in (A.in_shape, A.out_shape))
+    errors = [float(dot_test(double, x, other, norm)) for other in (y, double(x))]
     condition = float(normal.condition_number()) if normal.exact else None
-    return Description(A.in_shape, A.out_shape, norm, condition, normal.method, error)
-
-
-def _adjoint_error(A: LinearOperator, norm: float, generator: torch.Generator) -> float:
-    x = torch.randn(A.in_shape, generator=generator, dtype=torch.float64)
-    Ax = A(x)
-    errors = []
-    for y in (torch.randn(A.out_shape, generator=generator, dtype=torch.float64), Ax):
-        gap = (Ax * y).sum() - (x * A.H(y)).sum()
-        errors.append(float(gap.abs() / (norm * x.norm() * y.norm())))
-    return max(errors)
+    return Description(A.in_shape, A.out_shape, float(norm), condition, normal.method, max(errors))

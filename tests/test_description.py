@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from linops_video import PROBLEMS, BoxMean, Diagonal, LinearOperator, Shape, forward_model
+from linops_video import PROBLEMS, BoxMean, Diagonal, LinearOperator, Shape, forward_model, parse
 from linops_video.description import describe
+from linops_video.testing import check_operator
 
 SHAPE = (4, 3, 10, 12)
 
@@ -61,3 +62,25 @@ def test_the_known_numbers_of_a_weighted_box_mean():
     assert facts.norm == pytest.approx(1.5)
     assert facts.condition == pytest.approx(3)
     assert not math.isnan(facts.adjoint_error)
+
+
+def test_complex_operators_are_described_too():
+    facts = describe(parse("mask(0.5) @ fourier(h, w)", (2, 1, 6, 5)))
+    assert facts.norm == pytest.approx(1)
+    assert facts.condition == pytest.approx(1)
+    assert facts.adjoint_error < 1e-15
+
+
+def test_the_report_of_a_check_is_a_table():
+    report = str(check_operator(BoxMean(2, (3, 1, 8, 8))))
+    lines = report.splitlines()
+    assert lines[0].startswith("BoxMean((3×1×8×8) → (3×1×4×4)) in float64: every law holds")
+    for words in ("dot test, y = A x", "gram(diagonal)", "normal solve, b random"):
+        assert any(line.strip().startswith(words) for line in lines)
+    facts = {line[:34].strip(): line[34:] for line in lines[lines.index("found") + 1 :]}
+    assert facts == {
+        "‖A‖": "0.5",
+        "AᴴA": "Kron",
+        "AAᴴ": "Scaled",
+        "(AᴴA + ρI)⁻¹": "exact: scalar, from the outer product",
+    }
