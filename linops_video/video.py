@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
 import av
 import av.error
-import av.filter
 import numpy as np
 import torch
+from av.container import InputContainer
 from torch import Tensor
 
+from linops_video.encoding import encode, join
 from linops_video.errors import FileError, LinopsError, ShapeError
 from linops_video.files import replacing
 
@@ -24,9 +25,6 @@ VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".gif")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 DEFAULT_FPS = 25.0
 """Frames per second where the source has none: a folder of PNGs, a tensor."""
-
-# H.264 at CRF 8 reads back at 40 dB (carphone; 37 at CRF 16, 44 at CRF 0 with its 4:2:0 colours). FFV1 is lossless.
-_CODECS = {".mp4": ("libx264", {"crf": "8", "preset": "medium"}), ".mkv": ("ffv1", {}), ".avi": ("ffv1", {})}
 
 
 @dataclass(frozen=True)
@@ -50,27 +48,40 @@ def read_video(path: str | Path, frames: int | None = None) -> Video:
         >>> read_video(demo_clip(), frames=4).frames.shape
         torch.Size([4, 3, 144, 176])
     """
-    path = Path(path)
-    check_limit(frames)
-    if not path.exists():
-        raise FileError(f"no such file: {path}")
-    decoded, fps = _read_folder(path, frames) if path.is_dir() else _read_file(path, frames)
-    if not decoded:
-        raise FileError(f"{path} has no frames in it")
-    sizes = {array.shape for array in decoded}
-    if len(sizes) > 1:
-        listed = " and ".join(f"{width}×{height}×{channels}" for height, width, channels in sorted(sizes))
-        raise FileError(f"all frames of {path} must have one size, not {listed}")
-    stacked = torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2)
-    return Video(stacked.contiguous().float().div_(255), fps)
+    arrays = list(_decoded(Path(path), frames))
+    stacked = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
+    return Video(stacked.contiguous().float().div_(255), frame_rate(path))
 
 
-def write_video(path: str | Path, frames: Tensor, fps: float = DEFAULT_FPS) -> None:
+def stream_video(path: str | Path, frames: int | None = None) -> Iterator[Tensor]:
+    """The frames of `read_video` one by one, each `(C, H, W)`: no more than one of them is in memory.
+
+    Raises what `read_video` raises, where the stream gets there.
+
+    Example:
+        >>> [frame.shape for frame in stream_video(demo_clip(), frames=2)]
+        [torch.Size([3, 144, 176]), torch.Size([3, 144, 176])]
+    """
+    for array in _decoded(Path(path), frames):
+        yield torch.from_numpy(array).permute(2, 0, 1).contiguous().float().div_(255)
+
+
+def frame_rate(path: str | Path) -> float:
+    """Frames per second of a video file; `DEFAULT_FPS` for a folder, and where the file does not tell."""
+    if Path(path).is_dir():
+        return DEFAULT_FPS
+    with opened(Path(path)) as container:
+        stream = container.streams.video[0]
+        return float(stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
+
+
+def write_video(path: str | Path, frames: Tensor, fps: float = DEFAULT_FPS, sound: str | Path | None = None) -> None:
     """Write frames `(T, C, H, W)` with C = 1 or 3, clipped to [0, 1] and rounded to 8 bits.
 
     By the suffix of `path`: .mp4 is H.264 (for looking at; 4:2:0, for odd sizes 4:4:4), .mkv and .avi are FFV1
     (lossless), .gif has one palette of 256 colours, and no suffix makes a folder of PNGs (lossless). The file
-    appears whole or not at all.
+    appears whole or not at all. `sound`: a file whose first audio track, if it has one, is copied into .mp4, .mkv and
+    .avi; it counts from the first frame of the file's video and ends with the frames.
 
     Raises `FileError` for another suffix or where writing is not possible, `ShapeError` for other shapes,
     `LinopsError` for NaN or infinite values.
@@ -87,21 +98,37 @@ def write_video(path: str | Path, frames: Tensor, fps: float = DEFAULT_FPS) -> N
         raise LinopsError("a video to write must be finite: this one has NaN or infinite values")
     if not 0 < fps < 1e6:
         raise LinopsError(f"frames per second must be a positive number, not {fps}")
+    arrays = to_arrays(frames)
+    with replacing(path) as temporary, _refused(path):
+        encode(temporary, lambda: arrays, fps, None if sound is None else Path(sound))
+
+
+def join_videos(path: str | Path, parts: Sequence[Path], fps: float, sound: str | Path | None = None) -> None:
+    """One video of several, with one frame in memory at a time; the file appears whole or not at all.
+
+    For .mp4, .mkv and .avi the parts have the suffix of `path`, and their packets are copied; for .gif and a folder
+    they are decoded. `sound` as in `write_video`. Raises `FileError` where writing is not possible.
+    """
+    path = Path(path)
+    with replacing(path) as temporary, _refused(path):
+        if path.suffix.lower() in (".gif", ""):
+            encode(temporary, lambda: (array for part in parts for array in _decoded(part, None)), fps)
+        else:
+            join(temporary, parts, fps, None if sound is None else Path(sound))
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (av.error.FFmpegError, OSError) as error:
+        raise FileError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def to_arrays(frames: Tensor) -> list[np.ndarray]:
+    """Frames (T, C, H, W) in [0, 1] as 8-bit arrays (H, W, C), clipped and rounded."""
     pixels = frames.detach().cpu().float().clamp(0, 1).mul(255).round().to(torch.uint8)
-    arrays = [np.ascontiguousarray(frame) for frame in pixels.permute(0, 2, 3, 1).numpy()]
-    suffix = path.suffix.lower()
-    with replacing(path) as temporary:
-        try:
-            if suffix == ".gif":
-                _write_gif(temporary, arrays, fps)
-            elif suffix:
-                _write_stream(temporary, arrays, fps)
-            else:
-                temporary.mkdir()
-                for index, array in enumerate(arrays):
-                    _write_png(temporary / f"{index:05d}.png", array)
-        except (av.error.FFmpegError, OSError) as error:
-            raise FileError(f"cannot write {path}: {error.strerror or error}") from None
+    return [np.ascontiguousarray(frame) for frame in pixels.permute(0, 2, 3, 1).numpy()]
 
 
 def check_limit(frames: int | None) -> None:
@@ -134,30 +161,55 @@ def demo_clip() -> Path:
     )
 
 
-def _read_file(path: Path, limit: int | None) -> tuple[list[np.ndarray], float]:
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """A container with a video in it; `FileError` where there is none, or what FFmpeg decodes from it is no video."""
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise FileError(f"{path} has no video in it, only {', '.join(s.type for s in container.streams)}")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            rate = stream.average_rate or stream.guessed_rate
-            decoded = [_to_array(frame) for frame in islice(container.decode(stream), limit)]
+            yield container
     except (av.error.FFmpegError, OSError) as error:
         if isinstance(error, PermissionError):
             raise FileError(f"no permission to read {path}") from None
         raise FileError(f"{path} is not a video that FFmpeg can decode ({error.strerror})") from None
-    return decoded, float(rate) if rate else DEFAULT_FPS
 
 
-def _read_folder(path: Path, limit: int | None) -> tuple[list[np.ndarray], float]:
-    images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
+def _decoded(path: Path, limit: int | None) -> Iterator[np.ndarray]:
+    """The frames of a file or folder, uint8 (H, W, C), all of one size and at least one."""
+    check_limit(limit)
+    if not path.exists():
+        raise FileError(f"no such file: {path}")
+    frames = (f for image in _images(path) for f in _decoded_file(image, 1)) if path.is_dir() else _decoded_file(path)
+    first: tuple[int, ...] | None = None
+    for array in islice(frames, limit):
+        first = first or array.shape
+        if array.shape != first:
+            sizes = sorted((first, array.shape))
+            listed = " and ".join(f"{width}×{height}×{channels}" for height, width, channels in sizes)
+            raise FileError(f"all frames of {path} must have one size, not {listed}")
+        yield array
+    if first is None:
+        raise FileError(f"{path} has no frames in it")
+
+
+def _decoded_file(path: Path, limit: int | None = None) -> Iterator[np.ndarray]:
+    with opened(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        for frame in islice(container.decode(stream), limit):
+            yield _to_array(frame)
+
+
+def _images(path: Path) -> list[Path]:
+    images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
     if not images:
         raise FileError(f"the folder {path} has no PNG or JPEG files in it")
-    return [array for image in images[:limit] for array in _read_file(image, 1)[0]], DEFAULT_FPS
+    return images
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural_order(path: Path) -> list[tuple[int, str]]:
+    """A key that sorts names with numbers as people do: 2.png, 10.png."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.stem)]
 
 
@@ -167,65 +219,3 @@ def _to_array(frame: av.VideoFrame) -> np.ndarray:
     array = frame.to_ndarray(format="gray" if gray else "rgb24")
     array = array[:, :, None] if gray else array
     return np.ascontiguousarray(np.rot90(array, round(frame.rotation / 90)))  # both count counter-clockwise
-
-
-def _to_frame(array: np.ndarray) -> av.VideoFrame:
-    gray = array.shape[-1] == 1
-    return av.VideoFrame.from_ndarray(array[:, :, 0] if gray else array, format="gray" if gray else "rgb24")
-
-
-def _timed(arrays: list[np.ndarray], rate: Fraction) -> Iterator[av.VideoFrame]:
-    for index, array in enumerate(arrays):
-        frame = _to_frame(array)
-        frame.pts, frame.time_base = index, 1 / rate
-        yield frame
-
-
-def _write_stream(path: Path, arrays: list[np.ndarray], fps: float) -> None:
-    codec, options = _CODECS[path.suffix.lower()]
-    height, width, channels = arrays[0].shape
-    rate = Fraction(fps).limit_denominator(1001)  # 30000/1001 and its kin stay exact
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate, options=options)
-        stream.width, stream.height = width, height
-        if codec == "libx264":
-            stream.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
-        else:
-            stream.pix_fmt = "gray" if channels == 1 else "bgr0"
-        for frame in _timed(arrays, rate):
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-
-
-def _write_gif(path: Path, arrays: list[np.ndarray], fps: float) -> None:
-    """GIF with one palette for the whole clip, chosen from all its frames (palettegen, paletteuse)."""
-    height, width, channels = arrays[0].shape
-    rate = Fraction(fps).limit_denominator(1001)
-    graph = av.filter.Graph()
-    pixels = av.VideoFormat("gray" if channels == 1 else "rgb24", width, height)
-    source = graph.add_buffer(width=width, height=height, format=pixels, time_base=1 / rate)
-    split, palette, use, sink = (graph.add(name) for name in ("split", "palettegen", "paletteuse", "buffersink"))
-    source.link_to(split)
-    split.link_to(use, 0, 0)
-    split.link_to(palette, 1, 0)
-    palette.link_to(use, 0, 1)
-    use.link_to(sink)
-    graph.configure()
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("gif", rate=rate)
-        stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
-        for frame in _timed(arrays, rate):
-            source.push(frame)
-        source.push(None)
-        for _ in arrays:
-            container.mux(stream.encode(sink.pull()))
-        container.mux(stream.encode())
-
-
-def _write_png(path: Path, array: np.ndarray) -> None:
-    with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
-        stream = container.add_stream("png", rate=1)
-        height, width, channels = array.shape
-        stream.width, stream.height, stream.pix_fmt = width, height, "gray" if channels == 1 else "rgb24"
-        container.mux(stream.encode(_to_frame(array)))
-        container.mux(stream.encode())

@@ -16,7 +16,7 @@ import linops_video
 RANKS = [
     r"errors|solution|parameters|krylov",
     r"files|parameters|text|linear_map|operator",
-    r"metrics|video|arrays|kernels|(?P<leaf>(?!cut|film|spectral|preconditioner|weight|inverse|normal|name|expression|storage|forward_model|testing|measurement|description|batch|interop|solvers|cli)\w+)",
+    r"metrics|video|encoding|arrays|kernels|(?P<leaf>(?!cut|film|spectral|preconditioner|weight|inverse|normal|name|expression|storage|forward_model|testing|measurement|description|batch|interop|solvers|cli)\w+)",
     r"spectral",
     r"preconditioner|weight",
     r"inverse",
