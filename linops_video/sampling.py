@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from linops_video.dense import Dense
@@ -54,9 +53,9 @@ class BoxMean(LinearOperator):
         return box_sum(x, self.factor, self._dims) / self.factor ** len(self.axes)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        spread = _repeat(y / self.factor ** len(self.axes), self.factor, self._dims)
-        rest = [n - spread.shape[i - len(self.in_shape)] for i, n in enumerate(self.in_shape)]
-        return F.pad(spread, [width for n in reversed(rest) for width in (0, n)]) if any(rest) else spread
+        x = y.new_zeros(*y.shape[: y.ndim - len(self.in_shape)], *self.in_shape)
+        spread_into(x, y / self.factor ** len(self.axes), self.factor, self._dims)
+        return x
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         return separable_gram(self, weight)
@@ -106,15 +105,12 @@ def _expand(w: Tensor, shape: Shape, dims: list[int]) -> Tensor:
     return w.expand([shape[d] if d in dims else w.shape[d] for d in range(-w.ndim, 0)])
 
 
-def _repeat(y: Tensor, k: int, dims: list[int]) -> Tensor:
-    """Every entry k times along each of `dims`, negative."""
-    apart, full, joined = [], [], []
-    for d in range(-y.ndim, 0):
-        n, times = y.shape[d], k if d in dims else 1
-        apart += [n, 1]
-        full += [n, times]
-        joined.append(n * times)
-    return y.reshape(apart).expand(full).reshape(joined)
+def spread_into(x: Tensor, y: Tensor, k: int, dims: list[int]) -> None:
+    """Write every entry of y into a box of k entries of x along each of `dims`, negative."""
+    for added, dim in enumerate(sorted(dims, reverse=True)):
+        d, n = dim - added, y.shape[dim - added]
+        x, y = x.narrow(d, 0, n * k).unflatten(d, (n, k)), y.unsqueeze(d)
+    x.copy_(y.expand(x.shape))
 
 
 def box_matrix(n: int, factor: int, dtype: torch.dtype = torch.float64) -> Tensor:
