@@ -7,10 +7,12 @@ from linops_video.cosine import Cosine
 from linops_video.dense import AxisMatrix, Dense
 from linops_video.diagonal import Diagonal
 from linops_video.difference import Difference, gradient
+from linops_video.einsum import einsum
 from linops_video.errors import LinopsError
 from linops_video.expression import parse
 from linops_video.forward_model import ForwardModel, InverseProblem, collate, forward_model
 from linops_video.fourier import Fourier
+from linops_video.function import linear_function
 from linops_video.geometry import Flip, Roll, Transpose
 from linops_video.imaging import Bayer, cacti, shutter
 from linops_video.kron import Kron, kron
@@ -26,6 +28,7 @@ from linops_video.select import Select, Slice, crop, decimate, zero_pad
 from linops_video.solution import Solution
 from linops_video.stack import BlockDiagonal, Stack
 from linops_video.storage import load_operator, save_operator
+from linops_video.warp import Warp
 from linops_video.wavelet import Wavelet
 
 __all__ = [
@@ -63,6 +66,7 @@ __all__ = [
     "Solution",
     "Stack",
     "Transpose",
+    "Warp",
     "Wavelet",
     "add",
     "batch",
@@ -73,9 +77,11 @@ __all__ = [
     "compose",
     "crop",
     "decimate",
+    "einsum",
     "forward_model",
     "gradient",
     "kron",
+    "linear_function",
     "load_operator",
     "parse",
     "resize",
