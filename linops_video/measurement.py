@@ -92,15 +92,30 @@ def model_of(
     "blur" is the 'valid' convolution with the kernel, by default the 4×4 disk of dd. Raises what `forward_model` and
     `read_mask` raise, and `SpecError` for a mask or kernel that the problem has no use for.
     """
-    if mask is not None and spec not in MASKED:
-        raise SpecError(f"a mask goes with {', '.join(MASKED)}, not with {spec}")
-    if kernel is not None and spec != BLUR:
-        raise SpecError(f"a kernel goes with {BLUR}, not with {spec}")
+    check_inputs(spec, mask, kernel)
     if spec == BLUR:
         return ForwardModel(Convolution(disk(4, 2.0) if kernel is None else kernel, shape, "valid"), name=BLUR)
     if mask is not None:
         return ForwardModel(Diagonal(read_mask(mask, shape), shape), PROBLEMS[spec].noise_std, spec)
     return forward_model(spec, shape, seed)
+
+
+def check_inputs(spec: str, mask: str | Path | None, kernel: Tensor | None) -> None:
+    """Raise `SpecError` for a mask or kernel that the problem has no use for."""
+    if mask is not None and spec not in MASKED:
+        raise SpecError(f"a mask goes with {', '.join(MASKED)}, not with {spec}")
+    if kernel is not None and spec != BLUR:
+        raise SpecError(f"a kernel goes with {BLUR}, not with {spec}")
+
+
+def frame_rate_of(spec: str, fps: float) -> float:
+    """Frames per second of the video behind a measurement with `fps`: more where frames are to be put between them.
+
+    Example:
+        >>> frame_rate_of("fi2", 25.0), frame_rate_of("sr4", 25.0)
+        (50.0, 25.0)
+    """
+    return fps * {"fi2": 2, "fi4": 4}.get(problem_named(spec) or "", 1)
 
 
 def inverse_problem(
@@ -121,22 +136,30 @@ def inverse_problem(
     Raises `ShapeError` where the measurement does not fit the problem, and what `model_of` and `infer_shape` raise.
     """
     y = measurement.y
-    if spec == "color" and y.ndim == 4 and y.shape[1] == 3:
-        if (y - y.mean(dim=1, keepdim=True)).abs().max() > 0.1:
-            raise ShapeError("a measurement for color is gray, but this one has colours: --simulate removes them")
-        y = y.mean(dim=1, keepdim=True)
+    if spec == "color" and y.ndim == 4:
+        y = gray_of(y)
     shape = shape or infer_shape(spec, tuple(y.shape), kernel)
     operator = model_of(spec, shape, seed, mask, kernel).operator
     if tuple(y.shape) != operator.out_shape:
         raise ShapeError(
             f"{spec} measures a video {shape} as {operator.out_shape}, but this measurement is {tuple(y.shape)}"
         )
-    y = y * _reached(operator)  # what a file holds at lost entries means nothing
+    y = y * reached(operator)  # what a file holds at lost entries means nothing
     name = spec if spec == BLUR else problem_named(spec)
     return InverseProblem(operator, y, noise_of(y, measurement.noise_floor, operator, noise_std), name)
 
 
-def _reached(A: LinearOperator) -> Tensor:
+def gray_of(y: Tensor) -> Tensor:
+    """Frames (…, 1, H, W) of gray ones that were stored as RGB; a `ShapeError` for frames that have colours."""
+    if y.shape[-3] != 3:
+        return y
+    gray = y.mean(dim=-3, keepdim=True)
+    if (y - gray).abs().max() > 0.1:
+        raise ShapeError("a measurement for color is gray, but this one has colours: --simulate removes them")
+    return gray
+
+
+def reached(A: LinearOperator) -> Tensor:
     """1 at the entries of y that x has a part in, else 0: a random x gives exact zeros only at the others."""
     x = torch.rand(A.in_shape, generator=torch.Generator().manual_seed(0)) + 0.5
     return (A(x) != 0).float()

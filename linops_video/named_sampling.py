@@ -56,18 +56,27 @@ def _blocks(place: Place, count: int, side: float) -> LinearOperator:
     place.axis("t")
     *before, frames, _, height, width = place.shape
     pixels = int(check_share(side, "the side of a block") * height)
-    many = (*place.batch, *before, frames, check_count(count, "the number of blocks"), 1)
-    generator = place.random()
+    many = (*place.batch, *before, frames, check_count(count, "the number of blocks"))
+    corners = block_corners(many, (height, width), pixels, place.random())
+    return Diagonal(blocks_mask(*corners, (height, width), pixels), place.shape)
 
-    def corners(size: int) -> Tensor:
-        low, high = 0.25 * pixels, size - 0.25 * pixels - pixels - 1
-        return (low + (high - low) * torch.rand(many, generator=generator)).int()
 
-    top, left = corners(height), corners(width)
-    rows, columns = torch.arange(height), torch.arange(width)
-    in_rows = ((rows >= top) & (rows < top + pixels)).unsqueeze(-1)
-    in_columns = ((columns >= left) & (columns < left + pixels)).unsqueeze(-2)
-    return Diagonal((~(in_rows & in_columns).any(-3, keepdim=True)).float(), place.shape)
+def block_corners(many: Shape, size: tuple[int, int], pixels: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Top rows and left columns of random squares, away from the frame's edges, each of shape `many`."""
+
+    def corners(n: int) -> Tensor:
+        low, high = 0.25 * pixels, n - 0.25 * pixels - pixels - 1
+        return (low + (high - low) * torch.rand(*many, 1, generator=generator)).int().squeeze(-1)
+
+    return corners(size[0]), corners(size[1])
+
+
+def blocks_mask(top: Tensor, left: Tensor, size: tuple[int, int], pixels: int) -> Tensor:
+    """Masks that are 0 in squares, (…, blocks) of their corners -> (…, 1, H, W)."""
+    rows, columns = (torch.arange(n) - corner.unsqueeze(-1) for n, corner in zip(size, (top, left), strict=True))
+    in_rows = ((rows >= 0) & (rows < pixels)).unsqueeze(-1)
+    in_columns = ((columns >= 0) & (columns < pixels)).unsqueeze(-2)
+    return (~(in_rows & in_columns).any(-3, keepdim=True)).float()
 
 
 # --- fewer pixels, frames, channels --------------------------------------------------------------------------------

@@ -1,0 +1,139 @@
+"""Solve a film of any length: window after window, blended, each as soon as its frames are read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from linops_video import InverseProblem, Solution
+from linops_video.film import Film
+from linops_video.metrics import ssim
+from linops_video.parts import Finished
+from linops_video.solvers.evaluation import Score
+from linops_video.solvers.iteration import OnStep
+from linops_video.solvers.learned.checkpoint import locate
+from linops_video.solvers.registry import SOLVERS, build
+from linops_video.solvers.tiles import Span, ramp, run_in_tiles, spans
+
+WINDOW = 32
+"""Most frames that are solved together."""
+
+OVERLAP = 8
+"""Frames that neighbouring windows share: a second measured frame for "fi4", and twice the reach of "tdd"."""
+
+PERIOD = 4
+"""Windows start at multiples of 4, with a frame that "fi2" and "fi4" measure."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A solved window: the frames that are finished with it, and how far the film is."""
+
+    frames: Tensor
+    state: Finished
+    solution: Solution
+
+
+def windows_of(frames: int) -> list[Span]:
+    """The windows of a film."""
+    return spans(frames, WINDOW, OVERLAP, PERIOD)
+
+
+def solve_film(
+    film: Film,
+    solver: str,
+    fields: dict[str, Any] | None = None,
+    device: torch.device | str = "cpu",
+    state: Finished | None = None,
+    on_step: OnStep | None = None,
+) -> Iterator[Window]:
+    """Solve the windows of a film, in order; frames that two windows share are blended, with weights that add up to 1.
+
+    Args:
+        film: is read as the windows come.
+        solver, fields: as for `solve`.
+        device: where each window is solved; its frames come back to the CPU.
+        state: how far an earlier run came: the same windows follow as if there had been no break.
+        on_step: as for `run`, for each window; steps count on over the tiles of large frames.
+
+    Raises what `solve` raises, and the errors of `Film.problem`.
+
+    Example:
+        >>> from linops_video.film import open_film, simulated_film
+        >>> from linops_video.video import demo_clip
+        >>> film = simulated_film(open_film(demo_clip(), frames=40), "sr4")
+        >>> [len(window.frames) for window in solve_film(film, "pinv")]
+        [16, 24]
+    """
+    windows = windows_of(film.shape[0])
+    state, ready = state or Finished(0, torch.zeros(0, 1, 1, 1), {}), None
+    for index in range(state.windows, len(windows)):
+        start, stop = windows[index]
+        problem = film.problem(start, stop).to(device)
+        ready = ready or build(problem, solver, **(fields or {}))  # which depends on the problem's name and noise only
+        with torch.no_grad():
+            solution = run_in_tiles(ready, problem, on_step)
+            tally = _added(state.tally, _numbers(problem, solution))
+        blended = solution.x.cpu() * ramp(windows, index).reshape(-1, 1, 1, 1)
+        blended[: len(state.tail)] += state.tail
+        finished = (windows[index + 1][0] if index + 1 < len(windows) else stop) - start
+        frames, tail = blended[:finished], blended[finished:].clone()
+        truth = film.truth(start, stop)
+        if truth is not None:
+            tally = _added(tally, _errors(frames, truth[:finished]))
+        state = Finished(index + 1, tail, tally)
+        yield Window(frames, state, solution)
+
+
+def score_of(state: Finished) -> Score:
+    """The quality of the finished frames of a film: as `score`, but the data misfit is that of the single windows."""
+    tally = state.tally
+    misfit = (tally["squared misfit"] / tally["measurements"]) ** 0.5
+    if "squared error" not in tally:
+        return Score(None, None, misfit)
+    error = torch.tensor(tally["squared error"] / tally["entries"], dtype=torch.float64)
+    similar = tally["ssim"] / tally["frames"] if "ssim" in tally else None
+    return Score(float(-10 * torch.log10(error)), similar, misfit)
+
+
+def identity_of(solver: str, fields: dict[str, Any]) -> dict[str, str]:
+    """What tells a solver from another one in the job of a film: name, fields, and the content of its weights."""
+    told = {"solver": solver} | {name: str(value) for name, value in fields.items()}
+    default = getattr(SOLVERS.get(solver), "weights", None)
+    if default is not None:
+        told["sha256"] = hashlib.sha256(locate(fields.get("weights", default)).read_bytes()).hexdigest()
+    return told
+
+
+def identity_of_file(path: str | Path | None) -> list[Any]:
+    """What tells a file or folder from another one: its full name, and sizes and times of change of what is in it."""
+    if path is None:
+        return []
+    path = Path(path)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [str(path.resolve()), *([file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files)]
+
+
+def _numbers(problem: InverseProblem, solution: Solution) -> dict[str, float]:
+    squares = (problem.operator(solution.x) - problem.y).double().square()
+    return {"squared misfit": float(squares.sum()), "measurements": squares.numel(), "steps": solution.steps}
+
+
+def _errors(frames: Tensor, truth: Tensor) -> dict[str, float]:
+    squares = (frames.double() - truth.double()).square()
+    numbers = {"squared error": float(squares.sum()), "entries": squares.numel(), "frames": len(frames)}
+    similar = ssim(frames, truth)
+    return numbers if similar is None else numbers | {"ssim": float(similar) * len(frames)}
+
+
+def _added(tally: Any, more: dict[str, float]) -> dict[str, float]:
+    total = dict(tally)
+    for name, value in more.items():
+        total[name] = max(total.get(name, 0), value) if name == "steps" else total.get(name, 0.0) + value
+    return total

@@ -1,0 +1,144 @@
+"""Long videos in windows and large frames in tiles: spans that overlap, and the blend of what was solved in them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from linops_video import InverseProblem, Solution
+from linops_video.cut import Box, cut_problem
+from linops_video.errors import CutError, SpecError
+from linops_video.solvers.iteration import OnStep, Solver, check_problem, run
+
+TILE = 448
+"""Most rows and columns of a tile: matrix products along an axis cost more per pixel the longer it is, and 448 wide
+tiles of 240 rows are what a whole 240p frame is."""
+
+MARGIN = 32
+"""Rows and columns that neighbouring tiles share."""
+
+ALIGNMENT = 8
+"""Tiles start at multiples of 8: box means of 2, 4 and 8, colour mosaics and the scales of the networks fit in."""
+
+Span = tuple[int, int]
+
+
+def spans(n: int, size: int, overlap: int, multiple: int = 1) -> list[Span]:
+    """Spans (start, stop) of at most `size` that cover 0 … n − 1, as equal as can be, the fewest that there can be.
+
+    Neighbours share `overlap` entries or a few more; starts are multiples of `multiple`, stops too but the last one.
+
+    Raises `SpecError` unless 3·overlap ≤ size, with both multiples of `multiple`: so no entry lies in three spans.
+
+    Example:
+        >>> spans(100, 40, 8), spans(30, 40, 8)
+        ([(0, 39), (31, 70), (61, 100)], [(0, 30)])
+    """
+    if overlap < 0 or 3 * overlap > size or size < 1 or size % multiple or overlap % multiple:
+        raise SpecError(
+            f"spans need an overlap of at most a third of their size, both multiples of {multiple}, got {overlap} and {size}"
+        )
+    if n <= size:
+        return [(0, n)]
+    units, length, shared = -(-n // multiple), size // multiple, overlap // multiple
+    count = -(-(units - shared) // (length - shared))
+    length = -(-(units + (count - 1) * shared) // count)
+    starts = [round(i * (units - length) / (count - 1)) for i in range(count)]
+    return [(start * multiple, min(n, (start + length) * multiple)) for start in starts]
+
+
+def ramp(all_spans: Sequence[Span], index: int) -> Tensor:
+    """The weights of one span: 1, falling linearly where it overlaps with a neighbour; those of all spans add up to 1.
+
+    Example:
+        >>> ramp([(0, 4), (2, 6)], 0)
+        tensor([1.0000, 1.0000, 0.7500, 0.2500])
+    """
+    start, stop = all_spans[index]
+    weights = torch.ones(stop - start)
+    if index > 0:
+        shared = all_spans[index - 1][1] - start
+        weights[:shared] = (torch.arange(shared) + 0.5) / shared
+    if index + 1 < len(all_spans):
+        shared = stop - all_spans[index + 1][0]
+        weights[len(weights) - shared :] = 1 - (torch.arange(shared) + 0.5) / shared
+    return weights
+
+
+def tiles_of(height: int, width: int) -> tuple[list[Span], list[Span]]:
+    """Spans of rows and of columns for frames of a size."""
+    return spans(height, TILE, MARGIN, ALIGNMENT), spans(width, TILE, MARGIN, ALIGNMENT)
+
+
+def run_in_tiles(solver: Solver, problem: InverseProblem, on_step: OnStep | None = None) -> Solution:
+    """`run`, but frames larger than `TILE` are solved in overlapping tiles and blended, so that time and memory per
+    pixel do not grow with the frame.
+
+    Each tile is the problem that its own measurements pose (`cut`): nothing is approximated there, and a measurement
+    that sees two tiles is used in the overlap only if it lies within one of them. A problem that cannot be cut is
+    solved whole. Solutions of tiles have no `state` and no `residuals`.
+
+    Raises what `run` raises.
+
+    Example:
+        >>> from linops_video import forward_model
+        >>> from linops_video.solvers import Pinv
+        >>> problem = forward_model("sr4", (1, 3, 64, 512)).measure(torch.rand(1, 3, 64, 512))
+        >>> run_in_tiles(Pinv(), problem).x.shape
+        torch.Size([1, 3, 64, 512])
+    """
+    boxes = _boxes(problem)
+    if len(boxes) == 1:
+        return run(solver, problem, on_step)
+    check_problem(problem)
+    total: Tensor | None = None
+    statuses, steps = [], 0
+    for number, (box, weight) in enumerate(boxes):
+        part = run(solver, cut_problem(problem, box), _shifted(on_step, number * solver.max_steps))
+        if total is None:
+            total = part.x.new_zeros(*problem.batch_shape, *problem.operator.in_shape)
+        total[(..., *(slice(a, b) for a, b in box))] += weight.to(part.x) * part.x
+        statuses.append(part.status)
+        steps = max(steps, part.steps)
+    assert total is not None
+    status = "max_steps" if "max_steps" in statuses else statuses[0]
+    return Solution(total, status, steps)
+
+
+def count_tiles(problem: InverseProblem) -> int:
+    """In how many tiles `run_in_tiles` solves a problem."""
+    return len(_boxes(problem))
+
+
+def _boxes(problem: InverseProblem) -> list[tuple[Box, Tensor]]:
+    """The tiles and their weights, shape (rows, columns); one where the frames are small or cannot be cut."""
+    shape = problem.operator.in_shape
+    everything: Box = tuple((0, n) for n in shape)
+    if len(shape) != 4 or isinstance(problem.y, tuple):
+        return [(everything, torch.ones(()))]
+    rows, columns = tiles_of(*shape[-2:])
+    tiles = []
+    for i, j in itertools.product(range(len(rows)), range(len(columns))):
+        box = (*everything[:2], rows[i], columns[j])
+        tiles.append((box, ramp(rows, i).unsqueeze(1) * ramp(columns, j)))
+    try:
+        for box, _ in tiles:
+            cut_problem(problem, box)
+    except CutError:
+        return [(everything, torch.ones(()))]
+    return tiles
+
+
+def _shifted(on_step: OnStep | None, done: int) -> OnStep | None:
+    """Steps of later tiles count on from those of the tiles before."""
+    if on_step is None:
+        return None
+
+    def shifted(step: int, state: Any, residual: float) -> None:
+        on_step(done + step, state, residual)
+
+    return shifted
