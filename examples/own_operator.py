@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from linops_video import Identity, InverseProblem, LinearOperator, NormalSolver, Shape
+from linops_video import Identity, InverseProblem, LinearOperator, Shape
 from linops_video.metrics import psnr
 from linops_video.solvers import solve
+from linops_video.testing import check_operator
 from linops_video.video import demo_clip, read_video
 
 
@@ -37,9 +38,7 @@ def main() -> None:
     video = read_video(demo_clip(), frames=6).frames[..., 40:88, 60:124]
     A = Interlace(tuple(video.shape))
 
-    x, y = torch.randn(A.in_shape).double(), torch.randn(A.out_shape).double()
-    print(f"adjoint test: {abs((A(x) * y).sum() - (x * A.T(y)).sum()):.1e}")
-    print(f"normal solve: {NormalSolver.of(A).method}")
+    print(check_operator(A))
 
     problem = InverseProblem(A, A(video))
     for name in ("pinv", "admm-tv"):

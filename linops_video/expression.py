@@ -273,6 +273,8 @@ class _Reader:
     def argument(self, node: ast.expr, kinds: tuple[type, ...], entry: Name, shape: Shape | None) -> list[Any]:
         if LinearOperator in kinds:
             return [] if shape is None else [self.operator(node, shape)]
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and str in kinds and Path not in kinds:
+            return [node.value]
         value = self.value(node)
         if isinstance(value, _Word) and str in kinds:
             return [value.name]
@@ -362,4 +364,6 @@ def _words(value: Any) -> str:
     if isinstance(value, Path):
         plain = _FILE.search(f"({value})")
         return str(value) if plain and plain["value"] == str(value) else repr(str(value))
-    return value if isinstance(value, str) else number(value)
+    if isinstance(value, str):
+        return value if value.isidentifier() else repr(value)
+    return number(value)

@@ -20,6 +20,7 @@ from linops_video.patches import Patches
 from linops_video.resample import resize
 from linops_video.sampling import BoxMean
 from linops_video.select import Select, crop, decimate, zero_pad
+from linops_video.warp import Warp
 
 LUMA = (0.299, 0.587, 0.114)
 BAYER = ("rggb", "bggr", "grbg", "gbrg")
@@ -30,7 +31,9 @@ def _identity(place: Place) -> LinearOperator:
     return Identity(place.shape)
 
 
-@named("mask(share or FILE)", "keep a random share of the entries, or those that are white in a file", "mask(0.5)")
+@named(
+    "mask(share) or mask(FILE)", "keep a random share of the entries, or those that are white in a file", "mask(0.5)"
+)
 def _mask(place: Place, kept: float | Path) -> LinearOperator:
     if isinstance(kept, Path):
         from linops_video.arrays import read_mask  # here, since it loads FFmpeg
@@ -259,6 +262,17 @@ def _behind_transpose(y: Shape, *axes: str | int) -> Shape | None:
 @named("transpose(axis, …)", "the axes in another order", "transpose(t, c, w, h)", _behind_transpose)
 def _transpose(place: Place, *axes: str | int) -> LinearOperator:
     return Transpose(tuple(place.axis(axis) for axis in axes), place.shape)
+
+
+@named("warp(FILE)", "frames seen along the optical flow (T, 2, H, W) of a file", "")
+def _warp(place: Place, path: Path) -> LinearOperator:
+    from linops_video.arrays import read_measurement  # here, since it loads FFmpeg
+
+    flow = read_measurement(path).y
+    if flow.ndim != 4:
+        raise ShapeError(f"the flow {path} must have the shape (T, 2, H, W), not {tuple(flow.shape)}")
+    _video_only(place, "warp")
+    return Warp(flow, place.shape)
 
 
 def _behind_patches(y: Shape, size: int, stride: int) -> Shape:

@@ -10,6 +10,7 @@ import torch
 from linops_video.cosine import Cosine
 from linops_video.dense import Dense
 from linops_video.difference import Difference, gradient
+from linops_video.einsum import einsum
 from linops_video.errors import MemoryLimitError, ShapeError, SpecError
 from linops_video.fourier import Fourier
 from linops_video.kron import kron
@@ -64,6 +65,13 @@ def _matrix(place: Place, path: Path) -> LinearOperator:
     if matrix.shape[-1] != n:
         raise ShapeError(f"the matrix {path} has {matrix.shape[-1]} columns, but {show(place.shape)} has {n} entries")
     return Dense(matrix, place.shape, (matrix.shape[-2],))
+
+
+@named("einsum('t c h w, c d -> t d h w', FILE)", "the array of a file contracted with named axes", "", unknown)
+def _einsum(place: Place, text: str, path: Path) -> LinearOperator:
+    from linops_video.arrays import read_measurement  # here, since it loads FFmpeg
+
+    return einsum(text, read_measurement(path).y, place.shape)
 
 
 def _behind_load(y: Shape, path: Path) -> Shape:

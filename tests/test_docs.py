@@ -2,7 +2,9 @@
 
 import doctest
 import importlib
+import itertools
 import re
+import runpy
 
 import pytest
 from tree import MODULES, ROOT
@@ -19,6 +21,24 @@ BLOCKS = [
 def test_python_blocks_run(page, block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(block, str(page), "exec"), {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_blocks_print_what_the_page_shows(page, tmp_path, monkeypatch, capsys):
+    """A block of text is what the block of Python before it prints, but for the digits of rounding errors."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```(python|text)\n(.*?)```", page.read_text(), re.S)
+    for (_, code), (kind, shown) in itertools.pairwise(blocks):
+        if kind == "text":
+            exec(compile(code, str(page), "exec"), {"__name__": "page"})
+            error = re.compile(r"\de[+-]\d\d")
+            assert error.sub("…", capsys.readouterr().out) == error.sub("…", shown)
+
+
+def test_the_tables_of_expressions_are_those_of_the_registry():
+    registry = runpy.run_path(str(ROOT / "docs" / "registry.py"))
+    page = (ROOT / "docs" / "expressions.md").read_text()
+    assert registry["filled"](page) == page, "python docs/registry.py writes them anew"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
