@@ -14,6 +14,7 @@ from linops_video.forward_model import ForwardModel, InverseProblem, collate, fo
 from linops_video.fourier import Fourier
 from linops_video.function import linear_function
 from linops_video.geometry import Flip, Roll, Transpose
+from linops_video.hadamard import Entries, Hadamard, random_hadamard
 from linops_video.imaging import Bayer, cacti, shutter
 from linops_video.kron import Kron, kron
 from linops_video.multiplier import Multiplier
@@ -46,9 +47,11 @@ __all__ = [
     "Dense",
     "Diagonal",
     "Difference",
+    "Entries",
     "Flip",
     "ForwardModel",
     "Fourier",
+    "Hadamard",
     "Identity",
     "InverseProblem",
     "Kron",
@@ -84,6 +87,7 @@ __all__ = [
     "linear_function",
     "load_operator",
     "parse",
+    "random_hadamard",
     "resize",
     "save_operator",
     "scale",

@@ -12,7 +12,7 @@ from torch import Tensor
 from linops_video.errors import SpecError
 from linops_video.multiplier import unitary_gram
 from linops_video.operator import Identity, LinearOperator
-from linops_video.parameters import Shape, by_parts
+from linops_video.parameters import Shape, by_parts, complex_dtype
 
 MATRIX_LIMIT = 96
 """Longest axis that is transformed by a matrix product, which up to here is faster than an FFT (one core, float32)."""
@@ -63,13 +63,16 @@ class Cosine(LinearOperator):
         return x
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return unitary_gram(self, weight, self.axes)
+        return unitary_gram(self, weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return unitary_gram(self.H, weight, self.axes)
+        return unitary_gram(self.H, weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         return tuple(Cosine((0,), (n,)) if i in self.axes else Identity((n,)) for i, n in enumerate(self.in_shape))
+
+    def _embed(self, before: Shape, behind: Shape) -> Cosine:
+        return Cosine(tuple(axis + len(before) for axis in self.axes), (*before, *self.in_shape, *behind))
 
     def _known_norm(self) -> Tensor:
         return torch.ones((), dtype=torch.float64)
@@ -120,7 +123,7 @@ def _twiddle(n: int, x: Tensor) -> Tensor:
     k = torch.arange(n // 2 + 1, dtype=torch.float64)
     scale = torch.full_like(k, math.sqrt(2 / n))
     scale[0] = math.sqrt(1 / n)
-    return torch.polar(scale, -math.pi / (2 * n) * k).to(x.device, x.dtype.to_complex())
+    return torch.polar(scale, -math.pi / (2 * n) * k).to(x.device, complex_dtype(x.dtype))
 
 
 def _multiply(matrix: Tensor, x: Tensor, dim: int) -> Tensor:

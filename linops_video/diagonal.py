@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from linops_video.operator import Identity, LinearOperator, compose, scalar
+from linops_video.operator import Adjoint, Identity, LinearOperator, compose, scalar
 from linops_video.parameters import Shape, like, per_sample, tensor_field
 
 
@@ -72,6 +72,11 @@ class Diagonal(LinearOperator):
         own = self.diagonal.reshape(self.diagonal.shape[:batch] + self.diagonal.shape[batch + first : batch + last + 1])
         identities = [Identity((n,)) for n in self.in_shape]
         return (*identities[:first], Diagonal(own, self.in_shape[first : last + 1]), *identities[last + 1 :])
+
+    def _diagonal_in(self, transform: LinearOperator) -> Tensor | None:
+        sizes = self.diagonal.shape[self.diagonal.ndim - len(self.in_shape) :]
+        axes = getattr(transform.operator if isinstance(transform, Adjoint) else transform, "axes", None)
+        return self.diagonal if axes and all(sizes[axis] == 1 for axis in axes) else None
 
     def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
         batch = self.diagonal.ndim - len(self.in_shape)

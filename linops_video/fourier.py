@@ -61,13 +61,16 @@ class Fourier(LinearOperator):
         return torch.fft.ifftn(single(y), dim=self._dims, norm="ortho")
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return unitary_gram(self, weight, self.axes)
+        return unitary_gram(self, weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return unitary_gram(self.H, weight, self.axes)
+        return unitary_gram(self.H, weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         return tuple(Fourier((0,), (n,)) if i in self.axes else Identity((n,)) for i, n in enumerate(self.in_shape))
+
+    def _embed(self, before: Shape, behind: Shape) -> Fourier:
+        return Fourier(tuple(axis + len(before) for axis in self.axes), (*before, *self.in_shape, *behind))
 
     def _known_norm(self) -> Tensor:
         return torch.ones((), dtype=torch.float64)

@@ -68,20 +68,52 @@ class Multiplier(LinearOperator):
         return self.H.gram(weight)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
-        w = diagonal_in(other, self.transform)
-        return None if w is None else Multiplier(self.transform, self.values * w)
+        found = _in_one_transform(self, other)
+        return found and Multiplier(found[0], found[1] * found[2])
 
     _before = _after
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
         w = diagonal_in(other, self.transform)
-        return None if w is None else Multiplier(self.transform, self.values + w)
+        # over separate axes, the terms of a sum tell more than the sum
+        return None if w is None or _long(w) - self._used() else Multiplier(self.transform, self.values + w)
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return Multiplier(self.transform, per_sample(factor, len(self.transform.out_shape)) * self.values)
 
     def _diagonal_in(self, transform: LinearOperator) -> Tensor | None:
-        return self.values if same(transform, self.transform) else None
+        if same(transform, self.transform):
+            return self.values
+        wider = _joined(transform, self.transform) and _axes(transform) >= _axes(self.transform)
+        constant = not _long(self.values) & {
+            axis - len(self.in_shape) for axis in _axes(transform) - _axes(self.transform)
+        }
+        return self.values if wider and constant else None
+
+    def _used(self) -> set[int]:
+        """The axes, counted from the last one, along which this is not the identity for each entry."""
+        return {axis - len(self.in_shape) for axis in _axes(self.transform)} | _long(self.values)
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator | None:
+        transform = self.transform._embed(before, behind)
+        batch = self.values.ndim - len(self.transform.out_shape)
+        sizes = (1,) * len(before) + self.values.shape[batch:] + (1,) * len(behind)
+        return transform and Multiplier(transform, self.values.reshape(self.values.shape[:batch] + sizes))
+
+    def _factors(self) -> tuple[LinearOperator, ...] | None:
+        transform: Any = self.transform
+        n, used = len(self.in_shape), self._used()
+        first, end = n + min(used, default=0), n + max(used, default=0) + 1
+        if not _axes(transform) or end - first == n:
+            return None
+        inner = dataclasses.replace(
+            transform, axes=tuple(axis - first for axis in transform.axes), in_shape=self.in_shape[first:end]
+        )
+        batch = self.values.ndim - n
+        sizes = self.values.shape[batch:][first:end]
+        identities = [Identity((size,)) for size in self.in_shape]
+        values = self.values.reshape(self.values.shape[:batch] + sizes)
+        return (*identities[:first], Multiplier(inner, values), *identities[end:])
 
     def _known_norm(self) -> Tensor:
         return self.values.abs().double().flatten(self.values.ndim - len(self.transform.out_shape)).amax(-1)
@@ -94,6 +126,34 @@ def diagonal_in(A: LinearOperator, transform: LinearOperator) -> Tensor | None:
         return A._diagonal_in(transform)
     factor = torch.as_tensor(c)
     return factor.reshape(factor.shape + (1,) * len(transform.out_shape))
+
+
+def _long(values: Tensor) -> set[int]:
+    """The axes, counted from the last one, along which this is longer than 1."""
+    return {axis - values.ndim for axis, n in enumerate(values.shape) if n > 1}
+
+
+def _axes(transform: LinearOperator) -> set[int]:
+    """The axes of a transform that acts on each of some axes by itself (`axes` of `Cosine`, `Fourier`)."""
+    return set(getattr(transform, "axes", ()))
+
+
+def _joined(U: LinearOperator, V: LinearOperator) -> LinearOperator | None:
+    """The transform over the axes of U and of V, if both are of one kind, axis by axis."""
+    if type(U) is not type(V) or U.in_shape != V.in_shape or not (_axes(U) and _axes(V)):
+        return None
+    together: Any = U
+    return dataclasses.replace(together, axes=tuple(sorted(_axes(U) | _axes(V))))
+
+
+def _in_one_transform(A: Multiplier, other: LinearOperator) -> tuple[LinearOperator, Tensor, Tensor] | None:
+    """A transform in which both are diagonal, and their values there."""
+    joined = _joined(A.transform, other.transform) if isinstance(other, Multiplier) else None
+    for transform in (A.transform, joined) if joined else (A.transform,):
+        v, w = A._diagonal_in(transform), diagonal_in(other, transform)
+        if v is not None and w is not None:
+            return transform, v, w
+    return None
 
 
 def same(A: Any, B: Any) -> bool:
@@ -110,20 +170,16 @@ def same(A: Any, B: Any) -> bool:
     return A == B
 
 
-def unitary_gram(
-    U: LinearOperator, weight: LinearOperator | None = None, axes: tuple[int, ...] | None = None
-) -> LinearOperator:
+def unitary_gram(U: LinearOperator, weight: LinearOperator | None = None) -> LinearOperator:
     """UᴴWU of a unitary U: c·I is kept, a Diagonal becomes a `Multiplier`, and what U undoes a Diagonal.
 
-    A diagonal that is constant along `axes`, those on which U acts (None: all), commutes with U.
+    A Diagonal that is constant along the axes on which U acts commutes with U.
     """
     c = scalar(weight)
     if weight is None or c is not None:
         return scale(1.0 if c is None else c, Identity(U.in_shape))
     if isinstance(weight, Diagonal):
-        sizes = weight.diagonal.shape[weight.diagonal.ndim - len(weight.in_shape) :]
-        constant = all(sizes[axis] == 1 for axis in (range(len(sizes)) if axes is None else axes))
-        return Diagonal(weight.diagonal, U.in_shape) if constant else Multiplier(U, weight.diagonal)
+        return weight if weight._diagonal_in(U) is not None else Multiplier(U, weight.diagonal)
     w = diagonal_in(weight, U.H)
     if w is not None:
         return Diagonal(w, U.in_shape)

@@ -133,7 +133,7 @@ class _Check:
             scale_of_z = (self.norm**2 + rho) * _length(z, A.in_shape) + _length(b, A.in_shape)
             residual = _length(A.H(A(z)) + rho * z - b, A.in_shape)
             # singular values near the cut of the pseudoinverse cost a digit
-            self.record(f"normal solve, {name}", residual / scale_of_z, max(self.tolerance, 1e-12))
+            self.record(f"normal solve, {name}", residual / scale_of_z.clamp(min=1e-300), max(self.tolerance, 1e-12))
         return normal.method
 
     def gradient(self, x: Tensor, y: Tensor, Ay: Tensor) -> None:

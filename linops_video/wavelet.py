@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pywt
 import torch
 from torch import Tensor
 
 from linops_video.errors import ShapeError, SpecError
-from linops_video.operator import Identity, LinearOperator, scalar, scale
+from linops_video.multiplier import unitary_gram
+from linops_video.operator import LinearOperator
 from linops_video.parameters import Shape, by_parts
 
 
@@ -48,6 +50,7 @@ class Wavelet(LinearOperator):
     in_shape: Shape
     wavelet: str | tuple[str, ...] = "haar"
     levels: int | tuple[int, ...] = 1
+    method_name: ClassVar[str] = "wavelet transform"
 
     def __post_init__(self) -> None:
         for name, value in (("wavelets", self.wavelet), ("numbers of levels", self.levels)):
@@ -102,12 +105,10 @@ class Wavelet(LinearOperator):
         return by_parts(lambda part: self._synthesise(part, 1, adjoint=False), coefficients)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        return super().gram(weight) if c is None or not self.orthonormal else scale(c, Identity(self.in_shape))
+        return unitary_gram(self, weight) if self.orthonormal else super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        return super().outer(weight) if c is None or not self.orthonormal else scale(c, Identity(self.out_shape))
+        return unitary_gram(self.H, weight) if self.orthonormal else super().outer(weight)
 
     def _known_norm(self) -> Tensor | None:
         return torch.ones((), dtype=torch.float64) if self.orthonormal else None
@@ -166,6 +167,7 @@ def _insert_zeros(x: Tensor, dim: int, at: int, count: int) -> Tensor:
     return torch.cat((low, x.new_zeros(shape), high), dim)
 
 
+@torch.compiler.assume_constant_result
 def low_pass(wavelet: str) -> list[float]:
     """The low-pass taps g₀ … g_{F−1} of an orthonormal wavelet.
 

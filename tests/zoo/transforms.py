@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -14,13 +15,17 @@ from linops_video import (
     Cosine,
     Dense,
     Diagonal,
+    Entries,
     Fourier,
+    Hadamard,
     Identity,
     Multiplier,
     Select,
     Stack,
+    Wavelet,
     circulant,
     kron,
+    random_hadamard,
 )
 from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
 
@@ -29,6 +34,10 @@ LONG = (2, 101, 1)
 
 def z(r: Callable[..., Tensor], *shape: int) -> Tensor:
     return torch.complex(r(*shape), r(*shape))
+
+
+def signs(r: Callable[..., Tensor], *shape: int) -> Tensor:
+    return r(*shape).sign().to(torch.int8)
 
 
 def cosine_filter(r: Callable[..., Tensor]) -> Multiplier:
@@ -55,6 +64,53 @@ ANIMALS = [
         "exact: pointwise" + OUTER,
     ),
     Animal("sum of cosine multipliers", lambda r: cosine_filter(r) + 0.5 * cosine_filter(r), "exact: DCT" + GRAM),
+    Animal(
+        "cosine multipliers over time and over frames",
+        lambda r: Stack((Multiplier(Cosine((0,), VIDEO), r(4, 1, 1, 1)), cosine_filter(r))),
+        "exact: DCT" + GRAM,
+    ),
+    Animal(
+        "cosine multiplier over time of one over frames",
+        lambda r: Multiplier(Cosine((0,), VIDEO), r(4, 1, 1, 1)) @ cosine_filter(r),
+        "exact: DCT" + GRAM,
+    ),
+    Animal(
+        "cosine multiplier and frame weights",
+        lambda r: Stack((cosine_filter(r), Diagonal(r(4, 1, 1, 1), VIDEO))),
+        "exact: DCT" + GRAM,
+    ),
+    Animal("Hadamard transform", lambda r: Hadamard(signs(r, *VIDEO), VIDEO), "exact: scalar" + GRAM),
+    Animal("Hadamard transform of odd sizes", lambda r: Hadamard(signs(r, 5, 1), (5, 7)), "exact: scalar" + GRAM),
+    Animal("Hadamard transform of a long axis", lambda r: Hadamard(signs(r, 202), (202,)), "exact: scalar" + GRAM),
+    Animal(
+        "random rows of a Hadamard transform", lambda r: random_hadamard(40, VIDEO, seed=1), "exact: scalar" + OUTER
+    ),
+    Animal(
+        "Gram of random rows of a Hadamard transform",
+        lambda r: random_hadamard(40, VIDEO, seed=1).gram(),
+        "exact: Hadamard transform" + GRAM,
+    ),
+    Animal(
+        "random rows of a Hadamard transform of luma",
+        lambda r: random_hadamard(40, (4, 1, 6, 5)) @ AxisMatrix(r(1, 3), 1, VIDEO),
+        "exact: scalar" + OUTER,
+    ),
+    Animal("entries", lambda r: Entries(torch.tensor([7, 0, 359]), VIDEO), "exact: scalar" + OUTER),
+    Animal(
+        "entries of a mask",
+        lambda r: Entries(torch.arange(3, 360, 7), VIDEO) @ Diagonal(mask(r, *VIDEO), VIDEO),
+        "exact: pointwise" + GRAM,
+    ),
+    Animal(
+        "wavelet multiplier",
+        lambda r: Multiplier(Wavelet((4, 3, 8, 4), "db2", (1, 0, 2, 1)), r(4, 3, 8, 4)),
+        "exact: wavelet transform" + GRAM,
+    ),
+    Animal(
+        "mask of a wavelet synthesis",
+        lambda r: Diagonal(mask(r, 4, 3, 8, 4), (4, 3, 8, 4)) @ Wavelet((4, 3, 8, 4), "haar", (1, 0, 2, 1)).H,
+        "exact: pointwise" + OUTER,
+    ),
     Animal("Fourier transform", lambda r: Fourier((2, 3), VIDEO), "exact: scalar" + GRAM),
     Animal("inverse Fourier transform in time", lambda r: Fourier((0,), VIDEO).H, "exact: scalar" + GRAM),
     Animal("Fourier samples", fourier_samples, "exact: pointwise" + OUTER),
@@ -93,4 +149,25 @@ ANIMALS = [
         lambda r: kron(Dense(z(r, 2, 4), (4,), (2,)), Convolution(r(3, 2), (6, 5), "circular")),
         "exact: FFT" + OUTER,
     ),
+]
+
+
+def some_axes(numbers: Tensor, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Some of the axes of an event, at least one."""
+    kept = tuple(axis for axis, number in enumerate(numbers.tolist()) if number > 0)
+    return kept or (len(shape) - 1,)
+
+
+LEAVES = [
+    lambda r, shape: Cosine(some_axes(r(len(shape)), shape), shape),
+    lambda r, shape: Multiplier(Cosine(some_axes(r(len(shape)), shape), shape), r(*shape)),
+    lambda r, shape: Multiplier(Cosine((0,), shape), r(shape[0], *(1,) * (len(shape) - 1))),
+    lambda r, shape: Fourier(some_axes(r(len(shape)), shape), shape),
+    lambda r, shape: Diagonal(mask(r, *shape), shape) @ Fourier(some_axes(r(len(shape)), shape), shape),
+    lambda r, shape: Diagonal(z(r, *shape), shape),
+    lambda r, shape: Hadamard(signs(r, *shape), shape),
+    lambda r, shape: random_hadamard(1 + math.prod(shape) // 2, shape, seed=int(100 * r(1).abs())),
+    lambda r, shape: Wavelet(shape, "db2", 1) if all(n % 2 == 0 for n in shape) else None,
+    lambda r, shape: AxisMatrix(z(r, 2, shape[0]), 0, shape),
+    lambda r, shape: Convolution(z(r, 1, 2), shape, "circular") if len(shape) > 1 and shape[-1] > 1 else None,
 ]
