@@ -32,7 +32,7 @@ def _identity(place: Place) -> LinearOperator:
 
 
 @named(
-    "mask(share) or mask(FILE)", "keep a random share of the entries, or those that are white in a file", "mask(0.5)"
+    "mask(share) or mask(FILE)", "keep a random share of the entries, or what is white in a file", "mask(0.5)"
 )
 def _mask(place: Place, kept: float | Path) -> LinearOperator:
     if isinstance(kept, Path):
