@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from linops_video.fourier import Fourier
+from linops_video.kron import kron_gram
 from linops_video.multiplier import Multiplier
 from linops_video.operator import Identity, LinearOperator, scalar, scale
 from linops_video.parameters import Shape, by_parts, complex_dtype, is_complex_number, per_sample, tensor_field
@@ -61,7 +62,7 @@ class Circulant(LinearOperator):
             return scale(c, square)
         if isinstance(weight, Circulant):
             return Circulant(square.transfer * weight.transfer, self.in_shape)
-        return super().gram(weight)
+        return kron_gram(self, weight) or super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return self.H.gram(weight)

@@ -214,7 +214,7 @@ class IterativeInverse(Inverse):
 
     operator: LinearOperator
     method: str
-    near: Spectral | None
+    near: Decomposition | None
     rtol: float
 
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:

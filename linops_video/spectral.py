@@ -372,7 +372,7 @@ def _assemble(coefficients: list[float | Tensor], groups: list[Axes]) -> Spectra
     total = sum(ndims)
     mixed = next((i for i, g in enumerate(groups) if g.matrices is not None), None)
     place = sum(ndims[:mixed]) - total if mixed is not None else 0
-    values: Tensor | None = None
+    values = torch.zeros((1,) * total, dtype=torch.float64, device=groups[0].basis.device)
     for k, c in enumerate(coefficients):
         term = torch.as_tensor(c, dtype=torch.float64, device=groups[0].basis.device)
         term = term.reshape(term.shape + (1,) * total)
@@ -385,8 +385,7 @@ def _assemble(coefficients: list[float | Tensor], groups: list[Axes]) -> Spectra
             matrix = (groups[mixed].matrices or [])[k]
             matrix = matrix.reshape(*matrix.shape[:-2], *(1,) * (total - 1), *matrix.shape[-2:])
             term = term.squeeze(place)[..., None, None] * matrix
-        values = term if values is None else values + term
-    assert values is not None
+        values = values + term
     basis = kron(*(g.basis for g in groups))
     if mixed is not None:
         values, vectors = torch.linalg.eigh(values)

@@ -3,9 +3,9 @@
 A new operator is one line in the file of its family, and inherits every law of test_laws.py.
 """
 
-from zoo import elementary, general, geometry, sampling, transforms
+from zoo import elementary, general, geometry, sampling, structure, transforms
 from zoo.animal import Animal, animal, mask, normal_numbers
 
-ZOO = [*elementary.ANIMALS, *transforms.ANIMALS, *sampling.ANIMALS, *geometry.ANIMALS, *general.ANIMALS]
+ZOO = [entry for family in (elementary, transforms, sampling, geometry, general, structure) for entry in family.ANIMALS]
 
 __all__ = ["ZOO", "Animal", "animal", "mask", "normal_numbers"]

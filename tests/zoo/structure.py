@@ -1,0 +1,190 @@
+"""Compositions whose structure must survive, and kinds of convolution."""
+
+from __future__ import annotations
+
+import torch
+
+from linops_video import (
+    AxisMatrix,
+    BlockDiagonal,
+    BoxMean,
+    Convolution,
+    Dense,
+    Diagonal,
+    Flip,
+    Identity,
+    Select,
+    Stack,
+    Wavelet,
+    circulant,
+    kron,
+)
+from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
+
+EVEN = (2, 3, 6, 4)
+LONG = (1, 1, 14, 9)
+
+BINOMIAL = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64) / 4
+SLOPED = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+ROUND = torch.tensor([[0.0, 1, 0], [1, 2, 1], [0, 1, 0]], dtype=torch.float64) / 6
+
+
+def even_disk(r) -> torch.Tensor:
+    return ROUND + 0.1 * torch.outer(BINOMIAL, BINOMIAL)
+
+
+ANIMALS = [
+    Animal(
+        "box mean of a circular blur",
+        lambda r: BoxMean(2, EVEN) @ Convolution(r(3, 3), EVEN, "circular"),
+        "exact: FFT" + OUTER,
+    ),
+    Animal(
+        "decimation of a circular blur",
+        lambda r: Select((1, 3), 3, (2, 3, 3, 4)) @ Select((0, 2, 4), 2, EVEN) @ Convolution(r(3, 2), EVEN, "circular"),
+        "exact: FFT" + OUTER,
+    ),
+    Animal(
+        "rows of one circular blur a sample",
+        lambda r: Select((1, 4), 2, EVEN) @ Convolution(r(2, 3, 3), EVEN, "circular"),
+        "exact: FFT" + OUTER,
+    ),
+    Animal(
+        "mask of wavelet synthesis",
+        lambda r: Diagonal(mask(r, 4, 3, 8, 4), (4, 3, 8, 4)) @ Wavelet((4, 3, 8, 4), "haar", (1, 0, 2, 1)).H,
+        "exact: pointwise" + OUTER,
+    ),
+    Animal(
+        "blocks of many kinds",
+        lambda r: BlockDiagonal(
+            (
+                Convolution(r(2, 2), (2, 3, 3)),
+                BoxMean(2, (4, 4)) @ Diagonal(r(4, 4), (4, 4)),
+                Dense(r(2, 5), (5,), (2,)),
+            )
+        ),
+        "exact: FFT and a margin of 7 pixels" + GRAM + "; exact: pointwise" + OUTER + "; exact: eigh of 2×2" + OUTER,
+    ),
+    Animal(
+        "masked blocks",
+        lambda r: Diagonal(r(6), (6,)) @ BlockDiagonal((Identity((2,)), Dense(r(4, 3), (3,), (4,)))),
+        "exact: pointwise; eigh of 3×3" + GRAM,
+    ),
+    Animal(
+        "flips among box means and blurs",
+        lambda r: (
+            2.0
+            * Flip((1, 3), (2, 3, 3, 2))
+            @ BoxMean(2, EVEN)
+            @ Flip((0, 2), EVEN)
+            @ Convolution(r(3, 3), EVEN, "circular")
+        ),
+        "exact: FFT" + OUTER,
+    ),
+    Animal(
+        "temporal blur of a circular blur",
+        lambda r: AxisMatrix(r(5, 4), 0, VIDEO) @ Convolution(r(3, 3), VIDEO, "circular"),
+        "exact: eigh of 4×4" + GRAM,
+    ),
+    Animal(
+        "box mean of a blur in space and time",
+        lambda r: BoxMean(2, EVEN) @ kron(Dense(r(2, 3), (3,), (2,)), Identity((3,)), circulant(r(6, 4), (6, 4))),
+        "exact: FFT" + OUTER,
+    ),
+    Animal(
+        "flipped frames of a blur in space and time",
+        lambda r: (
+            Select((1, 0), 0, VIDEO)
+            @ Flip((0, 3), VIDEO)
+            @ kron(Dense(r(4, 4), (4,), (4,)), circulant(r(6, 5), VIDEO[1:]))
+        ),
+        "exact: FFT" + OUTER,
+    ),
+    Animal(
+        "mask of frames of a circular blur",
+        lambda r: Diagonal(mask(r, 4, 3, 1, 1), VIDEO) @ Convolution(r(3, 3), VIDEO, "circular"),
+        "exact: FFT" + GRAM,
+    ),
+    Animal(
+        "two blurs in space and time",
+        lambda r: Stack(
+            (
+                kron(Dense(r(2, 4), (4,), (2,)), Identity((3,)), circulant(r(6, 5), (6, 5))),
+                kron(Dense(r(3, 4), (4,), (3,)), Identity((3,)), circulant(r(6, 5), (6, 5))),
+            )
+        ),
+        "exact: FFT, then eigh per eigenvalue" + GRAM,
+    ),
+    Animal(
+        "colour matrix of a mask",
+        lambda r: AxisMatrix(r(2, 3), 1, VIDEO) @ Diagonal(mask(r, *VIDEO), VIDEO),
+        "exact: eigh of 2×2 at every place" + OUTER,
+    ),
+    Animal(
+        "mask of a temporal blur",
+        lambda r: Diagonal(mask(r, *VIDEO), VIDEO) @ AxisMatrix(r(4, 4), 0, VIDEO),
+        "exact: eigh of 4×4 at every place" + GRAM,
+    ),
+    Animal(
+        "masks of two temporal blurs",
+        lambda r: Stack(
+            (
+                Diagonal(mask(r, *VIDEO), VIDEO) @ AxisMatrix(r(4, 4), 0, VIDEO),
+                AxisMatrix(r(2, 4), 0, VIDEO),
+                Diagonal(r(2, *VIDEO), VIDEO),
+            )
+        ),
+        "exact: eigh of 4×4 at every place" + GRAM,
+    ),
+    Animal("symmetric blur", lambda r: Convolution(even_disk(r), VIDEO, "symmetric"), "exact: DCT" + GRAM),
+    Animal(
+        "one symmetric blur a sample",
+        lambda r: Convolution(r(2, 1, 1) * even_disk(r), VIDEO, "symmetric"),
+        "exact: DCT" + GRAM,
+    ),
+    Animal(
+        "separable symmetric blur",
+        lambda r: Convolution(torch.outer(SLOPED, BINOMIAL), VIDEO, "symmetric"),
+        "exact: eigh of 6×6" + GRAM,
+    ),
+    Animal(
+        "separable reflected blur",
+        lambda r: Convolution(torch.outer(BINOMIAL, SLOPED), VIDEO, "reflect"),
+        "exact: eigh of 6×6" + GRAM,
+    ),
+    Animal(
+        "separable same blur of larger frames",
+        lambda r: Convolution(torch.outer(BINOMIAL, SLOPED), LONG, "same"),
+        "exact: eigh of 14×14" + GRAM,
+    ),
+    Animal(
+        "separable full blur",
+        lambda r: Convolution(torch.outer(SLOPED, BINOMIAL[:2]), VIDEO, "full"),
+        "exact: eigh of 6×6" + GRAM,
+    ),
+    Animal(
+        "separable valid blur",
+        lambda r: Convolution(torch.outer(SLOPED, BINOMIAL[:2]), VIDEO, "valid"),
+        "exact: eigh of 4×4" + OUTER,
+    ),
+    Animal(
+        "box mean of a separable blur",
+        lambda r: BoxMean(2, VIDEO) @ Convolution(torch.outer(SLOPED, BINOMIAL), VIDEO, "reflect"),
+        "exact: eigh of 3×3" + OUTER,
+    ),
+    Animal(
+        "reflected blur of small frames",
+        lambda r: Convolution(r(3, 2), VIDEO, "reflect"),
+        "exact: eigh of 30×30" + GRAM,
+    ),
+    Animal(
+        "symmetric blur of small frames",
+        lambda r: Convolution(r(2, 4), VIDEO, "symmetric"),
+        "exact: eigh of 30×30" + GRAM,
+    ),
+    Animal(
+        "mask, and differences of a blur",
+        lambda r: Stack((Diagonal(mask(r, *VIDEO), VIDEO), 0.5 * Convolution(r(3, 3), VIDEO, "circular"))),
+        "cg, preconditioned by FFT",
+    ),
+]
