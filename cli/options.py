@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from linops_video.errors import ShapeError, SpecError
@@ -17,12 +19,15 @@ def parse_shape(text: str) -> tuple[int, int, int, int]:
 
 
 def parse_device(name: str) -> torch.device:
-    """ "auto" (cuda where there is one), "cpu" or "cuda"."""
+    """ "auto" (cuda where there is one), "cpu" or "cuda"; of several devices, each process of torchrun takes another."""
     if name not in ("auto", "cpu", "cuda"):
         raise SpecError(f"--device is auto, cpu or cuda, not {name!r}")
     if name == "cuda" and not torch.cuda.is_available():
         raise SpecError("--device cuda: this machine has no CUDA device that torch can use; take cpu or auto")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    rank = os.environ.get("LOCAL_RANK")
+    return torch.device("cuda") if rank is None else torch.device("cuda", int(rank) % torch.cuda.device_count())
 
 
 def parse_names(text: str, known: object, what: str) -> list[str]:

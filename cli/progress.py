@@ -1,4 +1,4 @@
-"""A progress bar for solvers, with their residual."""
+"""Progress bars: for a solver, with its residual, and for windows and files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
 @contextmanager
@@ -30,3 +30,21 @@ def progress(name: str, steps: int) -> Iterator[Callable[[int, Any, float], None
             bar.update(task, completed=step, residual=f"{residual:.1e}")
 
         yield on_step
+
+
+@contextmanager
+def bar(name: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """Give an `advance(done)` that draws how many of `total` things are done, of which there are `done` already.
+
+    Drawn as `progress` is; a bar within another one stands below it.
+    """
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(name, total=total, completed=done)
+        yield lambda done: bars.update(task, completed=done)

@@ -14,7 +14,10 @@ from rich.table import Table
 
 from linops_video import InverseProblem, Solution
 from linops_video.files import replacing
+from linops_video.film import Film
+from linops_video.parts import Finished
 from linops_video.solvers.evaluation import Score
+from linops_video.solvers.film import status_of
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,17 @@ class Row:
     seconds: float
 
 
-def print_table(console: Console, op: str, problem: InverseProblem, rows: list[Row]) -> None:
-    """Print the rows, the last of which is the solver that was asked for."""
+def problem_line(op: str, problem: InverseProblem) -> str:
+    """What is solved, in a line."""
     video = "×".join(map(str, problem.operator.in_shape))
     y = "×".join(map(str, problem.operator.out_shape))
     sigma = float(problem.noise_std)
-    console.print(f"{op}: {y} measured of a {video} video, noise σ = {sigma:.4g}", highlight=False, markup=False)
+    return f"{op}: {y} measured of a {video} video, noise σ = {sigma:.4g}"
+
+
+def print_table(console: Console, headline: str, rows: list[Row]) -> None:
+    """Print the rows, the last of which is the solver that was asked for."""
+    console.print(headline, highlight=False, markup=False)
     table = Table("solver")
     for heading in (escape("PSNR [dB]"), "SSIM", "data misfit", "seconds"):
         table.add_column(heading, justify="right")
@@ -51,9 +59,9 @@ def _fixed(value: float | None, digits: int) -> str:
 
 
 def report_of(
-    op: str, seed: int, problem: InverseProblem, solution: Solution, row: Row, baselines: list[Row]
+    op: str, seed: int, problem: InverseProblem, solution: Solution, row: Row, baselines: list[Row], tiles: int
 ) -> dict[str, Any]:
-    """The report of `solve`; what needs the truth is None without it, and so is a number that is not finite."""
+    """The report of a clip; what needs the truth is None without it, and so is a number that is not finite."""
     known = row.score.psnr is not None
     return {
         "op": op,
@@ -61,15 +69,40 @@ def report_of(
         "shape": list(problem.operator.in_shape),
         "noise_std": finite(float(problem.noise_std)),
         "seed": seed,
+        **_scores(row),
+        "steps": solution.steps,
+        "status": solution.status,
+        "windows": 1,
+        "tiles": tiles,
+        "baselines": {baseline.name: {"psnr": finite(baseline.score.psnr)} for baseline in baselines}
+        if known
+        else None,
+    }
+
+
+def film_report(op: str, seed: int, film: Film, row: Row, state: Finished, tiles: int) -> dict[str, Any]:
+    """The report of a film that was solved in windows, each frame of them in `tiles`."""
+    return {
+        "op": op,
+        "solver": row.name,
+        "shape": list(film.shape),
+        "noise_std": finite(film.noise_std),
+        "seed": seed,
+        **_scores(row),
+        "steps": int(state.tally["steps"]),
+        "status": status_of(state),
+        "windows": state.windows,
+        "tiles": tiles,
+        "baselines": None,
+    }
+
+
+def _scores(row: Row) -> dict[str, Any]:
+    return {
         "psnr": finite(row.score.psnr),
         "ssim": finite(row.score.ssim),
         "data_misfit": finite(row.score.data_misfit),
         "seconds": round(row.seconds, 3),
-        "steps": solution.steps,
-        "status": solution.status,
-        "baselines": {baseline.name: {"psnr": finite(baseline.score.psnr)} for baseline in baselines}
-        if known
-        else None,
     }
 
 

@@ -46,10 +46,15 @@ class Parts:
 
     def __init__(self, out: str | Path, fps: float, job: Mapping[str, Any]) -> None:
         self.out, self.fps = Path(out), fps
-        self.folder = self.out.with_name(f"{self.out.name}.parts")
+        self.folder = self.folder_of(self.out)
         self._job = json.dumps(job, sort_keys=True)
         suffix = self.out.suffix.lower()
         self._suffix = suffix if suffix in (".mp4", ".mkv", ".avi", ".npz") else ".mkv"
+
+    @staticmethod
+    def folder_of(out: str | Path) -> Path:
+        """Where the finished windows of a film are while it is being solved."""
+        return Path(out).with_name(f"{Path(out).name}.parts")
 
     def finished(self) -> Finished | None:
         """How far an earlier run of the same job came; None, and an empty folder, where there is none."""

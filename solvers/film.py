@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +79,10 @@ def solve_film(
         problem = film.problem(start, stop).to(device)
         ready = ready or build(problem, solver, **(fields or {}))  # which depends on the problem's name and noise only
         with torch.no_grad():
+            began = time.perf_counter()
             solution = run_in_tiles(ready, problem, on_step)
-            tally = _added(state.tally, _numbers(problem, solution))
+            seconds = time.perf_counter() - began
+            tally = _added(state.tally, _numbers(problem, solution) | {"seconds": seconds})
         blended = solution.x.cpu() * ramp(windows, index).reshape(-1, 1, 1, 1)
         blended[: len(state.tail)] += state.tail
         finished = (windows[index + 1][0] if index + 1 < len(windows) else stop) - start
@@ -102,6 +105,13 @@ def score_of(state: Finished) -> Score:
     return Score(float(-10 * torch.log10(error)), similar, misfit)
 
 
+def status_of(state: Finished) -> str:
+    """As `Solution.status`: "max_steps" if one window met the limit first."""
+    if not state.tally["steps"]:
+        return "direct"
+    return "max_steps" if state.tally["stopped"] else "converged"
+
+
 def identity_of(solver: str, fields: dict[str, Any]) -> dict[str, str]:
     """What tells a solver from another one in the job of a film: name, fields, and the content of its weights."""
     told = {"solver": solver} | {name: str(value) for name, value in fields.items()}
@@ -122,7 +132,12 @@ def identity_of_file(path: str | Path | None) -> list[Any]:
 
 def _numbers(problem: InverseProblem, solution: Solution) -> dict[str, float]:
     squares = (problem.operator(solution.x) - problem.y).double().square()
-    return {"squared misfit": float(squares.sum()), "measurements": squares.numel(), "steps": solution.steps}
+    return {
+        "squared misfit": float(squares.sum()),
+        "measurements": squares.numel(),
+        "steps": solution.steps,
+        "stopped": solution.status == "max_steps",
+    }
 
 
 def _errors(frames: Tensor, truth: Tensor) -> dict[str, float]:

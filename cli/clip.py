@@ -1,0 +1,150 @@
+"""One clip that is solved in one piece: measured, or degraded first and then compared with the truth."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from linops_video import InverseProblem, Solution
+from linops_video.arrays import read_clip, read_measurement, write_array
+from linops_video.cli.figure import Column, measurement_column, save_figure
+from linops_video.cli.progress import progress
+from linops_video.cli.report import Row, print_table, problem_line, report_of, write_json
+from linops_video.measurement import frame_rate_of, inverse_problem, model_of
+from linops_video.solvers.baselines import BASELINES
+from linops_video.solvers.evaluation import score
+from linops_video.solvers.registry import build
+from linops_video.solvers.tiles import count_tiles, run_in_tiles
+from linops_video.video import demo_clip, write_video
+
+DEMO_FRAMES = 16
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `solve` was asked for, for every file the same."""
+
+    op: str
+    solver: str
+    simulate: bool
+    noise: float | None
+    seed: int
+    frames: int | None
+    shape: tuple[int, int, int, int] | None
+    mask: Path | None
+    kernel: Tensor | None
+    device: torch.device
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the results go."""
+
+    out: Path | None = None
+    json: Path | None = None
+    figure: Path | None = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be solved: the problem, the frame rate, and the true clip where it is known."""
+
+    problem: InverseProblem
+    fps: float
+    truth: Tensor | None
+
+
+def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: Console) -> Row:
+    """Solve a clip, or the demo clip, write what is asked for, and print the table."""
+    task = _task(request, input)
+    truth = None if task.truth is None else task.truth.to(request.device)
+    task = Task(task.problem.to(request.device), task.fps, truth)
+    solution, row = _timed(request.solver, task, request.fields)
+    baselines = _baselines(request.solver, task) if truth is not None or outputs.figure is not None else []
+    rows = [baseline for _, baseline in baselines]
+    print_table(console, problem_line(request.op, task.problem), [*rows, row])
+    if outputs.out is not None:
+        if outputs.out.suffix.lower() == ".npz":
+            write_array(outputs.out, "x", solution.x, task.fps)
+        else:
+            write_video(outputs.out, solution.x, task.fps, sound_of(input))
+        console.print(f"reconstruction: {outputs.out}", markup=False)
+    if outputs.figure is not None:
+        _save(outputs.figure, task, baselines, solution, row)
+        console.print(f"figure: {outputs.figure}", markup=False)
+    if outputs.json is not None:
+        report = report_of(request.op, request.seed, task.problem, solution, row, rows, count_tiles(task.problem))
+        write_json(outputs.json, report)
+        console.print(f"report: {outputs.json}", markup=False)
+    return row
+
+
+def sound_of(input: Path | None) -> Path | None:
+    """The file whose sound goes with the reconstruction; folders and arrays have none."""
+    return input if input is not None and input.is_file() and input.suffix.lower() not in (".npz", ".npy") else None
+
+
+def _task(request: Request, input: Path | None) -> Task:
+    if not request.simulate:
+        assert input is not None
+        measurement = read_measurement(input, request.frames)
+        given = (request.shape, request.noise, request.seed, request.mask, request.kernel)
+        problem = inverse_problem(measurement, request.op, *given)
+        return Task(problem, frame_rate_of(request.op, measurement.fps), None)
+    if input is None:
+        clip = read_clip(demo_clip(), DEMO_FRAMES if request.frames is None else request.frames)
+    else:
+        clip = read_clip(input, request.frames)
+    model = model_of(request.op, tuple(clip.frames.shape), request.seed, request.mask, request.kernel)
+    model = model if request.noise is None else replace(model, noise_std=request.noise)
+    return Task(model.measure(clip.frames, request.seed), clip.fps, clip.frames)
+
+
+def _timed(name: str, task: Task, fields: dict[str, str]) -> tuple[Solution, Row]:
+    """Run a solver under its progress bar and score what it gives."""
+    solver = build(task.problem, name, **fields)
+    with progress(name, solver.max_steps * count_tiles(task.problem)) as on_step:
+        start = time.perf_counter()
+        solution = run_in_tiles(solver, task.problem, on_step)
+        seconds = time.perf_counter() - start
+    return solution, Row(name, score(task.problem, solution.x, task.truth), seconds)
+
+
+def _baselines(solver: str, task: Task) -> list[tuple[Tensor, Row]]:
+    """The yardsticks: pinv, what the problem allows by interpolation, admm-tv; without the truth one for the figure."""
+    own = BASELINES.get(task.problem.name or "", {})
+    simple = tuple(own)
+    names = ("pinv", *simple, "admm-tv") if task.truth is not None else (*simple, "pinv")[:1]
+    results = []
+    for name in names:
+        if name == solver and task.truth is not None:
+            continue
+        if name in simple:
+            start = time.perf_counter()
+            x = own[name](task.problem)
+            seconds = time.perf_counter() - start
+            results.append((x, Row(name, score(task.problem, x, task.truth), seconds)))
+        else:
+            solution, row = _timed(name, task, {})
+            results.append((solution.x, row))
+    return results
+
+
+def _save(figure: Path, task: Task, baselines: list[tuple[Tensor, Row]], solution: Solution, row: Row) -> None:
+    """Truth, measurement, the best baseline, reconstruction."""
+    columns = [measurement_column(task.problem)]
+    if task.truth is not None:
+        columns.insert(0, Column("truth", f"{task.truth.shape[-1]}×{task.truth.shape[-2]} pixels", list(task.truth)))
+    own = BASELINES.get(task.problem.name or "", {})
+    simple = [(x, r) for x, r in baselines if r.name in own] or baselines[:1]
+    x, r = max(simple, key=lambda entry: entry[1].score.psnr or 0.0)
+    for frames, shown in ((x, r), (solution.x, row)):
+        note = f"{shown.score.psnr:.2f} dB" if shown.score.psnr is not None else f"misfit {shown.score.data_misfit:.1e}"
+        columns.append(Column(shown.name, note, list(frames)))
+    save_figure(figure, columns, (x - solution.x).square().mean(dim=1).cpu())

@@ -1,0 +1,179 @@
+"""Films that are solved in windows, and folders of files, shared among the processes that torchrun starts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+from rich.console import Console
+
+from linops_video import __version__
+from linops_video.arrays import read_clip, read_measurement
+from linops_video.cli.clip import Outputs, Request, solve_clip, sound_of
+from linops_video.cli.progress import bar
+from linops_video.cli.report import Row, film_report, print_table, write_json
+from linops_video.encoding import check_sound
+from linops_video.errors import CutError, FileError, LinopsError, SpecError
+from linops_video.files import check_writable
+from linops_video.film import Film, measured_film, open_film, simulated_film
+from linops_video.measurement import frame_rate_of
+from linops_video.parts import Parts
+from linops_video.solvers.film import WINDOW, identity_of, identity_of_file, score_of, solve_film, windows_of
+from linops_video.solvers.tiles import TILE, tiles_of
+from linops_video.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_order, stream_video
+
+FILM_SUFFIXES = (*VIDEO_SUFFIXES, ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".npz")
+"""Files of a folder that are solved; others are left alone."""
+
+
+def is_collection(path: Path) -> bool:
+    """Whether this is a folder of films, not one of the images of a single film."""
+    if not path.is_dir():
+        return False
+    suffixes = {p.suffix.lower() for p in path.iterdir()}
+    return bool(suffixes & set(FILM_SUFFIXES)) and not suffixes & set(IMAGE_SUFFIXES)
+
+
+def solve_files(request: Request, folder: Path, out: Path | None, console: Console) -> None:
+    """Solve every film of a folder into another folder; of several processes, each takes its share of the files.
+
+    A file that fails does not stop the others: it is named at the end, and the exit code is 1.
+    """
+    if out is not None:
+        _make_folder(out, folder)
+    rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    files = sorted((p for p in folder.iterdir() if p.suffix.lower() in FILM_SUFFIXES), key=natural_order)
+    failed: list[tuple[Path, str]] = []
+    with bar("files", len(files[rank::processes])) as advance:
+        for done, file in enumerate(files[rank::processes]):
+            target = None if out is None else out / _name_of(file)
+            if target is not None and target.exists() and not Parts.folder_of(target).exists():
+                console.print(f"{file.name}: {target} is there already", highlight=False, markup=False)
+            else:
+                try:
+                    solve_file(request, file, Outputs(target), console)
+                except LinopsError as error:
+                    failed.append((file, str(error)))
+                except (MemoryError, torch.OutOfMemoryError):
+                    failed.append((file, "out of memory"))
+            advance(done + 1)
+    for file, reason in failed:
+        print(f"error: {file}: {reason}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _make_folder(out: Path, folder: Path) -> None:
+    if out.suffix or (out.exists() and not out.is_dir()):
+        raise FileError(f"{folder} is a folder of videos: -o needs a folder to write to, not {out}")
+    if out.resolve() == folder.resolve():
+        raise FileError(f"-o needs another folder than {folder}, whose files it would replace")
+    try:
+        out.mkdir(exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot write {out}: {(error.strerror or str(error)).lower()}") from None
+
+
+def _name_of(file: Path) -> str:
+    """The name of the reconstruction: that of the file, with .mp4 behind it where its format is not written."""
+    return file.name if file.suffix.lower() in (*VIDEO_SUFFIXES, ".npz") else f"{file.name}.mp4"
+
+
+def solve_file(request: Request, input: Path | None, outputs: Outputs, console: Console) -> Row:
+    """Solve a clip in one piece, or a film of more than `WINDOW` frames in windows."""
+    if input is None or not _is_long(request, input):
+        return solve_clip(request, input, outputs, console)
+    try:
+        film = _open(request, input)
+    except CutError:
+        if not _fits(request, input):
+            raise
+        return solve_clip(request, input, outputs, console)
+    if outputs.figure is not None:
+        raise SpecError(f"--figure shows clips of at most {WINDOW} frames: give --frames {WINDOW}, or leave it out")
+    return _solve_film(request, input, film, outputs, console)
+
+
+def _is_long(request: Request, path: Path) -> bool:
+    """Whether the video behind a file has more frames than a window: as far as needed, it is read."""
+    rate = 1 if request.simulate else frame_rate_of(request.op, 1.0)
+    if path.suffix.lower() in (".npz", ".npy"):
+        array = read_clip(path).frames if request.simulate else read_measurement(path).y
+        count = len(array[: request.frames]) if array.ndim == 4 else 0
+    else:
+        limit = WINDOW + 1 if request.frames is None else min(request.frames, WINDOW + 1)
+        count = sum(1 for _ in stream_video(path, limit))
+    return count * rate > WINDOW
+
+
+def _fits(request: Request, path: Path) -> bool:
+    """Whether a film that cannot be cut is no larger than a window of one tile, and so can be solved whole."""
+    shape = request.shape or open_film(path, request.frames, not request.simulate).shape
+    entries = torch.Size(shape).numel()
+    return entries <= 3 * WINDOW * TILE**2
+
+
+def _open(request: Request, path: Path) -> Film:
+    source = open_film(path, request.frames, not request.simulate)
+    given = (request.noise, request.seed, request.mask, request.kernel)
+    if request.simulate:
+        film = simulated_film(source, request.op, *given)
+    else:
+        film = measured_film(source, request.op, request.shape, *given)
+    film.check(windows_of(film.shape[0]))
+    return film
+
+
+def _solve_film(request: Request, input: Path, film: Film, outputs: Outputs, console: Console) -> Row:
+    windows, sound = windows_of(film.shape[0]), sound_of(input)
+    parts, state = None, None
+    if outputs.out is not None:
+        check_writable(outputs.out)
+        if sound is not None:
+            check_sound(outputs.out, sound)
+        parts = Parts(outputs.out, film.fps, _job(request, input, film))
+        state = parts.finished()
+    if state is not None:
+        console.print(f"{input.name}: {state.windows} of {len(windows)} windows are done already", markup=False)
+    with bar(f"{input.name}: windows", len(windows), 0 if state is None else state.windows) as advance:
+        for window in solve_film(film, request.solver, request.fields, request.device, state):
+            state = window.state
+            if parts is not None:
+                parts.add(window.frames, state)
+            advance(state.windows)
+    assert state is not None
+    if parts is not None:
+        parts.finish(len(windows), sound)
+    row = Row(request.solver, score_of(state), state.tally["seconds"])
+    rows, columns = tiles_of(*film.shape[-2:])
+    video, tiles = "×".join(map(str, film.shape)), len(rows) * len(columns)
+    what = f"a {video} film in {len(windows)} windows of {tiles} tiles, noise σ = {film.noise_std:.4g}"
+    print_table(console, f"{request.op}: {what}", [row])
+    if outputs.out is not None:
+        console.print(f"reconstruction: {outputs.out}", markup=False)
+    if outputs.json is not None:
+        write_json(outputs.json, film_report(request.op, request.seed, film, row, state, tiles))
+        console.print(f"report: {outputs.json}", markup=False)
+    return row
+
+
+def _job(request: Request, input: Path, film: Film) -> dict[str, Any]:
+    """What must be the same for a run to go on where an earlier one was stopped."""
+    kernel = None if request.kernel is None else request.kernel.tolist()
+    return {
+        "version": __version__,
+        "input": identity_of_file(input),
+        "mask": identity_of_file(request.mask),
+        "kernel": kernel,
+        "op": request.op,
+        "simulate": request.simulate,
+        "seed": request.seed,
+        "shape": list(film.shape),
+        "noise_std": film.noise_std,
+        "device": request.device.type,
+        **identity_of(request.solver, request.fields),
+    }
