@@ -37,6 +37,9 @@ class LinearFunction(LinearOperator):
         return self.complex_valued
 
     def _apply(self, x: Tensor) -> Tensor:
+        if x.dtype.itemsize < 4:
+            y = self._apply(x.float())  # float16 and bfloat16: many functions of torch do not take them
+            return y if y.is_complex() else y.to(x.dtype)
         batch = x.shape[: x.ndim - len(self.in_shape)]
         if not batch:
             return self.fn(x)

@@ -15,7 +15,7 @@ from torch import Tensor
 from linops_video.errors import DtypeError, ShapeError
 from linops_video.krylov import power_iteration
 from linops_video.linear_map import LinearMap
-from linops_video.parameters import Self, Shape, conj, like, per_sample, show, tensor_field
+from linops_video.parameters import Self, Shape, conj, show, tensor_field, times
 from linops_video.text import adjoint, handing_on, infix, multiple, negative, text_of, with_text
 
 
@@ -300,10 +300,10 @@ class Scaled(LinearOperator):
         return self.operator.out_shape
 
     def _apply(self, x: Tensor) -> Tensor:
-        return per_sample(like(self.factor, x), len(self.out_shape)) * self.operator._apply(x)
+        return times(self.factor, self.operator._apply(x), len(self.out_shape))
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return per_sample(like(conj(self.factor), y), len(self.in_shape)) * self.operator._apply_adjoint(y)
+        return times(conj(self.factor), self.operator._apply_adjoint(y), len(self.in_shape))
 
     @property
     def H(self) -> LinearOperator:

@@ -144,6 +144,12 @@ def by_parts(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return fn(x.float()).to(x.dtype) if x.dtype.itemsize < 4 else fn(x)
 
 
+def times(factor: float | Tensor, x: Tensor, event_ndim: int) -> Tensor:
+    """factor · x, the factor being a number or a tensor of one per sample, in the precision of x."""
+    x = x.to(complex_dtype(x.dtype)) if is_complex_number(factor) else x
+    return per_sample(like(factor, x), event_ndim) * x
+
+
 def conj(number: float | Tensor) -> float | Tensor:
     """The complex conjugate."""
     return number.conj() if isinstance(number, Tensor) else number.conjugate()

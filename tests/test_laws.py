@@ -119,6 +119,21 @@ def test_batches_and_precision_are_kept(entry: Animal) -> None:
 
 
 @every_animal
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision(entry: Animal, dtype: torch.dtype) -> None:
+    """Apply and adjoint, parameters in half precision or not, near the result in float32 with the same numbers."""
+    single, r = animal(entry).to(dtype=torch.float32), normal_numbers(1)
+    half = single.to(dtype=dtype)
+    for A, rounded in ((single, single), (half, half.to(dtype=torch.float32))):
+        for B, exact in ((A, rounded), (A.H, rounded.H)):
+            x = r(*A.batch_shape, *B.in_shape).to(dtype)
+            y, expected = B(x), exact(x.float())
+            assert y.dtype == (torch.complex64 if A.is_complex() else dtype)
+            size = float(A.norm().max()) * float(x.float().norm()) / x.numel() ** 0.5
+            assert float((y.to(expected.dtype) - expected).abs().max()) <= 4 * torch.finfo(dtype).eps * size
+
+
+@every_animal
 def test_solve_is_differentiable(entry: Animal) -> None:
     A = animal(entry)
     normal = NormalSolver.of(A)
