@@ -31,9 +31,7 @@ def _identity(place: Place) -> LinearOperator:
     return Identity(place.shape)
 
 
-@named(
-    "mask(share) or mask(FILE)", "keep a random share of the entries, or what is white in a file", "mask(0.5)"
-)
+@named("mask(share) or mask(FILE)", "keep a random share of the entries, or what is white in a file", "mask(0.5)")
 def _mask(place: Place, kept: float | Path) -> LinearOperator:
     if isinstance(kept, Path):
         from linops_video.arrays import read_mask  # here, since it loads FFmpeg

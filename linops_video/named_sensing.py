@@ -13,6 +13,7 @@ from linops_video.difference import Difference, gradient
 from linops_video.einsum import einsum
 from linops_video.errors import MemoryLimitError, ShapeError, SpecError
 from linops_video.fourier import Fourier
+from linops_video.hadamard import random_hadamard
 from linops_video.kron import kron
 from linops_video.names import Place, check_count, check_share, choose, memory, named, unknown
 from linops_video.operator import Identity, LinearOperator
@@ -45,6 +46,13 @@ def _check_memory(entries: int, what: str) -> None:
             f"a Gaussian matrix of {what} needs {4 * entries / 1e9:.1f} GB in float32, and as much again to be used, "
             f"but the machine has {memory() / 1e9:.1f} GB: take fewer frames or smaller ones"
         )
+
+
+@named("hadamard(share)", "fast compressive sensing: random rows of a Hadamard transform", "hadamard(0.1)", unknown)
+def _hadamard(place: Place, share: float) -> LinearOperator:
+    rows = max(1, round(check_share(share, "the number of measurements") * math.prod(place.shape)))
+    seed = int(torch.randint(2**62, (), generator=place.random(4)))
+    return random_hadamard(rows, place.shape, seed)
 
 
 @named("tiles(k, share)", "block compressive sensing: the same Gaussian matrix on k×k tiles", "tiles(8, 0.25)", unknown)

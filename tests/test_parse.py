@@ -91,7 +91,7 @@ def test_the_shape_behind_a_measurement(text):
     A = parse(text, VIDEO)
     shape = shape_behind(text, A.out_shape)
     if shape is None:
-        assert any(name in text for name in ("gaussian", "tiles", "cacti", "stack", "gradient", "resize"))
+        assert any(name in text for name in ("gaussian", "tiles", "cacti", "hadamard", "stack", "gradient", "resize"))
         return
     assert parse(text, shape).out_shape == A.out_shape
     assert all(a <= b for a, b in zip(shape, VIDEO, strict=True))
@@ -147,6 +147,7 @@ SQUARE += ["block(0.5)", "blocks(2, 0.3, seed=5)", "dct(t, w)", "mask(0.5, seed=
 OTHERS = ["sr(2)", "decimate(2)", "frames(0)", "frames(::2)", "frames(-1, 0)", "every(2)", "first(0.6)", "grayscale"]
 OTHERS += ["average(2)", "shutter(2, 1)", "difference(t)", "blur(disk, 2, 1)", "tblur(box, 2)", "gaussian(0.2, frame)"]
 OTHERS += ["transpose(t, c, w, h)", "patches(2, 1)", "crop(0, 1, 2, 2)", "pad(0, 1, 2, 0)", "bicubic(2)", "cacti(0.5)"]
+OTHERS += ["hadamard(0.3)"]
 OTHERS += ["gradient", "sr2", "tdd", "bayer(grbg)"]
 
 
@@ -181,7 +182,7 @@ def test_random_expressions_come_back(text):
     A = parsed(text)
     comes_back(A)
     assert torch.equal(parse(text.replace(" ", ""), SMALL, seed=1).to_dense(), A.to_dense())
-    comes_back(A.to(dtype=torch.float64).H)
+    comes_back(A.H.to(dtype=torch.float64))
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
