@@ -23,7 +23,7 @@ from torch import Tensor
 from linops_video import PROBLEMS, InverseProblem, forward_model
 from linops_video.metrics import psnr
 from linops_video.solvers import AdmmTV, AdmmWavelet, run
-from linops_video.solvers.admm import Admm
+from linops_video.solvers.admm import AdmmBase
 from linops_video.solvers.learned.data import load_videos
 
 EIGHT_BIT = 1 / (255 * 12**0.5)
@@ -65,7 +65,7 @@ def task(name: str, noise_std: float, truth: Tensor) -> Task:
     return Task(name, noise_std, model.measure(truth), truth)
 
 
-def trace(solver: Admm, task: Task) -> list[float]:
+def trace(solver: AdmmBase, task: Task) -> list[float]:
     """Mean PSNR after each step."""
     values: list[float] = []
     run(
@@ -76,7 +76,9 @@ def trace(solver: Admm, task: Task) -> list[float]:
     return values
 
 
-def search(task: Task, make: Callable[[Point, int], Admm], start: Point, axes: dict[str, list], steps: int) -> Point:
+def search(
+    task: Task, make: Callable[[Point, int], AdmmBase], start: Point, axes: dict[str, list], steps: int
+) -> Point:
     """Coordinate search: each axis in turn, neighbours of the present value first, until a round changes nothing."""
     seen: dict[tuple, float] = {}
 
@@ -106,12 +108,25 @@ def search(task: Task, make: Callable[[Point, int], Admm], start: Point, axes: d
 
 def make_tv(point: Point, steps: int) -> AdmmTV:
     weight, kappa = float(point["weight"]), float(point["kappa"])  # type: ignore[arg-type]
-    return AdmmTV(weight / kappa, weight, steps, 0.0, float(point["time_weight"]))  # type: ignore[arg-type]
+    return AdmmTV(
+        rho=weight / kappa,
+        weight=weight,
+        max_steps=steps,
+        tol=0.0,
+        time_weight=float(point["time_weight"]),  # type: ignore[arg-type]
+    )
 
 
 def make_wavelet(point: Point, steps: int) -> AdmmWavelet:
     weight, kappa = float(point["weight"]), float(point["kappa"])  # type: ignore[arg-type]
-    return AdmmWavelet(weight / kappa, weight, steps, 0.0, point["wavelet"], point["levels"])  # type: ignore[arg-type]
+    return AdmmWavelet(
+        rho=weight / kappa,
+        weight=weight,
+        max_steps=steps,
+        tol=0.0,
+        wavelet=point["wavelet"],  # type: ignore[arg-type]
+        levels=point["levels"],  # type: ignore[arg-type]
+    )
 
 
 def weights(name: str, noise_std: float) -> list[float]:

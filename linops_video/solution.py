@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What happened at each step: tensors of shape (steps, *batch).
+
+    Attributes:
+        residual: the solver's residual.
+        misfit: root mean square of A x − y over the measurements.
+        objective: what the solver minimises; None where it has no formula.
+        psnr: against the true video, in dB; None where that was not given.
+    """
+
+    residual: Tensor
+    misfit: Tensor
+    objective: Tensor | None = None
+    psnr: Tensor | None = None
+
+    @staticmethod
+    def joined(steps: Sequence[History]) -> History:
+        """One history of the records of single steps."""
+
+        def column(name: str) -> Tensor | None:
+            parts = [getattr(step, name) for step in steps]
+            return None if parts[0] is None else torch.stack(parts)
+
+        return History(**{f.name: column(f.name) for f in fields(History)})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,6 +47,9 @@ class Solution:
         steps: the number of iterations done.
         residuals: the solver's residual after each iteration, the largest over the batch.
         state: what the solver needs to go on from here.
+        converged: of each sample whether its residual fell to the tolerance; None for "direct".
+        sample_steps: the iterations that each sample took; None for "direct".
+        history: what happened to each sample, if it was asked for.
     """
 
     x: Tensor
@@ -25,3 +57,6 @@ class Solution:
     steps: int
     residuals: tuple[float, ...] = ()
     state: Any = field(default=None, repr=False)
+    converged: Tensor | None = None
+    sample_steps: Tensor | None = None
+    history: History | None = field(default=None, repr=False)

@@ -10,6 +10,7 @@ import torch
 from linops_video import InverseProblem
 from linops_video.arrays import EIGHT_BIT_NOISE
 from linops_video.solvers.admm import AdmmTV, AdmmWavelet
+from linops_video.solvers.variation import TotalVariation
 
 Tuned = dict[str, dict[float, AdmmTV]] | dict[str, dict[float, AdmmWavelet]]
 
@@ -101,8 +102,16 @@ TUNED: dict[str, Tuned] = {
         },
     },
 }
-"""Solver -> problem -> noise σ of the tuning -> fields, for real clips of 8 frames: found by `benchmarks/tune.py` on the
-val split, and for admm-tv on bi, sr4, fi4, fp50, fp75 and cs corrected by hand on whole windows of the same clips."""
+"""Solver -> problem -> noise σ of the tuning -> fields, for real clips of 8 frames: found by `benchmarks/tune.py` on
+the val split, and for admm-tv on bi, sr4, fi4, fp50, fp75 and cs corrected by hand on whole windows of the same
+clips."""
+
+
+def tuned_prior(problem: InverseProblem) -> tuple[TotalVariation, float]:
+    """The prior, and ρ, of a solver that takes any prior: total variation as tuned for admm-tv."""
+    found = tuned("admm-tv", problem)
+    assert isinstance(found, AdmmTV)
+    return TotalVariation(found.weight, found.time_weight), found.rho
 
 
 def tuned(solver: str, problem: InverseProblem) -> AdmmTV | AdmmWavelet | None:

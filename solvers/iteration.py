@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -10,7 +11,11 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, Solution
+from linops_video.batch import Ragged
 from linops_video.errors import DtypeError, MeasurementError, ShapeError
+from linops_video.metrics import psnr
+from linops_video.solution import History
+from linops_video.solvers.objective import squared_misfit
 
 
 class State(Protocol):
@@ -53,7 +58,14 @@ class Solver(Protocol[S]):
 OnStep = Callable[[int, Any, float], None]
 
 
-def run(solver: Solver[S], problem: InverseProblem, on_step: OnStep | None = None, state: S | None = None) -> Solution:
+def run(
+    solver: Solver[S],
+    problem: InverseProblem,
+    on_step: OnStep | None = None,
+    start: Solution | None = None,
+    truth: Tensor | None = None,
+    history: bool = False,
+) -> Solution:
     """Iterate until every sample has a residual ≤ `solver.tol`, or for `solver.max_steps` steps.
 
     A sample that has converged is left as it is while the others go on, so that it does not depend on its neighbours in
@@ -61,7 +73,9 @@ def run(solver: Solver[S], problem: InverseProblem, on_step: OnStep | None = Non
 
     Args:
         on_step: called after each step with its number (from 1), the state, and the largest residual.
-        state: where to begin, from an earlier `Solution.state`; None for `solver.init(problem)`.
+        start: the solution by the same solver to go on from; None for `solver.init(problem)`.
+        truth: the true video; its PSNR is then in the history.
+        history: keep residual, objective and data misfit of every sample after each step, which costs an A each.
 
     Raises:
         ShapeError: if y has not the shape of the operator's output.
@@ -73,25 +87,45 @@ def run(solver: Solver[S], problem: InverseProblem, on_step: OnStep | None = Non
         >>> from linops_video import forward_model
         >>> from linops_video.solvers import AdmmTV, run
         >>> problem = forward_model("sr2", (2, 3, 16, 16)).measure(torch.rand(2, 3, 16, 16))
-        >>> run(AdmmTV(max_steps=5, tol=0), problem).steps
-        5
+        >>> first = run(AdmmTV(max_steps=5, tol=0), problem)
+        >>> run(AdmmTV(max_steps=5, tol=0), problem, start=first, history=True).history.objective.shape
+        torch.Size([5])
     """
     check_problem(problem)
-    current = solver.init(problem) if state is None else state
+    current: S = solver.init(problem) if start is None else start.state
     if solver.max_steps == 0:
         return Solution(current.estimate, "direct", 0, (), current)
     active = torch.ones(problem.batch_shape, dtype=torch.bool, device=problem.y.device)
+    taken = torch.zeros(problem.batch_shape, dtype=torch.long, device=problem.y.device)
     residuals: list[float] = []
+    records: list[History] = []
     while len(residuals) < solver.max_steps and bool(active.any()):
         after = solver.step(problem, current)
         residual = solver.residual(current, after)
         current = after if bool(active.all()) else _keep(active, after, current)
         residuals.append(float(residual[active].max()))
+        taken += active
+        if history or truth is not None:
+            records.append(_record(solver, problem, current.estimate, residual, truth))
         active = active & ~(residual <= solver.tol)
         if on_step is not None:
             on_step(len(residuals), current, residuals[-1])
     status = "max_steps" if bool(active.any()) else "converged"
-    return Solution(current.estimate, status, len(residuals), tuple(residuals), current)
+    trace = History.joined(records) if records else None
+    return Solution(current.estimate, status, len(residuals), tuple(residuals), current, ~active, taken, trace)
+
+
+@torch.no_grad()
+def _record(solver: Any, problem: InverseProblem, x: Tensor, residual: Tensor, truth: Tensor | None) -> History:
+    squares = squared_misfit(problem, x)
+    entries = torch.tensor([math.prod(sample.operator.out_shape) for sample in problem.samples()]).to(squares)
+    objective = solver.objective(problem, x) if hasattr(solver, "objective") else None
+    return History(
+        residual,
+        (squares / (entries if len(entries) > 1 else entries[0])).sqrt(),
+        objective,
+        None if truth is None else psnr(x, truth.expand(x.shape)),
+    )
 
 
 def check_problem(problem: InverseProblem) -> None:
@@ -121,12 +155,13 @@ def _check_sample(problem: InverseProblem) -> None:
 
 def relative_change(pairs: Sequence[tuple[Tensor, Tensor]], reference: Tensor, batch: int) -> Tensor:
     """√(Σ ‖after − before‖²) / ‖reference‖ per sample, for tensors whose first `batch` axes count samples."""
-    changes = [_norm(after - before, batch) for before, after in pairs]
-    size = _norm(reference, batch)
+    changes = [norm(after - before, batch) for before, after in pairs]
+    size = norm(reference, batch)
     return torch.linalg.vector_norm(torch.stack(changes), dim=0) / size.clamp(min=torch.finfo(size.dtype).eps)
 
 
-def _norm(x: Tensor, batch: int) -> Tensor:
+def norm(x: Tensor, batch: int) -> Tensor:
+    """‖x‖ of each sample, for an x whose first `batch` axes count samples."""
     return torch.linalg.vector_norm(x, dim=tuple(range(batch, x.ndim)))
 
 
@@ -134,6 +169,9 @@ def _keep(active: Tensor, after: Any, before: Any) -> Any:
     """The state `after` for active samples, `before` for the others."""
 
     def choose(new: Any, old: Any) -> Any:
+        if isinstance(new, Ragged):
+            parts = zip(active.unbind(-1), new, old, strict=True)
+            return Ragged(torch.where(a.reshape(a.shape + (1,) * (n.ndim - a.ndim)), n, o) for a, n, o in parts)
         if isinstance(new, Tensor):
             return torch.where(active.reshape(active.shape + (1,) * (new.ndim - active.ndim)), new, old)
         if isinstance(new, tuple):

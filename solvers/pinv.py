@@ -1,7 +1,8 @@
-"""The pseudoinverse as a solver."""
+"""Solvers without iteration: the pseudoinverse."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -11,13 +12,34 @@ from linops_video import InverseProblem, NormalSolver
 
 @dataclass(frozen=True, eq=False)
 class PinvState:
-    """x = A⁺ y."""
+    """The reconstruction alone."""
 
     estimate: Tensor
 
 
+class Direct(ABC):
+    """A solver without iteration: `init` gives the reconstruction."""
+
+    @property
+    def max_steps(self) -> int:
+        return 0
+
+    @property
+    def tol(self) -> float:
+        return 0.0
+
+    @abstractmethod
+    def init(self, problem: InverseProblem) -> PinvState: ...
+
+    def step(self, problem: InverseProblem, state: PinvState) -> PinvState:
+        return state
+
+    def residual(self, before: PinvState, after: PinvState) -> Tensor:
+        return after.estimate.new_zeros(())
+
+
 @dataclass(frozen=True)
-class Pinv:
+class Pinv(Direct):
     """x = A⁺ y, the least-squares solution of smallest norm; it knows nothing of noise or of videos.
 
     Example:
@@ -29,19 +51,5 @@ class Pinv:
         'direct'
     """
 
-    @property
-    def max_steps(self) -> int:
-        return 0
-
-    @property
-    def tol(self) -> float:
-        return 0.0
-
     def init(self, problem: InverseProblem) -> PinvState:
         return PinvState(NormalSolver.of(problem.operator).pinv(problem.y))
-
-    def step(self, problem: InverseProblem, state: PinvState) -> PinvState:
-        return state
-
-    def residual(self, before: PinvState, after: PinvState) -> Tensor:
-        return after.estimate.new_zeros(())

@@ -6,32 +6,57 @@ import dataclasses
 import difflib
 from typing import Any
 
+from torch import Tensor
+
 from linops_video import InverseProblem, Solution
 from linops_video.errors import SpecError
-from linops_video.solvers.admm import AdmmTV, AdmmWavelet
-from linops_video.solvers.defaults import tuned
+from linops_video.solvers.admm import Admm, AdmmTV, AdmmWavelet
+from linops_video.solvers.defaults import tuned, tuned_prior
+from linops_video.solvers.hqs import HalfQuadratic
 from linops_video.solvers.iteration import OnStep, Solver, run
 from linops_video.solvers.learned.onenet import OneNet
 from linops_video.solvers.learned.videoonet import VideoOneNet
+from linops_video.solvers.least_squares import Cgls, Tikhonov
 from linops_video.solvers.pinv import Pinv
+from linops_video.solvers.primal_dual import PrimalDual
+from linops_video.solvers.proximal_gradient import Fista, ProximalGradient
 
 SOLVERS: dict[str, Any] = {
     "pinv": Pinv,
+    "cgls": Cgls,
+    "tikhonov": Tikhonov,
+    "admm": Admm,
     "admm-wavelet": AdmmWavelet,
     "admm-tv": AdmmTV,
+    "hqs": HalfQuadratic,
+    "proximal-gradient": ProximalGradient,
+    "fista": Fista,
+    "primal-dual": PrimalDual,
     "onenet": OneNet,
     "videoonet": VideoOneNet,
 }
 """Registered name -> dataclass of the solver."""
 
 
-def solve(problem: InverseProblem, solver: str | Solver, *, on_step: OnStep | None = None, **fields: Any) -> Solution:
+def solve(
+    problem: InverseProblem,
+    solver: str | Solver,
+    *,
+    on_step: OnStep | None = None,
+    start: Solution | None = None,
+    truth: Tensor | None = None,
+    history: bool = False,
+    **fields: Any,
+) -> Solution:
     """Solve a problem: y = A x + noise for x.
 
     Args:
         problem: operator, measurement and noise; its name, if it has one, chooses the tuned defaults.
         solver: a name in `SOLVERS`, or a solver object.
         on_step: called after each iteration with its number, the state and the residual.
+        start: an earlier solution by the same solver to go on from.
+        truth: the true video, whose PSNR is then in the solution's history.
+        history: keep residual, objective and data misfit of each sample after each step.
         fields: fields of that solver, in place of its defaults.
 
     Raises:
@@ -45,7 +70,7 @@ def solve(problem: InverseProblem, solver: str | Solver, *, on_step: OnStep | No
         >>> solve(problem, "pinv").x.shape
         torch.Size([2, 3, 16, 16])
     """
-    return run(build(problem, solver, **fields), problem, on_step)
+    return run(build(problem, solver, **fields), problem, on_step, start, truth, history)
 
 
 def build(problem: InverseProblem, solver: str | Solver, **fields: Any) -> Solver:
@@ -57,9 +82,19 @@ def build(problem: InverseProblem, solver: str | Solver, **fields: Any) -> Solve
             raise SpecError(f"unknown solver {solver!r}: {hint}")
         check_fields(SOLVERS[solver], fields)
         start = tuned(solver, problem)
-        return SOLVERS[solver](**fields) if start is None else dataclasses.replace(start, **fields)
+        if start is not None:
+            return dataclasses.replace(start, **fields)
+        return SOLVERS[solver](**{**_prior_fields(SOLVERS[solver], problem), **fields})
     check_fields(type(solver), fields)
     return dataclasses.replace(solver, **fields)  # type: ignore[type-var]  # every solver is a dataclass
+
+
+def _prior_fields(kind: Any, problem: InverseProblem) -> dict[str, Any]:
+    """Prior and ρ, where a solver takes any, as tuned for total variation; its weights alone for Tikhonov."""
+    names = {f.name for f in dataclasses.fields(kind)}
+    prior, rho = tuned_prior(problem)
+    values = {"prior": prior, "rho": rho, "time_weight": prior.time_weight}
+    return {name: value for name, value in values.items() if name in names}
 
 
 def check_fields(kind: Any, fields: dict[str, Any]) -> None:

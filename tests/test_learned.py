@@ -198,7 +198,7 @@ def test_the_total_variation_start_nears_the_minimum_that_admm_finds(spec, monke
 
         misfit, value = [
             torch.stack([f(x) for x in (z[i], best)])
-            for f in (lambda x, y=problem.y[i]: ((problem.operator(x) - y) ** 2).sum() / 2, solver.prior().value)
+            for f in (lambda x, y=problem.y[i]: ((problem.operator(x) - y) ** 2).sum() / 2, solver.priors[0].value)
         ]
         ours, least = (misfit + value).tolist()
         assert ours <= 1.001 * least

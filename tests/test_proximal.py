@@ -5,7 +5,17 @@ import torch
 
 from linops_video import Wavelet
 from linops_video.errors import ShapeError, SpecError
-from linops_video.solvers import TotalVariation, WaveletL1
+from linops_video.solvers import (
+    Box,
+    GroupSparsity,
+    NuclearNorm,
+    PlugAndPlay,
+    Red,
+    SquaredDifferences,
+    SquaredNorm,
+    TotalVariation,
+    WaveletL1,
+)
 
 
 def video(*shape, seed=0):
@@ -156,7 +166,205 @@ def test_gradient_has_its_adjoint_and_inverse():
     prior = TotalVariation(1.0, 1.3)
     x, p = video(2, 4, 3, 6, 5), video(2, 3, 4, 3, 6, 5, seed=1)
     close((prior.gradient(x) * p).sum(), (x * prior.gradient_adjoint(p)).sum(), 1e-11)
-    close(prior._solve(x + prior.balance**2 * prior.gradient_adjoint(prior.gradient(x))), x, 1e-12)
+    close(prior.inverse(prior.balance**2, x + prior.balance**2 * prior.gradient_adjoint(prior.gradient(x))), x, 1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 5, 6), (1, 1, 3, 2)])
+def test_the_norm_of_the_gradient_is_exact(shape):
+    prior = TotalVariation(1.0, 1.7)
+    n = torch.Size(shape).numel()
+    dense = torch.stack([prior.gradient(e.reshape(shape)).flatten() for e in torch.eye(n, dtype=torch.float64)], 1)
+    assert prior.norm(shape) == pytest.approx(torch.linalg.matrix_norm(dense, 2).item(), rel=1e-12)
+    close(
+        dense.mT @ dense,
+        torch.func.jacfwd(lambda x: prior.gradient_adjoint(prior.gradient(x)))(torch.zeros(shape).double()).reshape(
+            n, n
+        ),
+        1e-12,
+    )
+
+
+HUBER = [
+    TotalVariation(0.4, 1.5, huber=0.3),
+    TotalVariation(0.4, 1.5, isotropic=False),
+    TotalVariation(0.4, 0.5, False, 0.2),
+]
+
+
+@pytest.mark.parametrize("relaxation", [1.0, 1.8])
+@pytest.mark.parametrize("prior", HUBER, ids=["huber", "anisotropic", "both"])
+def test_the_kin_of_total_variation_converge_to_their_prox(prior, relaxation):
+    """Against a slow twin, and against the value: the objective is convex and x is where it is smallest."""
+    v, step = video(2, 4, 2, 5, 6), 1.5
+    memory = ()
+    for _ in range(800):
+        x, memory = prior(v, step, memory, relaxation)
+
+    def objective(x):
+        return (x - v).square().sum((-4, -3, -2, -1)) / 2 + step * prior.value(x)
+
+    for seed in range(5):
+        direction = video(*v.shape, seed=seed + 5)
+        assert (objective(x + 1e-3 * direction) > objective(x)).all()
+        assert (objective(x - 1e-3 * direction) > objective(x)).all()
+    # optimality: v − x = step Dᵀp with the p that belongs to D x, where φ is smooth
+    if prior.huber:
+        q = prior.gradient(x)
+        size = magnitude(q) if prior.isotropic else q.abs()
+        p = prior.weight * q / size.clamp(min=prior.huber)
+        close(v - x, step * prior.gradient_adjoint(p), 1e-6)
+
+
+@pytest.mark.parametrize("prior", [TotalVariation(0.4, 1.5), *HUBER, SquaredDifferences(0.4, 1.5)])
+def test_dual_prox_is_that_of_the_conjugate(prior):
+    """Moreau: dual_prox(q) = q − σ prox_{g/σ}(q/σ), the prox by minimisation of its own strictly convex objective."""
+    q, sigma = 2 * video(3, 2, 1, 2, 3), 0.7
+    p = prior.dual_prox(q, sigma)
+    w = ((q - p) / sigma).requires_grad_()
+
+    def penalty(w):
+        if isinstance(prior, SquaredDifferences):
+            return prior.weight / 2 * w.square().sum()
+        size = magnitude(w) if prior.isotropic else w.abs()
+        over = size > prior.huber
+        return prior.weight * torch.where(over, size - prior.huber / 2, size.square() / (2 * prior.huber or 1)).sum()
+
+    def objective(w):
+        return (w - q / sigma).square().sum() / 2 + penalty(w) / sigma
+
+    for seed in range(20):
+        assert objective(w + 1e-3 * video(*q.shape, seed=seed)) > objective(w)
+
+
+def test_a_rescaled_memory_continues_for_another_step():
+    """The dual variable of the prior, which does not depend on the step, is the same before and after."""
+    prior, v = TotalVariation(0.3, 1.0), video(2, 4, 1, 5, 5)
+    _, memory = iterate(prior, v, 1.0, 600)
+    factor = torch.tensor([1.0, 3.0]).double()
+    x, _ = prior(v, 1.0, memory)
+    rescaled = prior.rescaled(memory, factor)
+    close(rescaled[1][1], 3 * memory[1][1], 1e-15)
+    # v − x = step Dᵀp: the same p and x with another step belong to x + step Dᵀp
+    moved = x + factor.reshape(2, 1, 1, 1, 1) * (v - x)
+    close(prior(moved, factor, rescaled)[0], x, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        TotalVariation(0.4, 1.5, huber=0.1),
+        SquaredDifferences(0.3),
+        GroupSparsity(0.4),
+        NuclearNorm(0.5),
+        WaveletL1(0.2, "haar", (1, 1, 1)),
+        SquaredNorm(0.3),
+    ],
+)
+def test_one_step_length_per_sample(prior):
+    v = video(2, 4, 2, 6, 4)
+    together, _ = prior(v, torch.tensor([0.5, 2.0]).double())
+    for i, step in enumerate((0.5, 2.0)):
+        close(together[i], prior(v[i], step)[0], 1e-13)
+
+
+def test_squared_differences_solve_their_normal_equations():
+    prior, v = SquaredDifferences(0.7, 1.6), video(2, 4, 3, 6, 5)
+    x, memory = prior(v, 2.0)
+    assert memory == ()
+    close(x + 2.0 * 0.7 * prior.gradient_adjoint(prior.gradient(x)), v, 1e-12)
+
+
+# --- entries, groups, frames ---------------------------------------------------------------------------------------
+
+
+def test_box_and_squared_norm_by_brute_force():
+    v = video(2, 1, 2, 3)
+    grid = torch.linspace(-4, 4, 80001, dtype=torch.float64)
+    for prior in (Box(-0.4, 0.7), SquaredNorm(0.8)):
+        x, _ = prior(v, 1.5)
+        for value, found in zip(v.flatten(), x.flatten(), strict=True):
+            R = prior.value(grid.reshape(-1, 1, 1, 1, 1))
+            best = grid[((grid - value) ** 2 / 2 + 1.5 * R).argmin()]
+            assert abs(best - found) <= 1e-4
+    assert Box().value(torch.tensor([0.5, 2.0]).reshape(2, 1, 1, 1, 1)).tolist() == [0.0, float("inf")]
+
+
+@pytest.mark.parametrize("axes", [(0,), (0, 1), (1, 2, 3)])
+def test_group_sparsity_against_its_groups_one_by_one(axes):
+    prior, v = GroupSparsity(0.9, axes), video(3, 2, 4, 3)
+    x, _ = prior(v, 1.3)
+    others = [a for a in range(4) if a not in axes]
+    groups = v.permute(*others, *axes).flatten(len(others)).reshape(-1, torch.Size([v.shape[a] for a in axes]).numel())
+    shrunk = torch.stack([g * max(1 - 1.3 * 0.9 / g.norm().item(), 0) for g in groups])
+    close(x.permute(*others, *axes).flatten(), shrunk.flatten(), 1e-12)
+    assert prior.value(v).item() == pytest.approx(0.9 * sum(g.norm().item() for g in groups), rel=1e-9)
+
+
+def test_nuclear_norm_against_an_svd():
+    prior, v = NuclearNorm(0.6), video(2, 5, 2, 4, 3)
+    x, _ = prior(v, 6.0)
+    U, S, Vh = torch.linalg.svd(v.flatten(-3), full_matrices=False)
+    kept = (S - 6.0 * 0.6).clamp(min=0)
+    assert 0 < (kept > 0).double().mean() < 1
+    close(x.flatten(-3), U @ torch.diag_embed(kept) @ Vh, 1e-12)
+    close(prior.value(v), 0.6 * S.sum(-1), 1e-12)
+
+
+def test_cycle_spinning_is_the_mean_over_shifts():
+    v = video(4, 3, 8, 8)
+    once, spun = WaveletL1(0.3, "haar", (1, 2, 2)), WaveletL1(0.3, "haar", (1, 2, 2), spins=4)
+    dims = (-4, -2, -1)
+    parts = [once(v.roll((k,) * 3, dims), 1.0)[0].roll((-k,) * 3, dims) for k in range(4)]
+    close(spun(v, 1.0)[0], torch.stack(parts).mean(0), 1e-13)
+    close(spun.value(v), torch.stack([once.value(v.roll((k,) * 3, dims)) for k in range(4)]).mean(), 1e-12)
+    # moving the video by the period moves the result
+    moved = v.roll((4, 4), (-2, -1)).roll(2, -4)
+    close(spun(moved, 1.0)[0], spun(v, 1.0)[0].roll((4, 4), (-2, -1)).roll(2, -4), 1e-13)
+
+
+def test_wavelet_value_is_that_of_the_definition():
+    prior, x = WaveletL1(0.3, "db2", (1, 2, 2)), video(2, 4, 3, 8, 8)
+    W, penalised = transform(prior, (4, 3, 8, 8))
+    close(prior.value(x), 0.3 * W(x)[:, penalised].abs().sum(-1), 1e-12)
+
+
+# --- denoisers -------------------------------------------------------------------------------------------------------
+
+
+def test_plug_and_play_tells_the_noise_level():
+    seen = []
+
+    def denoiser(x, sigma):
+        seen.append((tuple(x.shape), sigma))
+        return x / 2
+
+    v = video(2, 4, 3, 6, 5)
+    close(PlugAndPlay(denoiser, 0.04)(v, 0.25)[0], v / 2, 0)
+    close(PlugAndPlay(denoiser, 0.04, frames=False)(v, torch.tensor([0.25, 1.0]))[0], v / 2, 0)
+    PlugAndPlay(denoiser, 0.04)(v, torch.tensor([0.25, 1.0]))
+    assert seen[0][0] == (8, 3, 6, 5)
+    assert seen[0][1] == pytest.approx(0.1)
+    assert seen[1][0] == (2, 4, 3, 6, 5)
+    close(seen[1][1], torch.tensor([0.1, 0.2]), 1e-7)
+    close(seen[2][1], torch.tensor([0.1] * 4 + [0.2] * 4), 1e-7)
+
+
+def test_a_module_is_a_denoiser():
+    class Shrink(torch.nn.Module):
+        def forward(self, x, sigma):
+            return x / (1 + sigma)
+
+    v = video(4, 1, 5, 5)
+    close(PlugAndPlay(Shrink(), 1.0)(v, 4.0)[0], v / 3, 1e-15)
+
+
+def test_red_of_a_linear_denoiser_is_a_quadratic():
+    """D x = x/2 makes R = weight/4 ‖x‖²: prox(v) = v/(1 + step · weight/2)."""
+    v, memory, x = video(2, 1, 3, 3), (), None
+    prior = Red(lambda x, sigma: x / 2, 0.8)
+    for _ in range(200):
+        x, memory = prior(v, 1.5, memory)
+    close(x, v / (1 + 1.5 * 0.8 / 2), 1e-12)
 
 
 def test_constants_pass():
@@ -172,6 +380,12 @@ def test_constants_pass():
         (lambda: TotalVariation(1.0)(torch.rand(4, 4), 1.0), ShapeError, "T, C, H, W"),
         (lambda: WaveletL1(1.0)(torch.rand(4, 4), 1.0), ShapeError, "T, C, H, W"),
         (lambda: WaveletL1(1.0, "haar", (1, 2))(torch.rand(4, 1, 4, 4), 1.0), SpecError, "each of T, H, W"),  # type: ignore[arg-type]
+        (lambda: TotalVariation(1.0, huber=-0.1), SpecError, "huber must be 0 or more"),
+        (lambda: GroupSparsity(-1.0), SpecError, "weight must be 0 or more"),
+        (lambda: GroupSparsity(1.0, (4,)), SpecError, "axes of a group"),
+        (lambda: Box(1.0, 0.0), SpecError, "low ≤ high"),
+        (lambda: WaveletL1(1.0, spins=0), SpecError, "spins must be"),
+        (lambda: PlugAndPlay(lambda x, s: x[:1])(torch.rand(2, 1, 4, 4), 1.0), ShapeError, "it must keep shapes"),
         (lambda: WaveletL1(1.0, "no")(torch.rand(4, 1, 4, 4), 1.0), SpecError, "unknown wavelet"),
     ],
 )

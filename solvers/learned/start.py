@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, NormalSolver
-from linops_video.solvers.proximal import TotalVariation
+from linops_video.solvers.variation import TotalVariation
 
 NOISE_FLOOR = 1e-3
 """Standard deviation of the measurement in the noise-free case: keeps the augmented system well scaled in float32."""

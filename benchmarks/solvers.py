@@ -1,0 +1,335 @@
+"""Total variation in three measurements: seconds to within 1e-3 of the minimum, beside other libraries.
+
+    python benchmarks/solvers.py CLIP.mp4 --sizes 8x1x128x128,8x3x256x256
+    python benchmarks/solvers.py CLIP.mp4 --agreement --sizes 8x1x128x128
+
+½‖y − A x‖² + 0.01 · TV(x), TV isotropic over time, rows, columns and channels, A a mask that drops half of the
+entries, means over 4×4 boxes, or a circular Gaussian blur (σ = 2 pixels), noise 0.02, float32, one thread, every method
+in turns in one process. The clock stops while the objective is evaluated. Where a peer has no exact proximal operator
+of the data term it is given one, so that the methods are compared, not their inner solvers; JAX compiles before the
+clock starts. Libraries that are not installed are left out. `--agreement`: float64, the objectives that the convex
+solvers reach.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from record import machine, save
+from torch import Tensor
+
+from linops_video import BoxMean, Convolution, Diagonal, InverseProblem, NormalSolver
+from linops_video.kernels import gaussian
+from linops_video.solvers import Admm, Fista, PrimalDual, ProximalGradient, TotalVariation
+from linops_video.video import read_video
+
+WEIGHT, NOISE_STD, GAP = 0.01, 0.02, 1e-3
+PRIOR = TotalVariation(WEIGHT)
+Method = Callable[[InverseProblem], Iterator[Tensor]]
+"""Set-up at the first `next`, then one iterate each."""
+
+
+def problems(path: Path, shape: tuple[int, ...]) -> dict[str, InverseProblem]:
+    """The three measurements of the middle of a clip."""
+    frames, channels, height, width = shape
+    video = read_video(path, frames=frames).frames
+    top, left = (video.shape[-2] - height) // 2, (video.shape[-1] - width) // 2
+    video = video[..., top : top + height, left : left + width]
+    video = video if channels == 3 else video.mean(1, keepdim=True)
+    generator = torch.Generator().manual_seed(0)
+    operators = {
+        "mask": Diagonal((torch.rand(shape, generator=generator) >= 0.5).float(), shape),
+        "sr4": BoxMean(4, shape),
+        "blur": Convolution(gaussian(13, 2.0).float(), shape),
+    }
+    results = {}
+    for name, A in operators.items():
+        y = A(video)
+        results[name] = InverseProblem(A, y + NOISE_STD * torch.randn(y.shape, generator=generator), NOISE_STD)
+    return results
+
+
+def objective(problem: InverseProblem, x: Tensor) -> float:
+    """In float64."""
+    return float(Admm(PRIOR).objective(problem.to(dtype=torch.float64), x.double()))  # type: ignore[arg-type]
+
+
+def ours(solver) -> Method:
+    """The steps of one of our solvers."""
+
+    def method(problem: InverseProblem) -> Iterator[Tensor]:
+        state = solver.init(problem)
+        while True:
+            state = solver.step(problem, state)
+            yield state.estimate
+
+    return method
+
+
+def steps(rho: float, shape: tuple[int, ...]) -> tuple[float, float]:
+    """τ and σ of a primal-dual method from one number, as in `PrimalDual`."""
+    return 1 / rho, rho / PRIOR.norm(shape) ** 2
+
+
+def deepinv_pdcp(rho: float) -> Method:
+    """deepinv's iteration of Chambolle and Pock, with its L12 prior, the gradient's directions last."""
+    import deepinv
+
+    def gradient(x: Tensor) -> Tensor:
+        return torch.stack([torch.diff(x, dim=d, append=x.narrow(d, -1, 1)) for d in (-4, -2, -1)], -1)
+
+    def adjoint(p: Tensor) -> Tensor:
+        return PRIOR.gradient_adjoint(p.movedim(-1, -5))
+
+    class Data(deepinv.optim.data_fidelity.L2):
+        def prox(self, x, y, physics, *args, gamma=1.0, **kwargs):
+            return physics.prox(1 / gamma, x, y)
+
+    def method(problem: InverseProblem) -> Iterator[Tensor]:
+        shape = problem.operator.in_shape
+        normal = NormalSolver.of(problem.operator)
+        tau, sigma = steps(rho, shape)
+        iteration = deepinv.optim.optim_iterators.CPIteration(g_first=True, has_cost=False)
+        axis = -1 if shape[1] == 1 else (-4, -1)  # of (1, T, C, H, W, 3)
+        prior = deepinv.optim.prior.L12Prior(l2_axis=axis)
+        numbers = {"stepsize": tau, "stepsize_dual": sigma, "beta": 1.0, "lambda": WEIGHT, "g_param": None}
+        x = normal.pinv(problem.y)[None]
+        state = {"est": (x, x, gradient(x) * 0), "cost": None}
+        params = {**numbers, "K": gradient, "K_adjoint": adjoint}
+        while True:
+            state = iteration(state, Data(), prior, params, problem.y[None], normal)
+            yield state["est"][0][0]
+
+    return method
+
+
+def pyproximal_primal_dual(rho: float) -> Method:
+    """pyproximal.optimization.primaldual.PrimalDual on (C, T, H, W) arrays; its callback hands the iterates on."""
+    import pylops
+    import pyproximal
+
+    class Data(pyproximal.ProxOperator):
+        def __init__(self, problem: InverseProblem) -> None:
+            super().__init__(None, False)
+            self.normal, self.y, self.shape = NormalSolver.of(problem.operator), problem.y, problem.operator.in_shape
+
+        def prox(self, x, tau):
+            video = as_video(x, self.shape)
+            return as_vector(self.normal.prox(1 / float(np.ravel(tau)[0]), video, self.y))
+
+        def __call__(self, x):
+            return 0.0
+
+    def as_video(x: np.ndarray, shape: tuple[int, ...]) -> Tensor:
+        return torch.from_numpy(x.reshape(shape[1], shape[0], *shape[2:])).transpose(0, 1)
+
+    def as_vector(x: Tensor) -> np.ndarray:
+        return x.transpose(0, 1).contiguous().numpy().ravel()
+
+    def method(problem: InverseProblem) -> Iterator[Tensor]:
+        from pyproximal.optimization.cls_primaldual import PrimalDual as Peer
+
+        frames, channels, height, width = shape = problem.operator.in_shape
+        tau, sigma = steps(rho, shape)
+        dims = (channels, frames, height, width)
+        dtype = problem.y.numpy().dtype
+        rows = [pylops.FirstDerivative(dims, axis=a, kind="forward", dtype=dtype) for a in (1, 2, 3)]
+        data, start = Data(problem), NormalSolver.of(problem.operator).pinv(problem.y)
+        peer = Peer()
+        x = as_vector(start)
+        gradient = pylops.VStack(rows, dtype=dtype)
+        group = pyproximal.L21(ndim=3 * channels, sigma=WEIGHT)
+        x, ahead, y = peer.setup(data, group, gradient, x, tau, sigma, niter=10**6)
+        while True:
+            x, ahead, y = peer.step(x, ahead, y)
+            yield as_video(x, shape)
+
+    return method
+
+
+def scico_pdhg(rho: float) -> Method:
+    """scico.optimize.PDHG with its finite differences and L21 norm, and the exact data step in jax.numpy."""
+    import jax
+    import jax.numpy as jnp
+    import scico.functional
+    import scico.linop
+    import scico.optimize
+
+    def data_prox(problem: InverseProblem):
+        A = problem.operator
+        y = jnp.asarray(problem.y.numpy())
+        if isinstance(A, Diagonal):
+            mask = jnp.asarray(A.diagonal.numpy())
+            return jax.jit(lambda v, lam: (lam * mask * y + v) / (lam * mask + 1))
+        if isinstance(A, BoxMean):
+            frames, channels, height, width = A.in_shape
+            k = A.factor
+
+            def boxes(v, lam):
+                mean = v.reshape(frames, channels, height // k, k, width // k, k).mean((3, 5))
+                moved = (y - mean) * (lam / (1 + lam / k**2)) / k**2
+                return v + jnp.repeat(jnp.repeat(moved, k, 2), k, 3)
+
+            return jax.jit(boxes)
+        impulse = torch.zeros(1, 1, *A.in_shape[-2:])
+        impulse[..., 0, 0] = 1
+        response = A(impulse.expand(A.in_shape))[0, 0]
+        H = jnp.fft.rfft2(jnp.asarray(response.numpy()))
+        Y = jnp.conj(H) * jnp.fft.rfft2(y)
+        G = jnp.abs(H) ** 2
+        return jax.jit(lambda v, lam: jnp.fft.irfft2((jnp.fft.rfft2(v) + lam * Y) / (1 + lam * G), s=A.in_shape[-2:]))
+
+    def method(problem: InverseProblem) -> Iterator[Tensor]:
+        shape = problem.operator.in_shape
+        prox = data_prox(problem)
+
+        class Data(scico.functional.Functional):
+            has_eval, has_prox = False, True
+
+            def prox(self, v, lam=1.0, **kwargs):
+                return prox(v, lam)
+
+        tau, sigma = steps(rho, shape)
+        differences = scico.linop.FiniteDifference(shape, input_dtype=np.float32, axes=(0, 2, 3), append=0, jit=True)
+        axis = 0 if shape[1] == 1 else (0, 2)
+        start = jnp.asarray(NormalSolver.of(problem.operator).pinv(problem.y).numpy())
+        group = WEIGHT * scico.functional.L21Norm(l2_axis=axis)
+        peer = scico.optimize.PDHG(Data(), group, differences, tau, sigma, alpha=1.0, x0=start, maxiter=10**6)
+        while True:
+            peer.step()
+            jax.block_until_ready((peer.x, peer.z))
+            yield torch.from_numpy(np.array(peer.x))
+
+    return method
+
+
+def available(rho: float) -> dict[str, Method]:
+    """The peers that can be imported."""
+    peers = {"deepinv": ("PDCP", deepinv_pdcp), "pyproximal": ("PrimalDual", pyproximal_primal_dual)}
+    peers["scico"] = ("PDHG", scico_pdhg)
+    found = {name for name in peers if importlib.util.find_spec(name) is not None}
+    for name in peers.keys() - found:
+        print(f"{name} is not installed: left out")
+    return {f"{name} {method}": make(rho) for name, (method, make) in peers.items() if name in found}
+
+
+def race(method: Method, problem: InverseProblem, target: float, limit: int, budget: float) -> tuple[float, int]:
+    """Seconds and iterations until the objective is at most `target`; infinite if limits come first."""
+    spent = 0.0
+    iterates = method(problem)
+    for k in range(1, limit + 1):
+        begin = time.perf_counter()
+        x = next(iterates)
+        spent += time.perf_counter() - begin
+        if (k >= 4) and (k % 2 == 0) and objective(problem, x) <= target:
+            return spent, k
+        if spent > budget:
+            break
+    return float("inf"), limit
+
+
+def minimum(problem: InverseProblem, iterations: int) -> float:
+    """The least objective seen by two methods that are run for long, every tenth iterate."""
+    best = float("inf")
+    for solver in (Admm(PRIOR, rho=0.5), PrimalDual(PRIOR, rho=2.0)):
+        iterates = ours(solver)(problem)
+        for k in range(iterations):
+            x = next(iterates)
+            if k % 10 == 9 and k > iterations / 2:
+                best = min(best, objective(problem, x))
+    return best
+
+
+def tuned(make: Callable[[float], Method], problem: InverseProblem, target: float, grid: list[float]) -> float:
+    """The ρ that needs the fewest iterations."""
+    counts = {rho: race(make(rho), problem, target, 150, 1e9)[1] for rho in grid}
+    return min(counts, key=lambda rho: counts[rho])
+
+
+GRID = [0.1, 0.2, 0.4, 0.8, 1.6, 3.2]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--sizes", default="8x1x128x128,8x3x256x256")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=400, help="iterations that find the minimum")
+    parser.add_argument("--agreement", action="store_true")
+    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/solvers.json"))
+    args = parser.parse_args()
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(1)
+    shapes = [tuple(map(int, size.split("x"))) for size in args.sizes.split(",")]
+    with torch.no_grad():
+        rows = agreement(args.clip, shapes[0], args.steps) if args.agreement else compare(args, shapes)
+    print(machine())
+    save(args.json, {"gap": GAP, "weight": WEIGHT, "rows": rows})
+
+
+def compare(args: argparse.Namespace, shapes: list[tuple[int, ...]]) -> list[dict]:
+    """Time to the gap of every method on every problem; ρ from the first size, for peers that of `PrimalDual`."""
+    rows: list[dict] = []
+    chosen: dict[str, tuple[float, float]] = {}
+    for shape in shapes:
+        for name, problem in problems(args.clip, shape).items():
+            target = (1 + GAP) * minimum(problem, args.steps)
+            if name not in chosen:
+                plain = tuned(lambda rho: ours(PrimalDual(PRIOR, rho=rho, relaxation=1.0)), problem, target, GRID)
+                split = tuned(lambda rho: ours(Admm(PRIOR, rho=rho)), problem, target, GRID)
+                chosen[name] = (plain, split)
+            plain, split = chosen[name]
+            methods = {"admm": ours(Admm(PRIOR, rho=split)), "primal-dual": ours(PrimalDual(PRIOR, rho=plain))}
+            methods |= available(plain)
+            for method in methods.values():  # compiles, and warms caches
+                race(method, problem, -1.0, 3, 1e9)
+            seconds: dict[str, list[float]] = {key: [] for key in methods}
+            counts: dict[str, int] = {}
+            for _ in range(args.turns):
+                for key, method in methods.items():
+                    spent, counts[key] = race(method, problem, target, 400, 300.0)
+                    seconds[key].append(spent)
+            best = {key: min(values) for key, values in seconds.items()}
+            rows.append({"shape": shape, "problem": name, "seconds": best, "iterations": counts, "rho": chosen[name]})
+            own = min(best["admm"], best["primal-dual"])
+            others = [value for key, value in best.items() if key not in ("admm", "primal-dual")]
+            rows[-1]["ratio"] = min(others, default=float("nan")) / own
+            shown = "  ".join(f"{key} {value:.3f} s ({counts[key]})" for key, value in best.items())
+            print(f"{shape} {name}: {shown}  ratio {rows[-1]['ratio']:.1f}", flush=True)
+    return rows
+
+
+def agreement(path: Path, shape: tuple[int, ...], iterations: int) -> list[dict]:
+    """The objectives that the solvers reach in float64."""
+    rows = []
+    for name, single in problems(path, shape).items():
+        problem = single.to(dtype=torch.float64)
+        solvers = {
+            "admm": ours(Admm(PRIOR, rho=0.4)),
+            "primal-dual": ours(PrimalDual(PRIOR, rho=1.6)),
+            "fista": ours(Fista(PRIOR, inner=5)),
+            "proximal-gradient": ours(ProximalGradient(PRIOR, inner=5)),
+        }
+        peers = available(1.6)
+        solvers |= {key: peers[key] for key in ("pyproximal PrimalDual",) if key in peers}
+        values = {}
+        for key, method in solvers.items():
+            iterates = method(problem)
+            x = next(iterates)
+            for _ in range(iterations - 1):
+                x = next(iterates)
+            values[key] = objective(problem, x)
+        spread = max(values.values()) / min(values.values()) - 1
+        rows.append({"shape": shape, "problem": name, "objectives": values, "spread": spread})
+        print(f"{shape} {name}: spread {spread:.1e}  {values}", flush=True)
+    return rows
+
+
+if __name__ == "__main__":
+    main()

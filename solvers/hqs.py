@@ -1,0 +1,87 @@
+"""Half-quadratic splitting with a growing penalty."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, replace
+
+from torch import Tensor
+
+from linops_video import InverseProblem, NormalSolver
+from linops_video.errors import SpecError
+from linops_video.solvers.admm import mean, start
+from linops_video.solvers.iteration import relative_change
+from linops_video.solvers.objective import Priors, Regularised, as_tuple, check_positive
+from linops_video.solvers.proximal import Memory, Prior
+from linops_video.solvers.variation import DEFAULT_PRIOR
+
+
+@dataclass(frozen=True, eq=False)
+class HqsState:
+    """The reconstruction z, what each prior keeps, and how many steps are done."""
+
+    normal: NormalSolver
+    z: Tensor
+    memory: tuple[Memory, ...]
+    steps: int = 0
+
+    @property
+    def estimate(self) -> Tensor:
+        return self.z
+
+
+@dataclass(frozen=True)
+class HalfQuadratic(Regularised):
+    """min_{z,xᵢ} ½‖y − A z‖² + Σᵢ (Rᵢ(xᵢ) + ρ_k/2 ‖xᵢ − z‖²) by turns, ρ_k = rho · growth^k, i = 1 … n:
+
+        xᵢ ← prox_{Rᵢ/ρ_k}(z),    z ← argmin_z ½‖y − A z‖² + nρ_k/2 ‖z − mean(xᵢ)‖².
+
+    As ρ grows, z and the xᵢ are driven together; how fast decides where they meet, which is near the minimum of
+    ½‖y − A x‖² + Σ Rᵢ(x), not at it. It suits plug-and-play priors, which have no minimum to miss, since the denoiser
+    is told less and less noise. Source: Geman and Yang, IEEE Transactions on Image Processing 4(7), 1995; Zhang et al.,
+    IEEE Transactions on Pattern Analysis and Machine Intelligence 44(10), 2022.
+
+    Attributes:
+        prior: a `Prior`, or a tuple of them.
+        rho: the first penalty, > 0.
+        growth: ρ_{k+1}/ρ_k, 1 or more.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import forward_model
+        >>> from linops_video.solvers import HalfQuadratic, PlugAndPlay, run
+        >>> problem = forward_model("sr2", (2, 3, 16, 16)).measure(torch.rand(2, 3, 16, 16))
+        >>> run(HalfQuadratic(PlugAndPlay(lambda x, sigma: x), max_steps=8), problem).steps
+        1
+    """
+
+    prior: Priors = DEFAULT_PRIOR
+    _: KW_ONLY
+    rho: float = 0.01
+    growth: float = 1.2
+    max_steps: int = 30
+
+    @property
+    def priors(self) -> tuple[Prior, ...]:
+        return as_tuple(self.prior)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive("rho", self.rho)
+        if not self.growth >= 1:
+            raise SpecError(f"growth must be 1 or more, got {self.growth}")
+
+    def init(self, problem: InverseProblem) -> HqsState:
+        first = start(problem)
+        return HqsState(first.normal, first.z, ((),) * len(self.priors))
+
+    def step(self, problem: InverseProblem, state: HqsState) -> HqsState:
+        rho = self.rho * self.growth**state.steps
+        kept = zip(self.priors, state.memory, strict=True)
+        results = [prior(state.z, 1 / rho, prior.rescaled(memory, 1 / self.growth)) for prior, memory in kept]
+        z = state.normal.prox(len(results) * rho, mean([x for x, _ in results]), problem.y)
+        return replace(state, z=z, memory=tuple(memory for _, memory in results), steps=state.steps + 1)
+
+    def residual(self, before: HqsState, after: HqsState) -> Tensor:
+        """‖z₊ − z‖ / ‖z₊‖."""
+        batch = after.z.ndim - len(after.normal.operator.in_shape)
+        return relative_change([(before.z, after.z)], after.z, batch)

@@ -1,0 +1,167 @@
+"""Least squares without a proximal operator: conjugate gradients, and squared differences as the only prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from linops_video import InverseProblem, NormalSolver, Stack, gradient
+from linops_video.errors import SpecError
+from linops_video.krylov import conjugate_gradient
+from linops_video.parameters import per_sample
+from linops_video.solvers.objective import check_positive, squared_misfit, squared_norm, times
+from linops_video.solvers.pinv import Direct, PinvState
+from linops_video.solvers.proximal import check_weight
+from linops_video.solvers.variation import SquaredDifferences
+
+
+@dataclass(frozen=True, eq=False)
+class CglsState:
+    """The iterates of conjugate gradients on the normal equations.
+
+    Attributes:
+        x: the reconstruction.
+        r: y − A x.
+        p: the direction of the next step.
+        energy: ‖Aᴴr‖² of each sample, float64.
+        first: its first value.
+    """
+
+    x: Tensor
+    r: Tensor
+    p: Tensor
+    energy: Tensor
+    first: Tensor
+
+    @property
+    def estimate(self) -> Tensor:
+        return self.x
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cgls:
+    """min_x ½‖y − A x‖² by conjugate gradients from x = 0, which tends to A⁺ y; stopped early it is a regulariser.
+
+    The first steps find what singular values are large for, so that with noise the number of steps takes the place of a
+    weight. Every step is one A and one Aᴴ; nothing is set up. Source: Hestenes and Stiefel, Journal of Research of the
+    National Bureau of Standards 49(6), 1952; Björck, Numerical Methods for Least Squares Problems, 1996, section 7.4.
+
+    Attributes:
+        max_steps: at most so many iterations, 1 or more.
+        tol: a sample stops when ‖Aᴴ(y − A x)‖ is at most this share of ‖Aᴴy‖.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import forward_model
+        >>> from linops_video.solvers import Cgls, run
+        >>> problem = forward_model("dd", (2, 3, 16, 16)).measure(torch.rand(2, 3, 16, 16))
+        >>> run(Cgls(max_steps=5), problem).x.shape
+        torch.Size([2, 3, 16, 16])
+    """
+
+    max_steps: int = 100
+    tol: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.max_steps, int) and self.max_steps >= 1):
+            raise SpecError(f"max_steps must be a whole number of 1 or more, got {self.max_steps}")
+        if not self.tol >= 0:
+            raise SpecError(f"tol must be 0 or more, got {self.tol}")
+
+    def objective(self, problem: InverseProblem, x: Tensor) -> Tensor:
+        """½‖y − A x‖² of each sample."""
+        return squared_misfit(problem, x) / 2
+
+    def init(self, problem: InverseProblem) -> CglsState:
+        p = problem.operator.H(problem.y)
+        energy = _energy(problem, p)
+        return CglsState(torch.zeros_like(p), problem.y, p, energy, energy)
+
+    def step(self, problem: InverseProblem, state: CglsState) -> CglsState:
+        A, event = problem.operator, len(problem.operator.in_shape)
+        q = A(state.p)
+        length = _ratio(state.energy, squared_norm(problem, q))
+        x = state.x + per_sample(length.to(state.x), event) * state.p
+        r = state.r - times(problem, length.to(state.x), q)
+        s = A.H(r)
+        energy = _energy(problem, s)
+        p = s + per_sample(_ratio(energy, state.energy).to(s), event) * state.p
+        return replace(state, x=x, r=r, p=p, energy=energy)
+
+    def residual(self, before: CglsState, after: CglsState) -> Tensor:
+        """‖Aᴴ(y − A x₊)‖ / ‖Aᴴy‖."""
+        return _ratio(after.energy, after.first).sqrt()
+
+
+def _energy(problem: InverseProblem, s: Tensor) -> Tensor:
+    return s.abs().double().square().flatten(s.ndim - len(problem.operator.in_shape)).sum(-1)
+
+
+def _ratio(a: Tensor, b: Tensor) -> Tensor:
+    """a/b, 0 where b is."""
+    return torch.where(b > 0, a / torch.where(b > 0, b, 1), 0)
+
+
+@dataclass(frozen=True)
+class Tikhonov(Direct):
+    """min_x ½‖y − A x‖² + weight/2 · ‖D x‖², D the differences in time, rows and columns: a smooth video.
+
+    A linear estimate, exact in one solve where the algebra gives AᴴA + weight · DᵀD an eigendecomposition (denoising,
+    whole frames, blur in time, luma), else by conjugate gradients, preconditioned in the DCT, to 1e-6 relative. Source:
+    Tikhonov, Doklady Akademii Nauk SSSR 151, 1963.
+
+    Attributes:
+        weight: λ > 0.
+        time_weight: of differences in time relative to those in space, ≥ 0.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import forward_model
+        >>> from linops_video.solvers import Tikhonov, run
+        >>> problem = forward_model("fi2", (8, 3, 16, 16)).measure(torch.rand(8, 3, 16, 16))
+        >>> run(Tikhonov(0.01), problem).x.shape
+        torch.Size([8, 3, 16, 16])
+    """
+
+    weight: float = 0.01
+    time_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive("weight", self.weight)
+        check_weight("time_weight", self.time_weight)
+
+    @property
+    def prior(self) -> SquaredDifferences:
+        """R."""
+        return SquaredDifferences(self.weight, self.time_weight)
+
+    def objective(self, problem: InverseProblem, x: Tensor) -> Tensor:
+        """½‖y − A x‖² + R(x) of each sample."""
+        return squared_misfit(problem, x) / 2 + self.prior.value(x)
+
+    def init(self, problem: InverseProblem) -> PinvState:
+        samples = problem.samples()
+        if len(samples) == 1:
+            return PinvState(self._solve(samples[0]))
+        return PinvState(
+            torch.stack([self._solve(sample) for sample in samples], -1 - len(samples[0].operator.in_shape))
+        )
+
+    def _solve(self, problem: InverseProblem) -> Tensor:
+        A, y, prior = problem.operator, problem.y, self.prior
+        t, h, w = (float(A.in_shape[axis] > 1) for axis in (0, -2, -1))  # no differences along an axis of one entry
+        D = gradient(A.in_shape, (self.time_weight * t, h, w))
+        both = Stack((A, self.weight**0.5 * D))
+        normal = NormalSolver.of(both)
+        if "cg" not in normal.method:
+            flat = y.flatten(y.ndim - len(A.out_shape))
+            return normal.pinv(torch.cat((flat, flat.new_zeros(*flat.shape[:-1], *D.out_shape)), -1))
+        scale = A.norm().square().max()
+
+        def precondition(r: Tensor) -> Tensor:
+            return prior.inverse(float(self.weight / scale), r)
+
+        b = A.H(y)
+        return conjugate_gradient(lambda x: both.H(both(x)), b, len(A.in_shape), precondition).x

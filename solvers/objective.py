@@ -1,0 +1,99 @@
+"""What solvers minimise: ½‖y − A x‖² + Σ Rᵢ(x), and what those that minimise it have in common."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from linops_video import InverseProblem
+from linops_video.errors import SpecError
+from linops_video.parameters import per_sample
+from linops_video.solvers.proximal import Prior
+
+Priors = Prior | tuple[Prior, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regularised(ABC):
+    """A solver of min_x ½‖y − A x‖² + Σ Rᵢ(x); a subclass tells the priors.
+
+    Attributes:
+        max_steps: at most so many iterations, 1 or more.
+        tol: a sample stops when its residual is at most this, 0 or more.
+    """
+
+    max_steps: int = 200
+    tol: float = 1e-4
+
+    @property
+    @abstractmethod
+    def priors(self) -> tuple[Prior, ...]:
+        """R₁, R₂, …"""
+
+    def objective(self, problem: InverseProblem, x: Tensor) -> Tensor | None:
+        """½‖y − A x‖² + Σ Rᵢ(x) of each sample; None where a prior has no formula, as a denoiser."""
+        total = squared_misfit(problem, x) / 2
+        for prior in self.priors:
+            value = prior.value(x)
+            if value is None:
+                return None
+            total = total + value
+        return total
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.max_steps, int) and self.max_steps >= 1):
+            raise SpecError(f"max_steps must be a whole number of 1 or more, got {self.max_steps}")
+        if not self.tol >= 0:
+            raise SpecError(f"tol must be 0 or more, got {self.tol}")
+        for prior in self.priors:
+            if not isinstance(prior, Prior):
+                raise SpecError(
+                    f"a prior is a `Prior` or a tuple of them, got {prior!r}: wrap a denoiser in PlugAndPlay"
+                )
+
+
+def as_tuple(prior: Priors) -> tuple[Prior, ...]:
+    """One prior, or several, as a tuple."""
+    return prior if isinstance(prior, tuple) else (prior,)
+
+
+def check_positive(name: str, value: float | Tensor) -> None:
+    """Raise a SpecError unless the value is a positive number."""
+    if not 0 < float(torch.as_tensor(value).detach()) < math.inf:
+        raise SpecError(f"{name} must be a positive number, got {value}")
+
+
+def check_relaxation(value: float) -> None:
+    """Raise a SpecError unless the value can be an over-relaxation."""
+    if not 0 < value < 2:
+        raise SpecError(f"relaxation must lie between 0 and 2, got {value}")
+
+
+def squared_misfit(problem: InverseProblem, x: Tensor) -> Tensor:
+    """‖y − A x‖² of each sample."""
+    return squared_norm(problem, problem.y - problem.operator(x))
+
+
+def squared_norm(problem: InverseProblem, y: Tensor) -> Tensor:
+    """‖y‖² of each sample of a measurement, float64."""
+    if isinstance(y, tuple):  # one tensor a sample, of its own shape
+        ndims = [len(sample.operator.out_shape) for sample in problem.samples()]
+        return torch.stack([_squares(part, n) for part, n in zip(y, ndims, strict=True)], -1)
+    return _squares(y, len(problem.operator.out_shape))
+
+
+def times(problem: InverseProblem, factor: Tensor, y: Tensor) -> Tensor:
+    """The measurement of each sample times its own number; `factor` has the shape `problem.batch_shape`."""
+    if isinstance(y, tuple):
+        ndims = [len(sample.operator.out_shape) for sample in problem.samples()]
+        parts = zip(factor.unbind(-1), y, ndims, strict=True)
+        return type(y)(per_sample(number, n) * part for number, part, n in parts)
+    return per_sample(factor, len(problem.operator.out_shape)) * y
+
+
+def _squares(y: Tensor, event: int) -> Tensor:
+    return y.abs().double().square().flatten(y.ndim - event).sum(-1)

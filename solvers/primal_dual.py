@@ -1,0 +1,93 @@
+"""The primal-dual method of Chambolle and Pock."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, replace
+
+from torch import Tensor
+
+from linops_video import InverseProblem, NormalSolver
+from linops_video.solvers.admm import start
+from linops_video.solvers.iteration import relative_change
+from linops_video.solvers.objective import Priors, Regularised, as_tuple, check_positive, check_relaxation
+from linops_video.solvers.proximal import Prior
+from linops_video.solvers.variation import DEFAULT_PRIOR
+
+
+@dataclass(frozen=True, eq=False)
+class PrimalDualState:
+    """The reconstruction x, the dual variable of each prior, and its step length."""
+
+    normal: NormalSolver
+    x: Tensor
+    p: tuple[Tensor, ...]
+    sigma: float
+
+    @property
+    def estimate(self) -> Tensor:
+        return self.x
+
+
+@dataclass(frozen=True)
+class PrimalDual(Regularised):
+    """min_x ½‖y − A x‖² + Σ gᵢ(Kᵢ x) by projections of the dual variables and the exact data step:
+
+        x₊ ← argmin_x ½‖y − A x‖² + ρ/2 ‖x − (x_k − Σ Kᵢᵀpᵢ/ρ)‖²,    pᵢ₊ ← prox_{σgᵢ*}(pᵢ + σKᵢ(2x₊ − x_k)),
+
+    over-relaxed: (x, p) moves by `relaxation` times the change; σ = ρ/Σ‖Kᵢ‖² from exact norms, the largest allowed.
+    Where K is the identity this is ADMM. Source: Chambolle and Pock, Journal of Mathematical Imaging and Vision 40,
+    2011; Condat, Journal of Optimization Theory and Applications 158, 2013.
+
+    Attributes:
+        prior: a `Prior`, or a tuple of them; total variation is used by its gradient and a projection.
+        rho: 1/τ, the inverse of the primal step length, > 0.
+        relaxation: over-relaxation in (0, 2).
+
+    Example:
+        >>> import torch
+        >>> from linops_video import forward_model
+        >>> from linops_video.solvers import PrimalDual, TotalVariation, run
+        >>> problem = forward_model("sr2", (8, 3, 16, 16)).measure(torch.rand(8, 3, 16, 16))
+        >>> run(PrimalDual(TotalVariation(0.01), max_steps=5), problem).x.shape
+        torch.Size([8, 3, 16, 16])
+    """
+
+    prior: Priors = DEFAULT_PRIOR
+    _: KW_ONLY
+    rho: float = 0.1
+    relaxation: float = 1.8
+
+    @property
+    def priors(self) -> tuple[Prior, ...]:
+        return as_tuple(self.prior)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive("rho", self.rho)
+        check_relaxation(self.relaxation)
+
+    def init(self, problem: InverseProblem) -> PrimalDualState:
+        first = start(problem)
+        squares = sum(prior.norm(problem.operator.in_shape) ** 2 for prior in self.priors)
+        p = tuple(0 * prior.analyse(first.z) for prior in self.priors)
+        return PrimalDualState(first.normal, first.z, p, self.rho / max(squares, 1e-12))
+
+    def step(self, problem: InverseProblem, state: PrimalDualState) -> PrimalDualState:
+        pull = sum(prior.synthesise(p) for prior, p in zip(self.priors, state.p, strict=True))
+        x = state.normal.prox(self.rho, state.x - pull / self.rho, problem.y)
+        ahead = (2 * x - state.x).mul_(state.sigma)
+        duals = [
+            prior.dual_prox(prior.analyse(ahead) + p, state.sigma)
+            for prior, p in zip(self.priors, state.p, strict=True)
+        ]
+        if self.relaxation != 1:
+            x = state.x.lerp(x, self.relaxation)
+            duals = [p.lerp(new, self.relaxation) for p, new in zip(state.p, duals, strict=True)]
+        return replace(state, x=x, p=tuple(duals))
+
+    def residual(self, before: PrimalDualState, after: PrimalDualState) -> Tensor:
+        """√(‖x₊ − x‖² + Σ‖pᵢ₊ − pᵢ‖²/(ρσ)) / ‖x₊‖, both parts in the units of x."""
+        batch = after.x.ndim - len(after.normal.operator.in_shape)
+        unit = (self.rho * after.sigma) ** -0.5
+        pairs = [(before.x, after.x), *((unit * a, unit * b) for a, b in zip(before.p, after.p, strict=True))]
+        return relative_change(pairs, after.x, batch)
