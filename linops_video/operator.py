@@ -283,6 +283,9 @@ class Sum(LinearOperator):
     def H(self) -> LinearOperator:
         return add(*(A.H for A in self.terms))
 
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        return Sum(tuple(scale(factor, A) for A in self.terms))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Scaled(LinearOperator):

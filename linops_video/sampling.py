@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from linops_video.circulant import Circulant, decimated
 from linops_video.dense import Dense
 from linops_video.diagonal import Diagonal
 from linops_video.errors import ShapeError, SpecError
@@ -67,7 +68,7 @@ class BoxMean(LinearOperator):
         if isinstance(weight, Diagonal):
             w = _expand(weight.diagonal, self.in_shape, self._dims)
             return Diagonal(gain**2 * box_sum(w, self.factor, self._dims), self.out_shape)
-        return kron_outer(self, weight) or super().outer(weight)
+        return _folded(self, weight) or kron_outer(self, weight) or super().outer(weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         k, averaged = self.factor, [axis % len(self.in_shape) for axis in self.axes]
@@ -76,6 +77,21 @@ class BoxMean(LinearOperator):
 
     def _known_norm(self) -> Tensor:
         return torch.full((), self.factor ** (-len(self.axes) / 2), dtype=torch.float64)
+
+
+def _folded(A: BoxMean, weight: LinearOperator | None) -> LinearOperator | None:
+    """AWAᴴ of a circulant W and boxes that fill the frame: a circular blur with the box, then decimated."""
+    frame, k = A.in_shape[-2:], A.factor
+    if not isinstance(weight, Circulant) or A._dims not in ([-2], [-1], [-2, -1]) or any(frame[d] % k for d in A._dims):
+        return None
+    box = torch.zeros(frame, dtype=torch.float64)
+    box[tuple(slice(k) if d in A._dims else slice(1) for d in (-2, -1))] = k ** -len(A._dims)
+    # the blur that averages pixels ahead is the adjoint of the one that averages pixels behind
+    folded = Circulant(torch.fft.rfft2(box).conj(), A.in_shape).outer(weight)
+    for d in A._dims:
+        assert isinstance(folded, Circulant)
+        folded = decimated(folded, len(A.in_shape) + d, k)
+    return folded
 
 
 def _check_boxes(k: int, shape: Shape, axes: tuple[int, ...]) -> None:

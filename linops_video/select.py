@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from linops_video.circulant import Circulant, decimated
 from linops_video.dense import AxisMatrix, Dense
 from linops_video.diagonal import Diagonal
 from linops_video.errors import ShapeError, SpecError
@@ -113,7 +114,7 @@ def select_gram(A: Select, weight: LinearOperator | None) -> Diagonal:
 
 
 def select_outer(A: Select, weight: LinearOperator | None) -> LinearOperator | None:
-    """SWSᵀ: the kept entries of a diagonal, the kept rows and columns of a matrix; None for other weights."""
+    """SWSᵀ: what is kept of a diagonal or a matrix, a circulant with its aliases folded; None for other weights."""
     c, dim, kept = scalar(weight), A.axis - len(A.in_shape), list(A.indices)
     if c is not None:
         return scale(c, Identity(A.out_shape))
@@ -124,6 +125,10 @@ def select_outer(A: Select, weight: LinearOperator | None) -> LinearOperator | N
         return Dense(weight.matrix[..., kept, :][..., kept], A.out_shape, A.out_shape)
     if isinstance(weight, AxisMatrix) and weight.axis == A.axis:
         return AxisMatrix(weight.matrix[..., kept, :][..., kept], A.axis, A.out_shape)
+    if isinstance(weight, Circulant) and A.axis >= len(A.in_shape) - 2:
+        n, step = A.in_shape[A.axis], A.in_shape[A.axis] // len(kept)
+        every = step * len(kept) == n and kept == list(range(kept[0], n, step))
+        return decimated(weight, A.axis, step) if every else None
     return None
 
 

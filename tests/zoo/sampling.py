@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linops_video import AxisMatrix, BoxMean, Convolution, Diagonal, Difference, Select, Stack
+from linops_video import AxisMatrix, BoxMean, Convolution, Diagonal, Difference, Flip, Identity, Select, Stack
 from linops_video.difference import gradient
 from linops_video.imaging import BAYER_PATTERNS, Bayer, cacti, shutter
 from linops_video.patches import Patches, block_sensing
@@ -142,6 +142,68 @@ ANIMALS = [
         "luma of area downsampling",
         lambda r: AxisMatrix(r(1, 3), 1, (4, 3, 4, 2)) @ resize((4, 2), VIDEO, "area"),
         "exact: eigh of 4×4" + OUTER,
+    ),
+    Animal(
+        "decimation of a circular blur",
+        lambda r: decimate(2, (2, 6, 4), 1) @ Convolution(r(3, 2), (2, 6, 4), "circular"),
+        "exact: FFT" + OUTER,
+    ),
+    Animal(
+        "decimation of one circular blur a sample",
+        lambda r: decimate(3, (1, 6, 9)) @ Convolution(r(2, 3, 2), (1, 6, 9), "circular"),
+        "exact: FFT" + OUTER,
+    ),
+    Animal(
+        "rows of a circular blur",
+        lambda r: Select((1, 3, 5), 1, (2, 6, 5)) @ Convolution(r(3, 2), (2, 6, 5), "circular"),
+        "exact: FFT" + OUTER,
+    ),
+    Animal(
+        "crop of a circular blur",
+        lambda r: crop((2, 1), (3, 3), (2, 5, 4)) @ Convolution(r(3, 2), (2, 5, 4), "circular"),
+        "cg, preconditioned by FFT",
+    ),
+    Animal(
+        "decimation that leaves over, of a circular blur",
+        lambda r: decimate(2, (2, 5, 4)) @ Convolution(r(3, 2), (2, 5, 4), "circular"),
+        "cg, preconditioned by FFT",
+    ),
+    Animal(
+        "box mean of a circular blur",
+        lambda r: BoxMean(2, (2, 6, 4)) @ Convolution(r(3, 2), (2, 6, 4), "circular"),
+        "exact: FFT" + OUTER,
+    ),
+    Animal(
+        "box mean over columns of a circular blur",
+        lambda r: BoxMean(3, (2, 5, 6), (-1,)) @ Convolution(r(2, 3, 2), (2, 5, 6), "circular"),
+        "exact: FFT" + OUTER,
+    ),
+    Animal(
+        "luma of a decimation of a circular blur of a flip",
+        lambda r: (
+            AxisMatrix(r(1, 3), 0, (3, 2, 3))
+            @ decimate(2, (3, 4, 6))
+            @ Convolution(r(3, 2), (3, 4, 6), "circular")
+            @ Flip((1,), (3, 4, 6))
+        ),
+        "exact: FFT" + OUTER,
+    ),
+    Animal(
+        "shutter over box means of a circular blur",
+        lambda r: shutter(2, 1, (4, 2, 3)) @ BoxMean(2, (4, 4, 6)) @ Convolution(r(3, 2), (4, 4, 6), "circular"),
+        "exact: eigh of 3×3" + OUTER,
+    ),
+    Animal("identity and gradient", lambda r: Stack((Identity(VIDEO), 0.5 * gradient(VIDEO))), "exact: DCT" + GRAM),
+    Animal(
+        "circular blur and periodic gradient",
+        lambda r: Stack(
+            (
+                Convolution(r(3, 2), VIDEO, "circular"),
+                Difference(2, VIDEO, ends="periodic"),
+                0.3 * Difference(3, VIDEO, ends="periodic"),
+            )
+        ),
+        "exact: FFT" + GRAM,
     ),
 ]
 
