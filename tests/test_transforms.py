@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import scipy.fft
+import scipy.linalg
+import scipy.signal
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linops_video import Cosine, Diagonal, Multiplier
+from linops_video import (
+    Convolution,
+    Cosine,
+    Diagonal,
+    Entries,
+    Fourier,
+    Hadamard,
+    Identity,
+    Multiplier,
+    NormalSolver,
+    Wavelet,
+    circulant,
+    random_hadamard,
+)
 from linops_video.errors import SpecError
 
 
@@ -45,3 +62,116 @@ def test_axes_are_checked() -> None:
     for axes in ((0, 0), (3,), (-1,)):
         with pytest.raises(SpecError, match="distinct and in 0 … 2"):
             Cosine(axes, (4, 5, 6))
+
+
+def complex_random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.complex(random(*shape, seed=seed), random(*shape, seed=seed + 100))
+
+
+@pytest.mark.parametrize("axes", [(0,), (2, 3), (3, 0), (0, 1, 2, 3), ()])
+def test_fourier_transform_is_numpys(axes: tuple[int, ...]) -> None:
+    x = complex_random(2, 4, 3, 5, 6)
+    F = Fourier(axes, (4, 3, 5, 6))
+    dims = [axis + 1 for axis in axes]
+    expected = np.fft.fftn(x.numpy(), axes=dims, norm="ortho") if axes else x.numpy()
+    np.testing.assert_allclose(F(x), expected, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(F.H(F(x)), x, rtol=0, atol=1e-13)
+
+
+def test_fourier_transform_of_a_real_tensor_is_complex() -> None:
+    F, x = Fourier((0,), (5,)), random(5)
+    assert F.is_complex()
+    assert F(x).dtype == F.H(x).dtype == torch.complex128
+    assert F(x.half()).dtype == torch.complex64
+    torch.testing.assert_close(F.H(F(x)).real, x)
+
+
+def test_a_gram_of_fourier_samples_is_a_circular_convolution() -> None:
+    shape = (3, 6, 5)
+    mask = (random(1, 6, 5) > 0).double()
+    G = (Diagonal(mask, shape) @ Fourier((1, 2), shape)).gram()
+    assert isinstance(G, Multiplier)
+    kernel = torch.fft.ifft2(mask[0].to(torch.complex128))
+    torch.testing.assert_close(G.to_dense(), circulant(kernel, shape).to_dense())
+
+
+def test_the_real_part_of_a_solve_is_the_solution_over_real_videos() -> None:
+    """Where the mask is the same at k and −k, as the docstring of Fourier says."""
+    shape = (6, 5)
+    mask = (random(6, 5) > 0).double()
+    mask = torch.maximum(mask, mask.flip(0, 1).roll((1, 1), (0, 1)))
+    A = Diagonal(mask, shape) @ Fourier((0, 1), shape)
+    v, y, M = random(6, 5), complex_random(6, 5, seed=1), A.to_dense()
+    got = NormalSolver.of(A).prox(0.3, v, y).real.flatten()
+    G, b = (M.mH @ M).real + 0.3 * torch.eye(30, dtype=torch.float64), (M.mH @ y.flatten()).real + 0.3 * v.flatten()
+    torch.testing.assert_close(got, torch.linalg.solve(G, b))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 6, 8, 12, 40, 64, 99, 202])
+def test_hadamard_transform_is_its_definition(n: int) -> None:
+    signs = random(n, seed=2).sign()
+    odd = n // (n & -n)
+    W = scipy.linalg.hadamard(n & -n) / math.sqrt(n & -n)
+    expected = np.kron(scipy.fft.dct(np.eye(odd), axis=0, norm="ortho"), W) * signs.numpy()
+    H = Hadamard(signs.to(torch.int8), (n,))
+    np.testing.assert_allclose(H.to_dense(), expected, rtol=0, atol=1e-13)
+
+
+def test_hadamard_transform_over_several_axes_is_a_kronecker_product() -> None:
+    shape = (3, 4, 10)
+    ones = [Hadamard(torch.ones(n), (n,)).to_dense() for n in shape]
+    signs = random(*shape).sign()
+    expected = torch.kron(torch.kron(ones[0], ones[1]), ones[2]) * signs.flatten()
+    torch.testing.assert_close(Hadamard(signs, shape).to_dense(), expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 30), min_size=1, max_size=4).map(tuple), share=st.floats(0.01, 1), seed=st.integers()
+)
+def test_random_rows_are_orthonormal_at_any_size(shape: tuple[int, ...], share: float, seed: int) -> None:
+    rows = math.ceil(share * math.prod(shape))
+    A = random_hadamard(rows, shape, seed=seed % 1000)
+    assert isinstance(A.outer(), Identity)
+    y = random(rows)
+    torch.testing.assert_close(A(A.H(y)), y, rtol=0, atol=1e-12)
+    assert torch.equal(A(A.H(y)), random_hadamard(rows, shape, seed=seed % 1000)(A.H(y)))
+
+
+def test_random_hadamard_spreads_every_entry_and_draws_by_its_seed() -> None:
+    shape = (4, 3, 16, 16)
+    A, B = random_hadamard(300, shape, seed=0), random_hadamard(300, shape, seed=1)
+    impulse = torch.zeros(shape, dtype=torch.float64)
+    impulse[1, 2, 3, 4] = 1
+    assert float(A(impulse).abs().max()) <= 2 * float(A(impulse).abs().median())  # √2 of the DCT over three channels
+    assert not torch.equal(A(impulse).abs(), B(impulse).abs())
+    with pytest.raises(SpecError, match="must be in 1 … 3072"):
+        random_hadamard(4000, shape)
+
+
+def test_random_hadamard_stores_no_matrix() -> None:
+    shape = (16, 3, 64, 64)
+    A = random_hadamard(math.prod(shape) // 10, shape)
+    assert sum(t.numel() * t.element_size() for t, _ in A._tensors()) <= 2 * math.prod(shape)
+
+
+def test_entries_are_those_of_the_flattened_tensor() -> None:
+    x = random(2, 3, 4)
+    A = Entries(torch.tensor([11, 0, 5]), (3, 4))
+    torch.testing.assert_close(A(x), x.flatten(1)[:, [11, 0, 5]])
+
+
+def test_complex_convolution_is_scipys() -> None:
+    h, x = complex_random(3, 2), complex_random(2, 6, 5, seed=1)
+    for boundary in ("full", "same", "valid", "circular"):
+        mode, edge = ("same", "wrap") if boundary == "circular" else (boundary, "fill")
+        for kernel, data in ((h, x), (h, x.real), (h.real, x)):
+            values = [scipy.signal.convolve2d(f, kernel, mode=mode, boundary=edge) for f in data.numpy()]
+            got = Convolution(kernel, (2, 6, 5), boundary)(data)  # type: ignore[arg-type]
+            np.testing.assert_allclose(got, np.stack(values), rtol=0, atol=1e-12)
+
+
+def test_wavelet_multipliers_and_transforms_undo_each_other() -> None:
+    W, d = Wavelet((8, 12), "db2", 2), Diagonal(random(8, 12), (8, 12))
+    assert isinstance(W.gram(d), Multiplier)
+    assert isinstance(W.outer(W.gram(d)), Diagonal)
