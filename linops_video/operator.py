@@ -215,6 +215,10 @@ class Adjoint(LinearOperator):
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return self.operator.gram(weight)
 
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        multiple = scale(conj(factor), self.operator)
+        return Scaled(self, factor) if isinstance(multiple, Scaled) else multiple.H
+
     def _factors(self) -> tuple[LinearOperator, ...] | None:
         factors = self.operator._factors()
         return factors and tuple(f.H for f in factors)

@@ -413,3 +413,11 @@ def test_any_text_is_read_or_refused(text):
 def test_what_is_deep_but_not_too_deep():
     A = parse(" + ".join(["identity"] * 40), VIDEO)
     assert torch.equal(A(torch.ones(VIDEO)), torch.full(VIDEO, 40.0))
+
+
+def test_a_multiple_of_an_adjoint_goes_into_the_operator():
+    """So that (2 Aᴴ)ᴴᴴ is 2 Aᴴ again, in structure and text."""
+    A = 2 * parse("blur(box, 3, same)", VIDEO).H
+    assert same(A.H.H, A)
+    assert str(A.H.H) == str(A)
+    comes_back(A.H.H)
