@@ -177,7 +177,6 @@ def test_solve_by_name_and_plain_tuples():
     assert x.shape == (3, *SHAPE)
 
 
-@pytest.mark.xfail(raises=TypeError, reason="the smooth start does not take tuples of measurements yet")
 @pytest.mark.parametrize("form", ["onenet", "videoonet"])
 def test_the_networks_train_on_mixed_problems(form):
     problem, problems = mixed(("sr2", "pid", "vcs", "fi2", "dd"))

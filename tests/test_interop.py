@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse
 import scipy.sparse.linalg
 import torch
-from peers import import_deepinv
+from optional import import_deepinv
 from zoo import ZOO, Animal, animal, normal_numbers
 
 from linops_video import BoxMean, Convolution, Diagonal, Identity, LinearOperator, NormalSolver, Select, kron

@@ -77,7 +77,7 @@ def test_exact_normal_solve(entry: Animal, rho: float) -> None:
     A = animal(entry)
     normal = NormalSolver.of(A)
     M = A.to_dense()
-    G = M.mH @ M + rho * torch.eye(M.shape[-1], dtype=M.dtype)
+    G = M.mH @ M + rho * torch.eye(M.shape[-1], dtype=M.dtype, device=M.device)
     x, y = vectors(A)
     for b in (x, A.H(y)):
         solved = flat(normal(rho, b), A.in_shape)
@@ -108,7 +108,7 @@ def test_norm(entry: Animal) -> None:
 @every_animal
 def test_batches_and_precision_are_kept(entry: Animal) -> None:
     A = animal(entry).to(dtype=torch.float32)
-    x = torch.randn(3, *A.batch_shape, *A.in_shape, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(3, *A.batch_shape, *A.in_shape, generator=torch.Generator().manual_seed(0)).to(A.device)
     before = x.clone()
     y = A(x)
     assert torch.equal(x, before)
@@ -138,14 +138,17 @@ def test_solve_is_differentiable(entry: Animal) -> None:
     A = animal(entry)
     normal = NormalSolver.of(A)
     x, y = vectors(A)
-    rho = torch.full(A.batch_shape, 0.7, dtype=torch.float64, requires_grad=True)
+    rho = torch.full(A.batch_shape, 0.7, dtype=torch.float64, device=A.device, requires_grad=True)
     v, y = x.requires_grad_(), y.requires_grad_()
     tolerance = 1e-4 if "cg" in normal.method else 1e-6
 
     def value(rho: torch.Tensor, v: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return (normal.prox(rho, v, y).abs() ** 2).sum()
 
-    direction = [torch.randn(t.shape, generator=torch.Generator().manual_seed(3), dtype=t.dtype) for t in (rho, v, y)]
+    direction = [
+        torch.randn(t.shape, generator=torch.Generator().manual_seed(3), dtype=t.dtype).to(A.device)
+        for t in (rho, v, y)
+    ]
     value(rho, v, y).backward()
     gradients = zip((rho, v, y), direction, strict=True)
     slope = sum(float((t.grad.conj() * d).real.sum()) for t, d in gradients if t.grad is not None)

@@ -23,9 +23,19 @@ class Animal:
     method: str
 
 
-def normal_numbers(seed: int) -> Callable[..., Tensor]:
+DEVICE = torch.device("cpu")
+
+
+def use_device(name: str) -> None:
+    """Where `normal_numbers` and `animal` put what they make: `pytest --device`."""
+    global DEVICE
+    DEVICE = torch.device(name)
+
+
+def normal_numbers(seed: int, device: torch.device | None = None) -> Callable[..., Tensor]:
+    """A source of float64 normal numbers, the same on any device."""
     generator = torch.Generator().manual_seed(seed)
-    return lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
+    return lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64).to(device or DEVICE)
 
 
 def mask(r: Callable[..., Tensor], *shape: int) -> Tensor:
@@ -33,4 +43,4 @@ def mask(r: Callable[..., Tensor], *shape: int) -> Tensor:
 
 
 def animal(entry: Animal, seed: int = 0) -> LinearOperator:
-    return entry.make(normal_numbers(seed))
+    return entry.make(normal_numbers(seed, torch.device("cpu"))).to(DEVICE)

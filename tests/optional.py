@@ -1,4 +1,4 @@
-"""Peer libraries for tests and benchmarks."""
+"""Libraries that tests and benchmarks use where they are installed."""
 
 from __future__ import annotations
 

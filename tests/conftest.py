@@ -1,0 +1,33 @@
+"""`--device cuda`: the operators and random numbers of the zoo on a GPU; `--slow`: tests that take long, too."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+import torch
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="where the zoo lives: cpu (default), cuda, cuda:1, …")
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes long; runs with --slow only")
+    if available(config):
+        importlib.import_module("zoo.animal").use_device(config.getoption("--device"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    device = config.getoption("--device")
+    for item in items:
+        if not available(config):
+            item.add_marker(pytest.mark.skip(reason=f"no device {device!r} here"))
+        if "slow" in item.keywords and not config.getoption("--slow"):
+            item.add_marker(pytest.mark.skip(reason="slow: give --slow"))
+
+
+def available(config: pytest.Config) -> bool:
+    device = torch.device(config.getoption("--device"))
+    return device.type == "cpu" or (device.type == "cuda" and (device.index or 0) < torch.cuda.device_count())

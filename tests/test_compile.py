@@ -1,0 +1,116 @@
+"""What torch's transformations need of an operator: `torch.compile` without graph breaks, vmap, jvp and vjp."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor
+from zoo import ZOO, Animal, animal, normal_numbers
+
+from linops_video import Convolution, Diagonal, LinearOperator, NormalSolver, Select
+from linops_video.parameters import Parameters
+
+Maps = dict[str, tuple[Callable[[Tensor], Tensor], Tensor]]
+
+
+def random_like(A: LinearOperator, shape: tuple[int, ...], seed: int) -> Tensor:
+    r = normal_numbers(seed)
+    return torch.complex(r(*shape), r(*shape)) if A.is_complex() else r(*shape)
+
+
+def maps(A: LinearOperator) -> Maps:
+    """Apply, adjoint, and where it is exact the normal solve, each with a tensor to apply it to."""
+    x, y = random_like(A, (*A.batch_shape, *A.in_shape), 1), random_like(A, (*A.batch_shape, *A.out_shape), 2)
+    found: Maps = {"apply": (A, x), "adjoint": (A.H, y)}
+    normal = NormalSolver.of(A)
+    if normal.exact:
+        found["normal solve"] = (lambda b: normal(0.3, b), x)
+        found["pinv"] = (normal.pinv, y)
+    return found
+
+
+def close(got: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("entry", ZOO, ids=lambda entry: entry.name)
+def test_vmap_jvp_and_vjp(entry: Animal):
+    A = animal(entry)
+    found = maps(A)
+    transposed = {"apply": A.H, "adjoint": A, "normal solve": found.get("normal solve", (A, None))[0]}
+    for name, (map, x) in found.items():
+        tangent = x.flip(-1)
+        image = map(tangent)
+        batch = torch.stack((x, tangent), -1)
+        close(torch.func.vmap(map, in_dims=-1, out_dims=1)(batch), torch.stack((map(x), image), 1))
+        value, derivative = torch.func.jvp(map, (x,), (tangent,))[:2]
+        close(value, map(x))
+        close(derivative, image)
+        if name in transposed:
+            close(torch.func.vjp(map, x)[1](image)[0], transposed[name](image))
+
+
+def kinds(A: Parameters) -> Iterator[str]:
+    yield type(A).__name__
+    for f in dataclasses.fields(A):  # type: ignore[arg-type]
+        value = getattr(A, f.name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Parameters):
+                yield from kinds(item)
+
+
+def code_paths() -> list[Animal]:
+    """One animal for each set of types with each way to its inverse: others of these run the same code."""
+    found = {}
+    for entry in ZOO:
+        A = animal(entry)
+        normal = NormalSolver.of(A)
+        found.setdefault((frozenset(kinds(A)), type(normal.inverse), bool(A.batch_shape)), entry)
+    return list(found.values())
+
+
+@pytest.mark.parametrize("entry", code_paths(), ids=lambda entry: entry.name)
+def test_compiles_to_one_graph(entry: Animal):
+    """A data step: apply, adjoint and, where it is exact, the normal solve."""
+    A = animal(entry)
+    normal = NormalSolver.of(A)
+
+    def step(v: Tensor) -> Tensor:
+        return normal.prox(0.3, v, A(v.flip(-1))) if normal.exact else A.H(A(v))
+
+    v = random_like(A, (*A.batch_shape, *A.in_shape), 1)
+    torch.compiler.reset()
+    close(torch.compile(step, fullgraph=True, backend="eager")(v), step(v))
+
+
+@pytest.mark.parametrize("entry", ZOO, ids=lambda entry: entry.name)
+def test_tensors_stay_on_their_device(entry: Animal):
+    """On "meta", where nothing is computed, but any tensor made elsewhere is refused."""
+    A = animal(entry).to(device="meta")
+    x, y = (random_like(A, (*A.batch_shape, *shape), 1).to("meta") for shape in (A.in_shape, A.out_shape))
+    for map, given, like in ((A, x, y), (A.H, y, x)):
+        got = map(given)
+        assert (got.device.type, got.shape, got.dtype) == ("meta", like.shape, like.dtype)
+
+
+@pytest.mark.slow  # half a minute for the first call of the compiler
+@pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex:UserWarning")
+@pytest.mark.skipif(not shutil.which("g++") or sys.platform == "win32", reason="inductor needs a C++ compiler")
+@pytest.mark.parametrize("name", ["mask", "circular blur", "every second frame of a mask"])
+def test_inductor(name: str):
+    r, shape = normal_numbers(0), (4, 3, 8, 8)
+    mask = Diagonal((r(*shape) > 0).double(), shape)
+    A = {
+        "mask": mask,
+        "circular blur": Convolution(r(3, 3), shape, "circular"),
+        "every second frame of a mask": Select((0, 2), 0, shape) @ mask,
+    }[name]
+    normal = NormalSolver.of(A)
+    x, y = r(2, *A.in_shape), r(2, *A.out_shape)
+    step = torch.compile(lambda v, y: normal.prox(0.3, v, y), fullgraph=True)
+    close(step(x, y), normal.prox(0.3, x, y))
