@@ -174,6 +174,9 @@ class AxisMatrix(LinearOperator):
         batch = x.shape[: x.ndim - len(self.in_shape)]
         columns = x.reshape(*batch, math.prod(before), self.matrix.shape[-1], math.prod(behind))
         matrix, columns = common(self.matrix, columns)
+        if not behind:  # one product of matrices, not one of a matrix and a vector for every place
+            y = columns.squeeze(-1) @ matrix.mT
+            return y.reshape(*y.shape[:-2], *self.out_shape)
         y = matrix.unsqueeze(-3) @ columns
         return y.reshape(*y.shape[:-3], *self.out_shape)
 

@@ -72,13 +72,19 @@ def _corners(flow: Tensor, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     height, width = flow.shape[-2:]
     # places are computed in the flow's own precision, and float32 at least: bfloat16 counts pixels up to 256 only
     flow = flow.float() if flow.dtype.itemsize < 4 else flow
-    columns = flow[..., 0, :, :] + torch.arange(width, device=flow.device)
-    rows = flow[..., 1, :, :] + torch.arange(height, device=flow.device).unsqueeze(1)
-    top, left = rows.floor(), columns.floor()
-    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        row, column = top + i, left + j
-        weight = (1 - (rows - row).abs()) * (1 - (columns - column).abs())
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        place = torch.where(inside, row * width + column, 0).long()
-        weight = like(torch.where(inside, weight, 0), x)
-        yield place.flatten(-2).unsqueeze(-2), weight.flatten(-2).unsqueeze(-2)
+    columns = _neighbours(flow[..., 0, :, :] + torch.arange(width, device=flow.device), width)
+    rows = _neighbours(flow[..., 1, :, :] + torch.arange(height, device=flow.device).unsqueeze(1), height)
+    for row, row_weight in rows:
+        for column, column_weight in columns:
+            place, weight = row * width + column, like(row_weight * column_weight, x)
+            yield place.flatten(-2).unsqueeze(-2), weight.flatten(-2).unsqueeze(-2)
+
+
+def _neighbours(position: Tensor, n: int) -> list[tuple[Tensor, Tensor]]:
+    """The two entries around each position on an axis of n, and their weights: 0 for one outside, given as entry 0."""
+    before = position.floor()
+    found = []
+    for entry in (before, before + 1):
+        inside = (entry >= 0) & (entry < n)
+        found.append((torch.where(inside, entry, 0).long(), torch.where(inside, 1 - (position - entry).abs(), 0)))
+    return found
