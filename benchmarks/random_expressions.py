@@ -1,4 +1,5 @@
-"""The laws of tests/test_expressions.py on many more random expressions, from a seed that is printed.
+"""The laws of tests/test_expressions.py on many more random expressions, from a seed that is printed, and the way from
+text to operator and back of tests/test_parse.py on as many texts.
 
 python benchmarks/random_expressions.py --examples 20000
 """
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given, seed, settings
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from test_expressions import expressions, obeys_the_laws
+from test_parse import text_comes_back, texts
 
 
 def main() -> None:
@@ -24,6 +26,8 @@ def main() -> None:
     args = parser.parse_args()
     print(f"{args.examples} expressions from seed {args.seed}", flush=True)
     calm = settings(max_examples=args.examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    seed(args.seed)(calm(given(texts())(text_comes_back)))()
+    print("all texts come back", flush=True)
     seed(args.seed)(calm(given(expressions())(obeys_the_laws)))()
     print("no counterexample")
 

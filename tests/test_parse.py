@@ -179,6 +179,10 @@ def parsed(text: str) -> LinearOperator:
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(texts())
 def test_random_expressions_come_back(text):
+    text_comes_back(text)
+
+
+def text_comes_back(text: str) -> None:
     A = parsed(text)
     comes_back(A)
     assert torch.equal(parse(text.replace(" ", ""), SMALL, seed=1).to_dense(), A.to_dense())
