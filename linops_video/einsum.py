@@ -55,7 +55,8 @@ class Einsum(LinearOperator):
 
     @property
     def H(self) -> LinearOperator:
-        return Einsum(self.tensor.conj(), self.out_shape, self.names[::-1])
+        of_x, of_tensor, of_y = self.names
+        return Einsum(self.tensor.conj(), self.out_shape, (of_y, of_tensor, of_x))
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         c = scalar(weight)
