@@ -19,7 +19,7 @@ def parse_shape(text: str) -> tuple[int, int, int, int]:
 
 
 def parse_device(name: str) -> torch.device:
-    """ "auto" (cuda where there is one), "cpu" or "cuda"; of several devices, each process of torchrun takes another."""
+    """ "auto" (cuda where there is one), "cpu" or "cuda"; of several, each process of torchrun takes another."""
     if name not in ("auto", "cpu", "cuda"):
         raise SpecError(f"--device is auto, cpu or cuda, not {name!r}")
     if name == "cuda" and not torch.cuda.is_available():

@@ -23,7 +23,8 @@ def progress(name: str, steps: int) -> Iterator[Callable[[int, Any, float], None
         TextColumn("residual {task.fields[residual]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(name, total=steps, residual="–")
 
         def on_step(step: int, state: Any, residual: float) -> None:
@@ -45,6 +46,7 @@ def bar(name: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(name, total=total, completed=done)
         yield lambda done: bars.update(task, completed=done)

@@ -24,7 +24,7 @@ def solve(
     input: Annotated[
         Path | None,
         typer.Argument(
-            help="The measurement, or a folder of them; with --simulate what to degrade; left out, a demo clip is degraded."
+            help="The measurement, or a folder of films; with --simulate what to degrade; left out: a demo clip."
         ),
     ] = None,
     solver: Annotated[str, typer.Option(help="The solver: " + ", ".join(SOLVERS) + ".")] = "videoonet",

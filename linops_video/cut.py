@@ -5,7 +5,7 @@ that depend on nothing outside: (A x)[outputs] = A'(x[box]) for every x. So a lo
 frame in tiles without a model error: at the edge of a window some measurements are left out, none is approximated.
 
 Where the measurements that see the box alone do not form a box themselves, or there are none (a Gaussian matrix over
-the whole film), the operator is refused with a `CutError`.
+the whole film), the operator is refused with a `CutError`. A convolution that is cut becomes a "valid" one.
 """
 
 from __future__ import annotations
@@ -198,27 +198,17 @@ def _(A: Bayer, box: Box) -> Cut:
 
 @_cut.register
 def _(A: Convolution, box: Box) -> Cut:
-    # y[i] sees x[i + o − k + 1] … x[i + o], of which only those inside the frame count, or those that wrap around
-    ends, local = [], []
-    for axis, k in zip((-2, -1), A.kernel.shape[-2:], strict=True):
-        (a, b), n, m = box[axis], A.in_shape[axis], A.out_shape[axis]
-        o = {"full": 0, "valid": k - 1}.get(A.boundary, (k - 1) // 2)
-        if (a, b) == (0, n):
-            ends.append((0, m))
-        else:
-            open_ended = A.boundary in ("full", "same")
-            ends.append((0 if a == 0 and open_ended else a + k - 1 - o, m if b == n and open_ended else b - o))
-        local.append(slice(ends[-1][0] - a, ends[-1][1] - a))
-    outputs = (*box[:-2], *ends)
-    _need(A, outputs)
     part = shape_of(box)
-    if shape_of(outputs[-2:]) == tuple(n - k + 1 for n, k in zip(part[-2:], A.kernel.shape[-2:], strict=True)):
-        return Convolution(A.kernel, part, "valid"), outputs
-    if any(k > n for k, n in zip(A.kernel.shape[-2:], part[-2:], strict=True)):
-        raise CutError(f"{A!r} cannot be cut to {box}: its kernel is larger than that")
-    convolution = Convolution(A.kernel, part, A.boundary)
-    kept = Slice((*(slice(None),) * (len(box) - 2), *local), convolution.out_shape)
-    return compose(kept, convolution) if kept.out_shape != kept.in_shape else convolution, outputs
+    if box[-2:] == whole(A.in_shape[-2:]):
+        return Convolution(A.kernel, part, A.boundary), (*box[:-2], *whole(A.out_shape[-2:]))
+    # y[i] sees x[i + o − k + 1] … x[i + o]. At the frame's edge, measurements that see beyond it are left out too: with
+    # them, the convolution would have ends of two kinds, and no exact inverse
+    ends = []
+    for (a, b), k in zip(box[-2:], A.kernel.shape[-2:], strict=True):
+        o = {"full": 0, "valid": k - 1}.get(A.boundary, (k - 1) // 2)
+        ends.append((a + k - 1 - o, b - o))
+    _need(A, tuple(ends))
+    return Convolution(A.kernel, part, "valid"), (*box[:-2], *ends)
 
 
 def _cut_factors(factors: Sequence[LinearOperator], box: Box) -> Cut:

@@ -40,7 +40,7 @@ def spans(n: int, size: int, overlap: int, multiple: int = 1) -> list[Span]:
     """
     if overlap < 0 or 3 * overlap > size or size < 1 or size % multiple or overlap % multiple:
         raise SpecError(
-            f"spans need an overlap of at most a third of their size, both multiples of {multiple}, got {overlap} and {size}"
+            f"spans overlap by a third of their size at most, both multiples of {multiple}; got {overlap} and {size}"
         )
     if n <= size:
         return [(0, n)]

@@ -1,0 +1,219 @@
+"""`linops-video solve` on films of many windows and on folders: what is written, resumed, and refused."""
+
+import json
+import os
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from test_encoding import add_sound, clip, sound_of
+
+from linops_video.arrays import write_array
+from linops_video.cli import main
+from linops_video.parts import Parts
+from linops_video.solvers.film import WINDOW
+from linops_video.video import read_video, write_video
+
+FRAMES = 2 * WINDOW - 4
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """A folder to work in, with a film of three windows in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    write_video(tmp_path / "film.mkv", clip(FRAMES, 16, 24), fps=12)
+    return tmp_path
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    return ended.value.code if isinstance(ended.value.code, int) else 1
+
+
+SOLVE = ("--op", "sr2", "--solver", "pinv")
+
+
+def test_a_film_is_solved_in_windows_and_scored(here, capsys):
+    assert run("solve", "film.mkv", "--simulate", *SOLVE, "-o", "out.mkv", "--json", "r.json") == 0
+    report, out = json.loads((here / "r.json").read_text()), read_video("out.mkv")
+    assert (report["windows"], report["tiles"], report["shape"]) == (3, 1, [FRAMES, 3, 16, 24])
+    assert (report["status"], report["steps"], report["baselines"]) == ("direct", 0, None)
+    truth = read_video("film.mkv").frames
+    error = -10 * torch.log10((out.frames - truth).double().square().mean())
+    assert report["psnr"] == pytest.approx(error.item(), abs=0.05)  # the file is rounded
+    assert report["ssim"] is not None
+    assert out.fps == 12
+    assert "in 3 windows" in capsys.readouterr().out
+    assert sorted(p.name for p in here.iterdir()) == ["film.mkv", "out.mkv", "r.json"]
+
+
+@pytest.mark.parametrize("op", ["sr2", "fi2", "tdd"])
+def test_a_measured_film_is_reconstructed_with_its_sound(here, op):
+    add_sound(here / "film.mkv", here / "loud.mkv", seconds=20)
+    assert run("solve", "loud.mkv", "--op", op, "--solver", "pinv", "-o", "out.mkv", "--seed", 1) == 0
+    out = read_video("out.mkv")
+    frames, height = {"sr2": (FRAMES, 32), "fi2": (2 * FRAMES, 16), "tdd": (FRAMES - 3, 16)}[op]
+    assert (len(out.frames), out.frames.shape[-2], out.fps) == (frames, height, 24 if op == "fi2" else 12)
+    seconds = frames / out.fps
+    assert sound_of(here / "out.mkv")[-1][0] == pytest.approx(seconds, abs=0.2)
+
+
+def test_a_clip_keeps_its_sound_too(here):
+    add_sound(here / "film.mkv", here / "loud.mkv", seconds=6)
+    assert run("solve", "loud.mkv", *SOLVE, "-o", "out.mp4", "--frames", 12) == 0
+    assert sound_of(here / "out.mp4")[-1][0] == pytest.approx(1, abs=0.2)
+
+
+class Killed(BaseException):
+    """What no `except Exception` catches, as a kill."""
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.npz"])
+def test_a_killed_run_goes_on_at_the_last_finished_window(here, monkeypatch, capsys, name):
+    arguments = ("solve", "film.mkv", "--simulate", "--op", "pid", "--solver", "admm-tv", "-o")
+    assert run(*arguments, f"whole-{name}") == 0
+    add, calls = Parts.add, []
+
+    def killed_at_the_third(parts, frames, state):
+        calls.append(state.windows)
+        if len(calls) == 3:
+            raise Killed
+        add(parts, frames, state)
+
+    monkeypatch.setattr(Parts, "add", killed_at_the_third)
+    with pytest.raises(Killed):
+        main([str(a) for a in (*arguments, name)])
+    assert (here / f"{name}.parts").is_dir()
+    assert not (here / name).exists()
+    capsys.readouterr()
+    assert run(*arguments, name) == 0
+    assert calls == [1, 2, 3, 3]
+    assert "2 of 3 windows are done already" in capsys.readouterr().out
+    assert not (here / f"{name}.parts").exists()
+    if name == "out.npz":
+        import numpy as np
+
+        with np.load(name) as a, np.load(f"whole-{name}") as b:
+            assert np.array_equal(a["x"], b["x"])
+    else:
+        assert torch.equal(read_video(name).frames, read_video(f"whole-{name}").frames)
+
+
+def test_parts_of_another_run_are_not_used(here, monkeypatch):
+    def stop(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(Parts, "finish", stop)
+    with pytest.raises(Killed):
+        main(["solve", "film.mkv", "--simulate", *SOLVE, "-o", "out.mkv"])
+    monkeypatch.undo()
+    os.chdir(here)
+    assert run("solve", "film.mkv", "--simulate", "--op", "sr4", "--solver", "pinv", "-o", "out.mkv") == 0
+    assert run("solve", "film.mkv", "--simulate", "--op", "sr4", "--solver", "pinv", "-o", "new.mkv") == 0
+    assert torch.equal(read_video("out.mkv").frames, read_video("new.mkv").frames)
+
+
+REFUSALS = {
+    "whole-film measurements": (("film.mkv", "--simulate", "--op", "cs", "--solver", "pinv"), "see the whole film"),
+    "figure": (("film.mkv", "--simulate", *SOLVE, "--figure", "f.png"), "--figure shows clips of at most 32 frames"),
+    "frames missing": (("film.mkv", "--op", "fp75", "--solver", "pinv", "-o", "out.mkv"), "177 frames are missing at"),
+    "wrong shape": (
+        ("film.mkv", "--op", "sr2", "--solver", "pinv", "--shape", "9,3,32,48", "-o", "out.mkv"),
+        "sr2 measures 9 frames as 9, but this film has 60",
+    ),
+    "unknown solver": (("film.mkv", "--simulate", "--op", "sr2", "--solver", "amdm-tv"), "did you mean admm-tv"),
+    "sound": (("opus.mkv", "--simulate", *SOLVE, "-o", "out.avi"), "cannot hold the sound"),
+    "no folder to write": (("films", *SOLVE, "-o", "out.mkv"), "-o needs a folder to write to"),
+    "the same folder": (("films", *SOLVE, "-o", "films"), "-o needs another folder"),
+    "report of a folder": (("films", *SOLVE, "-o", "out", "--json", "r.json"), "go with one file"),
+    "nowhere to write": (("films", *SOLVE, "-o", "no/out"), "cannot write no/out: no such file"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_bad_input_is_one_sentence_and_leaves_nothing(here, capsys, monkeypatch, name):
+    arguments, words = REFUSALS[name]
+    monkeypatch.setattr("linops_video.cli.films.TILE", 8)  # so that the film is too large to be solved whole
+    (here / "films").mkdir()
+    write_video(here / "films" / "a.mkv", clip(4, 16, 24))
+    if name == "sound":
+        add_sound(here / "film.mkv", here / "opus.mkv", 5, "opus")
+    before = sorted(here.rglob("*"))
+    assert run("solve", *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert words in error
+    assert error.count("\n") == 1
+    assert sorted(here.rglob("*")) == before
+
+
+def test_a_small_film_that_cannot_be_cut_is_solved_whole(here):
+    write_array(here / "tiny.npz", "x", clip(36, 8, 8))
+    assert run("solve", "tiny.npz", "--simulate", "--op", "cs", "--solver", "pinv", "--json", "r.json") == 0
+    assert json.loads((here / "r.json").read_text())["windows"] == 1
+
+
+# --- folders -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def films(here) -> Path:
+    folder = here / "films"
+    folder.mkdir()
+    for number in (1, 2, 10):
+        write_video(folder / f"{number}.mkv", clip(4 + number, 16, 24), fps=12)
+    write_video(folder / "loop.gif", clip(5, 16, 24), fps=10)
+    (folder / "notes.txt").write_text("not a film")
+    return folder
+
+
+def test_every_film_of_a_folder_is_solved(films, capsys):
+    assert run("solve", "films", *SOLVE, "-o", "out") == 0
+    assert sorted(p.name for p in Path("out").iterdir()) == ["1.mkv", "10.mkv", "2.mkv", "loop.gif"]
+    assert tuple(read_video("out/10.mkv").frames.shape) == (14, 3, 32, 48)
+    printed = capsys.readouterr().out
+    assert printed.index("out/1.mkv") < printed.index("out/2.mkv") < printed.index("out/10.mkv")
+
+
+def test_a_film_that_fails_is_named_and_the_others_are_solved(films, capsys):
+    (films / "2.mkv").write_text("not a video")
+    assert run("solve", "films", *SOLVE, "-o", "out") == 1
+    assert sorted(p.name for p in Path("out").iterdir()) == ["1.mkv", "10.mkv", "loop.gif"]
+    error = capsys.readouterr().err
+    assert error.startswith("error: films/2.mkv: films/2.mkv is not a video that FFmpeg can decode")
+    assert error.count("\n") == 1
+
+
+def test_what_is_there_already_is_left_alone(films, capsys):
+    Path("out").mkdir()
+    (Path("out") / "2.mkv").write_text("done")
+    assert run("solve", "films", *SOLVE, "-o", "out") == 0
+    assert (Path("out") / "2.mkv").read_text() == "done"
+    assert "out/2.mkv is there already" in capsys.readouterr().out
+
+
+def test_processes_share_the_files(films, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert run("solve", "films", *SOLVE, "-o", "out") == 0
+    assert sorted(p.name for p in Path("out").iterdir()) == ["2.mkv", "loop.gif"]
+    monkeypatch.setenv("RANK", "0")
+    assert run("solve", "films", *SOLVE, "-o", "out") == 0
+    assert sorted(p.name for p in Path("out").iterdir()) == ["1.mkv", "10.mkv", "2.mkv", "loop.gif"]
+
+
+def test_torchrun_finds_the_module(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["linops_video.cli", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("linops_video.cli", run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("linops-video ")
+
+
+def test_a_folder_of_images_is_one_film(here):
+    write_video(here / "images", clip(WINDOW + 4, 16, 24))
+    assert run("solve", "images", *SOLVE, "-o", "out.mkv") == 0
+    assert tuple(read_video("out.mkv").frames.shape) == (WINDOW + 4, 3, 32, 48)

@@ -1,0 +1,315 @@
+"""Films in windows: the same measurements, models and frames as the film in one piece."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from linops_video import forward_model
+from linops_video.arrays import EIGHT_BIT_NOISE, read_clip, read_mask, write_array
+from linops_video.errors import CutError, FileError, ShapeError, SpecError
+from linops_video.film import measured_film, open_film, simulated_film
+from linops_video.film_model import Alike, Masked, Rolling, Whole, film_model
+from linops_video.measurement import estimate_noise, model_of
+from linops_video.metrics import psnr
+from linops_video.parts import STATE, Finished, Parts
+from linops_video.solvers import AdmmTV, run, solve
+from linops_video.solvers.film import score_of, solve_film, status_of, windows_of
+from linops_video.solvers.tiles import ALIGNMENT, count_tiles, ramp, run_in_tiles, spans
+from linops_video.video import read_video, write_video
+
+SHAPE = (50, 3, 24, 20)
+WINDOWS = [(0, 20), (12, 32), (30, 50)]
+
+
+def clip(frames: int = 50, height: int = 24, width: int = 20) -> torch.Tensor:
+    t, c, y, x = torch.meshgrid(*map(torch.arange, (frames, 3, height, width)), indexing="ij")
+    return (127.5 + 90 * torch.sin(0.31 * x + 0.2 * y + 0.1 * t + 0.4 * c)).round() / 255
+
+
+# --- models ------------------------------------------------------------------------------------------------------
+
+CUTTABLE = ["pid", "bi", "si", "sr2", "sr4", "dd", "md", "md3", "tdd", "fi2", "fi4", "fp25", "color", "denoise", "blur"]
+EXPRESSIONS = ["sr(2) @ blur(disk, 4, 2, valid)", "average(3)", "frames(0:30)", "mask(0.3)", "every(5) @ sr(2)"]
+
+
+@pytest.mark.parametrize("frames", [50, 47])
+@pytest.mark.parametrize("spec", CUTTABLE + EXPRESSIONS)
+def test_a_window_has_the_measurements_of_the_whole_film(spec, frames):
+    shape = (frames, *SHAPE[1:])
+    x = clip(frames)
+    y, model = model_of(spec, shape, seed=5).operator(x), film_model(spec, shape, seed=5)
+    assert (model.shape, model.measured) == (shape, len(y))
+    seen = torch.zeros(len(y))
+    for start, stop in [(0, 20), (12, 32), (24, 44), (frames - 20, frames)]:
+        if spec == "frames(0:30)" and start >= 30:
+            continue
+        A, box = model.part(start, stop)
+        part = y[tuple(slice(a, b) for a, b in box)]
+        assert A.out_shape == part.shape
+        assert (A(x[start:stop]) - part).abs().max() < 1e-5
+        seen[box[0][0] : box[0][1]] = 1
+    assert seen.all() or spec in (
+        "average(3)",
+        "frames(0:30)",
+    )  # no measurement is left out; of 3 frames in two windows a mean may be
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"), [("sr4", Alike), ("pid", Masked), ("average(3)", Whole), ("mask(0.5, seed=2) @ identity", Whole)]
+)
+def test_a_model_is_made_for_the_window_where_all_frames_are_treated_alike(spec, kind):
+    assert isinstance(film_model(spec, SHAPE), kind)
+
+
+def test_a_model_for_the_window_does_not_depend_on_the_length_of_the_film():
+    part, (frames, *_) = film_model("dd", (2000, 3, 1080, 1920)).part(500, 504)
+    assert (part.in_shape, frames) == ((4, 3, 1080, 1920), (500, 504))
+
+
+@pytest.mark.parametrize("spec", ["cs", "vcs"])
+def test_measurements_of_the_whole_film_are_refused(spec):
+    with pytest.raises(CutError, match="see the whole film"):
+        film_model(spec, SHAPE)
+
+
+def test_more_missing_frames_than_a_window_holds_are_refused_before_the_work():
+    film = simulated_film_of(torch.rand(90, 1, 8, 8), "fp50")
+    with pytest.raises(CutError, match="45 frames are missing at the end"):
+        film.check(windows_of(90))
+
+
+def test_mask_files_are_read_frame_by_frame(tmp_path):
+    mask = (torch.rand(50, 1, *SHAPE[2:], generator=torch.Generator().manual_seed(0)) > 0.3).float()
+    write_video(tmp_path / "many.mkv", mask)
+    write_video(tmp_path / "one", mask[:1])
+    write_array(tmp_path / "array.npz", "y", mask)
+    for path in (tmp_path / "many.mkv", tmp_path / "one" / "00000.png", tmp_path / "array.npz"):
+        A, _ = film_model("si", SHAPE, mask=path).part(12, 32)
+        assert torch.equal(A.diagonal, read_mask(path, SHAPE)[12:32])
+    with pytest.raises(ShapeError, match="does not fit"):
+        film_model("si", (50, 3, 16, 16), mask=tmp_path / "many.mkv").part(0, 4)
+    with pytest.raises(SpecError, match="a mask goes with"):
+        film_model("sr2", SHAPE, mask=tmp_path / "many.mkv")
+
+
+def test_a_rolling_window_keeps_no_more_than_it_gave():
+    frames = Rolling(iter(torch.arange(40.0).reshape(40, 1, 1, 1)))
+    assert frames.window(0, 8).flatten().tolist() == list(range(8))
+    assert frames.window(5, 9).flatten().tolist() == [5, 6, 7, 8]
+    assert frames.window(30, 32).flatten().tolist() == [30, 31]
+    assert len(frames._kept) == 2
+    with pytest.raises(FileError, match="ends after 40 frames"):
+        frames.window(30, 41)
+
+
+# --- films -------------------------------------------------------------------------------------------------------
+
+
+def simulated_film_of(video: torch.Tensor, spec: str, seed: int = 0, noise: float | None = None):
+    from linops_video.film import Source
+
+    source = Source(lambda: iter(video), tuple(video.shape), 25.0, 0.0, ((0,), video[:1]))
+    return simulated_film(source, spec, noise, seed)
+
+
+def test_a_film_is_counted_and_sampled(tmp_path):
+    video = clip()
+    write_video(tmp_path / "film.mkv", video, 12)
+    source = open_film(tmp_path / "film.mkv")
+    assert (source.shape, source.fps, source.noise_floor) == (SHAPE, 12, EIGHT_BIT_NOISE)
+    at, samples = source.samples
+    assert torch.equal(samples, video[list(at)])
+    assert at[0] == 0
+    assert at[-1] >= 40
+    assert open_film(tmp_path / "film.mkv", frames=20).shape[0] == 20
+    write_array(tmp_path / "film.npz", "y", video, 12)
+    assert open_film(tmp_path / "film.npz").noise_floor == 0
+    write_array(tmp_path / "numbers.npz", "y", torch.rand(5))
+    with pytest.raises(ShapeError, match="must have the shape"):
+        open_film(tmp_path / "numbers.npz")
+
+
+@pytest.mark.parametrize("spec", ["pid", "sr2", "tdd", "fi4", "color"])
+def test_a_simulated_film_has_the_measurements_of_the_clip(spec):
+    """Noise too, where frames have a multiple of 16 entries: so random numbers are drawn in the same order."""
+    video = clip(height=16, width=16)
+    film, whole = simulated_film_of(video, spec, 3, 0.05), forward_model(spec, video.shape, 3)
+    y = type(whole)(whole.operator, 0.05, spec).measure(video, 3).y
+    for start, stop in WINDOWS:
+        problem = film.problem(start, stop)
+        first = film.model.part(start, stop)[1][0][0] if spec != "pid" else start
+        assert torch.allclose(problem.y, y[first : first + len(problem.y)], atol=1e-6)
+        assert (problem.name, problem.noise_std) == (spec, 0.05)
+        assert torch.equal(film.truth(start, stop), video[start:stop])
+
+
+@pytest.mark.parametrize("spec", ["pid", "sr2", "tdd", "fi2", "color"])
+def test_a_measured_film_reads_what_belongs_to_the_window(tmp_path, spec):
+    video = clip()
+    y = model_of(spec, SHAPE, 4).operator(video)
+    write_video(tmp_path / "y.mkv", y, 12)
+    film = measured_film(open_film(tmp_path / "y.mkv"), spec, seed=4)
+    assert film.shape == SHAPE
+    assert film.fps == (24 if spec == "fi2" else 12)
+    stored = read_video(tmp_path / "y.mkv").frames
+    for start, stop in WINDOWS:
+        problem = film.problem(start, stop)
+        expected = problem.operator(video[start:stop])
+        assert (problem.y - expected).abs().max() < 0.51 / 255
+        assert film.truth(start, stop) is None
+    assert stored.shape[0] == film.model.measured
+
+
+def test_the_noise_of_a_film_is_estimated_from_frames_all_over_it(tmp_path):
+    video = clip(60, 48, 48)
+    noise = 0.06 * torch.randn(video.shape, generator=torch.Generator().manual_seed(0))
+    mask = model_of("pid", tuple(video.shape), 3).operator.diagonal
+    write_video(tmp_path / "y.mkv", (video + noise) * mask)
+    film = measured_film(open_film(tmp_path / "y.mkv"), "pid", seed=3)
+    assert film.noise_std == pytest.approx(estimate_noise(video + noise, mask), rel=0.1)
+    assert measured_film(open_film(tmp_path / "y.mkv"), "pid", noise_std=0.2).noise_std == 0.2
+
+
+def test_a_film_that_does_not_fit_its_problem_is_refused(tmp_path):
+    write_video(tmp_path / "y.mkv", clip())
+    with pytest.raises(ShapeError, match="tdd measures 40 frames as 43, but this film has 50"):
+        measured_film(open_film(tmp_path / "y.mkv"), "tdd", (40, 3, 24, 20))
+    with pytest.raises(ShapeError, match="has colours"):
+        measured_film(open_film(tmp_path / "y.mkv"), "color")
+
+
+# --- spans and tiles ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "overlap", "multiple"), [(32, 8, 4), (448, 32, 8), (24, 8, 8), (9, 3, 1), (7, 0, 1)])
+def test_spans_cover_everything_with_weights_that_add_up_to_one(size, overlap, multiple):
+    for n in range(1, 6 * size + 3, 1 if size < 40 else 13):
+        parts = spans(n, size, overlap, multiple)
+        total = torch.zeros(n)
+        for index, (start, stop) in enumerate(parts):
+            assert 0 < stop - start <= size
+            assert start % multiple == 0
+            weights = ramp(parts, index)
+            assert weights.min() > 0
+            total[start:stop] += weights
+        assert (total - 1).abs().max() < 1e-6
+        assert parts[-1][1] == n
+        assert all(stop - start >= overlap for (_, stop), (start, _) in itertools.pairwise(parts))
+        assert all(later[0] >= earlier[1] for earlier, later in zip(parts, parts[2:], strict=False))
+
+
+def test_spans_that_would_meet_in_threes_are_refused():
+    with pytest.raises(SpecError, match="by a third of their size at most"):
+        spans(100, 20, 8)
+
+
+@pytest.mark.parametrize("spec", ["sr2", "sr4", "pid", "dd", "color", "fi2"])
+def test_tiles_give_what_the_whole_frame_gives(monkeypatch, spec):
+    video = clip(8, 90, 101)
+    problem = forward_model(spec, tuple(video.shape), seed=1).measure(video)
+    solver = AdmmTV(rho=0.05, weight=0.005, max_steps=15, tol=0)
+    whole = run(solver, problem).x
+    monkeypatch.setattr("linops_video.solvers.tiles.TILE", 56)
+    monkeypatch.setattr("linops_video.solvers.tiles.MARGIN", 16)
+    steps = []
+    tiled = run_in_tiles(solver, problem, lambda step, state, residual: steps.append(step))
+    assert steps == list(range(1, count_tiles(problem) * 15 + 1))
+    assert count_tiles(problem) == 6
+    assert (tiled.status, tiled.steps) == ("max_steps", 15)
+    assert abs(psnr(tiled.x, video) - psnr(whole, video)) < 0.1
+    assert (tiled.x - whole).abs().max() < 0.05
+
+
+def test_a_problem_that_cannot_be_tiled_is_solved_whole(monkeypatch):
+    video = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    problem = forward_model("cs", (4, 1, 16, 16)).measure(video)
+    monkeypatch.setattr("linops_video.solvers.tiles.TILE", 2 * ALIGNMENT - 8)
+    monkeypatch.setattr("linops_video.solvers.tiles.MARGIN", 0)
+    assert torch.equal(run_in_tiles(AdmmTV(max_steps=2, tol=0), problem).x, run(AdmmTV(max_steps=2, tol=0), problem).x)
+
+
+# --- solving -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spec", ["sr4", "pid", "tdd", "fi2"])
+def test_windows_give_what_the_whole_film_gives(spec):
+    video = clip(height=32, width=32)
+    windows = list(solve_film(simulated_film_of(video, spec, 2), "admm-tv"))
+    x = torch.cat([window.frames for window in windows])
+    assert x.shape == video.shape
+    whole = solve(forward_model(spec, video.shape, 2).measure(video, 2), "admm-tv").x
+    assert psnr(x, video) > min(psnr(whole, video), 60) - 0.3
+    score = score_of(windows[-1].state)
+    assert score.psnr == pytest.approx(psnr(x, video).item(), abs=1e-6)
+    assert score.ssim is not None
+    assert status_of(windows[-1].state) in ("max_steps", "converged")
+
+
+def test_a_film_goes_on_where_it_was_stopped():
+    video = clip(90, 16, 16)
+    windows = list(solve_film(simulated_film_of(video, "pid", 2), "admm-tv", {"max_steps": 3}))
+    for done in range(1, len(windows)):
+        rest = list(
+            solve_film(simulated_film_of(video, "pid", 2), "admm-tv", {"max_steps": 3}, state=windows[done - 1].state)
+        )
+        assert len(rest) == len(windows) - done
+        for a, b in zip(rest, windows[done:], strict=True):
+            assert torch.equal(a.frames, b.frames)
+        told, expected = dict(rest[-1].state.tally), dict(windows[-1].state.tally)
+        assert told.pop("seconds") > 0
+        assert expected.pop("seconds") > 0
+        assert told == expected
+
+
+# --- parts -------------------------------------------------------------------------------------------------------
+
+
+def finished(windows: int) -> Finished:
+    return Finished(windows, torch.full((2, 3, 8, 8), 0.1 * windows), {"steps": 4.0 * windows})
+
+
+@pytest.mark.parametrize("name", ["out.mkv", "out.npz", "out", "out.avi"])
+def test_parts_become_the_film(tmp_path, name):
+    video = torch.randint(0, 256, (9, 3, 16, 16), generator=torch.Generator().manual_seed(0)) / 255
+    parts = Parts(tmp_path / name, 12, {"op": "sr2"})
+    assert parts.finished() is None
+    parts.add(video[:4], finished(1))
+    parts.add(video[4:], finished(2))
+    parts.finish(2, None)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    out = read_clip(tmp_path / name)
+    assert torch.equal(out.frames, video)
+    assert out.fps == (25 if name == "out" else 12)
+    if name == "out.npz":
+        write_array(tmp_path / "whole.npz", "x", video, 12)
+        with np.load(tmp_path / name) as got, np.load(tmp_path / "whole.npz") as expected:
+            assert {k: (v.dtype, v.shape) for k, v in got.items()} == {
+                k: (v.dtype, v.shape) for k, v in expected.items()
+            }
+
+
+def test_parts_of_the_same_job_are_found_again(tmp_path):
+    Parts(tmp_path / "out.mkv", 12, {"op": "sr2"}).finished()
+    parts = Parts(tmp_path / "out.mkv", 12, {"op": "sr2"})
+    parts.add(torch.rand(4, 3, 16, 16), finished(1))
+    found = Parts(tmp_path / "out.mkv", 12, {"op": "sr2"}).finished()
+    assert found is not None
+    assert (found.windows, found.tally) == (1, {"steps": 4.0})
+    assert torch.equal(found.tail, finished(1).tail)
+    write_video(parts.folder / "000001.mkv", torch.rand(4, 3, 16, 16))  # killed before its state was written
+    assert Parts(tmp_path / "out.mkv", 12, {"op": "sr2"}).finished().windows == 1
+    assert Parts(tmp_path / "out.mkv", 12, {"op": "sr4"}).finished() is None
+    assert list(parts.folder.iterdir()) == []
+
+
+def test_broken_parts_are_thrown_away(tmp_path):
+    parts = Parts(tmp_path / "out.mkv", 12, {})
+    parts.finished()
+    parts.add(torch.rand(4, 3, 16, 16), finished(1))
+    (parts.folder / STATE).write_bytes(b"half")
+    assert parts.finished() is None
+    parts.add(torch.rand(4, 3, 16, 16), finished(1))
+    (parts.folder / "000000.mkv").unlink()
+    assert parts.finished() is None
