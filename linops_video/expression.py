@@ -7,30 +7,21 @@ operators are `@`, `+`, `-`, `*` by a number, and `.H` or `.T`, and every error 
 from __future__ import annotations
 
 import ast
-import cmath
 import inspect
 import math
-import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from types import UnionType
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from linops_video import named_blur, named_sampling, named_sensing  # noqa: F401  # they register their names
-from linops_video.errors import LinopsError, MemoryLimitError, ShapeError, SpecError, near_names
+from linops_video.errors import LinopsError, MemoryLimitError, ShapeError, near_names
 from linops_video.names import OPERATORS, PROBLEMS, Name, Place, memory
 from linops_video.operator import LinearOperator
 from linops_video.parameters import Shape, show
+from linops_video.source import Source, Word, plain_path
 from linops_video.text import call, number, text_of, with_text
-
-MAX_LENGTH = 2000
-MAX_DEPTH = 50
-"""Longest and deepest expression that is read, so that no text exhausts the interpreter's stack."""
-
-_SUFFIXES = "npy|npz|png|jpe?g|bmp|tiff?|gif|mp4|mkv|avi|mov|webm|safetensors"
-_FILE = re.compile(rf"(?<=[(,])(?P<space>\s*)(?P<value>[^\s(),'\"][^(),'\"]*\.(?:{_SUFFIXES}))(?=\s*[,)])", re.I)
-_RANGE = re.compile(r"(?<=[(,])(?P<space>\s*)(?P<value>(?:-?\d+)?(?::(?:-?\d+)?){1,2})(?=\s*[,)])")
 
 
 def parse(text: str, shape: Shape, seed: int = 0, batch: Shape = ()) -> LinearOperator:
@@ -74,58 +65,35 @@ def shape_behind(text: str, y_shape: Shape) -> Shape | None:
     return reader.behind(reader.tree, tuple(y_shape))
 
 
-@dataclass(frozen=True)
-class _Word:
-    """A bare name among the arguments: circular, haar, t."""
+def _once(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Read each node once for each shape: an adjoint tries its operand in two ways."""
 
-    name: str
+    @wraps(method)
+    def remembered(self: _Reader, node: ast.expr, shape: Shape) -> Any:
+        key = (method.__name__, node, shape)
+        if key not in self.known:
+            try:
+                self.known[key] = method(self, node, shape)
+            except LinopsError as error:
+                self.known[key] = error
+        if isinstance(self.known[key], LinopsError):
+            raise self.known[key]
+        return self.known[key]
+
+    return remembered
 
 
-class _Reader:
+class _Reader(Source):
     """One text, and what its nodes stand for."""
 
     def __init__(self, text: str, seed: int, batch: Shape) -> None:
-        self.text, self.seed, self.batch = re.sub(r"\s", " ", text), seed, batch
-        self.literals: dict[int, Path | slice] = {}
-        if not text.strip():
-            raise SpecError(f"an empty expression: write for example sr(2); known are {', '.join(_known())}")
-        if len(text) > MAX_LENGTH:
-            raise SpecError(f"an expression has at most {MAX_LENGTH} characters, this one has {len(text)}")
-        source = _FILE.sub(lambda m: self._literal(m, Path), self.text)
-        source = _RANGE.sub(lambda m: self._literal(m, _slice), source)
-        self.indent = len(source) - len(source.lstrip())
-        try:
-            self.tree = ast.parse(source.strip(), mode="eval").body
-        except SyntaxError as error:
-            at = len(source.rstrip()) if not error.offset else self.indent + error.offset - 1
-            self.fail(at, f"cannot read this expression ({error.msg})")
-        except (ValueError, RecursionError, MemoryError):
-            self.fail(0, "cannot read this expression")
-        if _depth(self.tree) > MAX_DEPTH:
-            self.fail(0, f"an expression is at most {MAX_DEPTH} deep: give parts of it to parse, and compose them")
-
-    def _literal(self, match: re.Match, convert: Callable[[str], Any]) -> str:
-        """Keep what `ast` cannot read, and put a name of the same length in its place."""
-        start = len(self.text[: match.start("value")].encode())
-        self.literals[start] = convert(match["value"])
-        return match["space"] + "_" * len(match["value"].encode())
-
-    def place_of(self, node: ast.expr) -> int:
-        """The byte of the text at which a node starts."""
-        return node.col_offset + self.indent
-
-    def fail(self, at: int | ast.expr, message: str, kind: type[LinopsError] = SpecError) -> NoReturn:
-        """Raise an error that points at the character; a text that is only a name needs no pointer."""
-        if self.text.strip().isidentifier():
-            raise kind(message) from None
-        at = self.place_of(at) if isinstance(at, ast.expr) else at
-        at = len(self.text.encode()[:at].decode(errors="ignore"))
-        start, end = max(0, at - 50), at + 50
-        shown = "…" * (start > 0) + re.sub(r"[\0-\x1f]", "�", self.text[start:end]) + "…" * (end < len(self.text))
-        raise kind(f"{message}\n  {shown}\n  {' ' * (at - start + (start > 0))}^") from None
+        super().__init__(text)
+        self.seed, self.batch = seed, batch
+        self.known: dict[tuple[str, ast.expr, Shape], Any] = {}
 
     # --- operators ---
 
+    @_once
     def operator(self, node: ast.expr, shape: Shape) -> LinearOperator:
         """The operator of a node, for inputs of this shape."""
         if min(shape, default=1) < 1:
@@ -164,9 +132,10 @@ class _Reader:
         if name in PROBLEMS:
             if given:
                 self.fail(node, f"{name} takes no arguments: it stands for {PROBLEMS[name].text}")
-            return self.guarded(node, lambda: parse(PROBLEMS[name].text, shape, self.seed, self.batch))
+            seed = self.seed_of(node, name)
+            return self.guarded(node, lambda: parse(PROBLEMS[name].text, shape, seed, self.batch))
         entry = OPERATORS[name]
-        seed = next((self.whole(k.value) for k in _keywords(node)), self.seed)
+        seed = self.seed_of(node, entry.usage)
         values = self.arguments(node, entry, shape)
         place = Place(shape, self.batch, seed)
         A = self.guarded(node, lambda: entry.build(place, *values), zip(given, values, strict=False))
@@ -199,6 +168,7 @@ class _Reader:
         except LinopsError:
             return False
 
+    @_once
     def behind(self, node: ast.expr, y: Shape) -> Shape | None:
         """The smallest shape that the operator of a node takes to give this one, where that can be told."""
         match node:
@@ -255,9 +225,6 @@ class _Reader:
         _, given = self.call(node)
         parameters = list(inspect.signature(entry.build).parameters.values())[1:]
         hints = get_type_hints(entry.build)
-        for keyword in _keywords(node):
-            if keyword.arg != "seed":
-                self.fail(keyword.value, f"the only argument with a name is seed=, here it is {entry.usage}")
         values: list[Any] = []
         for i, argument in enumerate(given):
             last = parameters[-1] if parameters else None
@@ -270,13 +237,22 @@ class _Reader:
             self.fail(node, f"an argument is missing: it is written {entry.usage}")
         return values
 
+    def seed_of(self, node: ast.expr, usage: str) -> int:
+        """The seed among the arguments of a call, else that of the whole text."""
+        seed = self.seed
+        for keyword in _keywords(node):
+            if keyword.arg != "seed":
+                self.fail(keyword.value, f"the only argument with a name is seed=, here it is {usage}")
+            seed = self.whole(keyword.value)
+        return seed
+
     def argument(self, node: ast.expr, kinds: tuple[type, ...], entry: Name, shape: Shape | None) -> list[Any]:
         if LinearOperator in kinds:
             return [] if shape is None else [self.operator(node, shape)]
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and str in kinds and Path not in kinds:
             return [node.value]
         value = self.value(node)
-        if isinstance(value, _Word) and str in kinds:
+        if isinstance(value, Word) and str in kinds:
             return [value.name]
         if isinstance(value, int) and not isinstance(value, bool) and (int in kinds or float in kinds):
             return [value]
@@ -285,47 +261,8 @@ class _Reader:
         wanted = " or ".join(_KINDS[kind] for kind in kinds)
         self.fail(node, f"{wanted} is needed here: it is written {entry.usage}")
 
-    def value(self, node: ast.expr) -> Any:
-        """A number, word, file or range; None for anything else."""
-        if isinstance(node, ast.Name):
-            return self.literals.get(self.place_of(node), _Word(node.id))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            return Path(node.value)
-        return self.number(node)
-
-    def number(self, node: ast.expr) -> complex | None:
-        """The value of a number, or of a sum, difference or product of numbers; None for anything else."""
-        match node:
-            case ast.Constant(bool()):
-                return None
-            case ast.Constant(int() | float() | complex() as c):
-                return c if _is_finite(c) else self.fail(node, "this number is too large")
-            case ast.UnaryOp(ast.USub(), operand):
-                c = self.number(operand)
-                return None if c is None else -c
-            case ast.BinOp(left, ast.Add() | ast.Sub() | ast.Mult() as sign, right):
-                a, b = self.number(left), self.number(right)
-                if a is None or b is None:
-                    return None
-                c = a + b if isinstance(sign, ast.Add) else a - b if isinstance(sign, ast.Sub) else a * b
-                return c if _is_finite(c) else self.fail(node, "this number is too large")
-        return None
-
-    def whole(self, node: ast.expr) -> int:
-        value = self.number(node)
-        if not isinstance(value, int) or value < 0:
-            self.fail(node, "a whole number, 0 or more, is needed here")
-        return value
-
 
 _KINDS = {int: "a whole number", float: "a number", str: "a word", Path: "a file", slice: "a range a:b:c"}
-
-
-def _is_finite(c: complex) -> bool:
-    try:
-        return cmath.isfinite(c)
-    except OverflowError:  # a whole number beyond all floats
-        return False
 
 
 def _known() -> list[str]:
@@ -340,18 +277,6 @@ def _kinds(hint: Any) -> tuple[type, ...]:
     return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
 
 
-def _depth(tree: ast.AST) -> int:
-    """The height of a tree, found without recursion."""
-    depth, level = 0, [tree]
-    while level:
-        depth, level = depth + 1, [child for node in level for child in ast.iter_child_nodes(node)]
-    return depth
-
-
-def _slice(text: str) -> slice:
-    return slice(*(int(part) if part else None for part in text.split(":")))
-
-
 def _words(value: Any) -> str:
     """An argument as the text has it."""
     if isinstance(value, LinearOperator):
@@ -362,8 +287,7 @@ def _words(value: Any) -> str:
         parts = (value.start, value.stop, *(() if value.step is None else (value.step,)))
         return ":".join("" if part is None else str(part) for part in parts)
     if isinstance(value, Path):
-        plain = _FILE.search(f"({value})")
-        return str(value) if plain and plain["value"] == str(value) else repr(str(value))
+        return str(value) if plain_path(value) else repr(str(value))
     if isinstance(value, str):
         return value if value.isidentifier() else repr(value)
     return number(value)

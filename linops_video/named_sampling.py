@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from pathlib import Path
 
 import torch
@@ -10,10 +11,10 @@ from torch import Tensor
 
 from linops_video.dense import AxisMatrix
 from linops_video.diagonal import Diagonal
-from linops_video.errors import ShapeError, SpecError
+from linops_video.errors import MemoryLimitError, ShapeError, SpecError
 from linops_video.geometry import Flip, Roll, Transpose
 from linops_video.imaging import Bayer, cacti, shutter
-from linops_video.names import Place, check_count, check_share, choose, last_axes, named, plus, times, unknown
+from linops_video.names import Place, check_count, check_share, choose, last_axes, memory, named, plus, times, unknown
 from linops_video.operator import Identity, LinearOperator
 from linops_video.parameters import Shape
 from linops_video.patches import Patches
@@ -23,6 +24,7 @@ from linops_video.select import Select, crop, decimate, zero_pad
 from linops_video.warp import Warp
 
 LUMA = (0.299, 0.587, 0.114)
+MAX_SIZE = 2**14
 BAYER = ("rggb", "bggr", "grbg", "gbrg")
 
 
@@ -56,6 +58,8 @@ def _block(place: Place, side: float) -> LinearOperator:
 def _blocks(place: Place, count: int, side: float) -> LinearOperator:
     place.axis("t")
     *before, frames, _, height, width = place.shape
+    if math.prod(place.batch) * frames * count * height * width > memory() / 4:
+        raise MemoryLimitError(f"{count} blocks a frame do not fit in memory: take fewer")
     pixels = int(check_share(side, "the side of a block") * height)
     many = (*place.batch, *before, frames, check_count(count, "the number of blocks"))
     corners = block_corners(many, (height, width), pixels, place.random())
@@ -99,7 +103,10 @@ def _behind_decimate(y: Shape, k: int) -> Shape:
 @named("decimate(k)", "keep every k-th row and column", "decimate(2)", _behind_decimate)
 def _decimate(place: Place, factor: int) -> LinearOperator:
     place.axis("h")
-    return decimate(check_count(factor, "the factor"), place.shape)
+    if min(place.shape[-2:]) < check_count(factor, "the factor"):
+        height, width = place.shape[-2:]
+        raise ShapeError(f"decimate({factor}) needs frames of at least {factor}×{factor}, got {height}×{width}")
+    return decimate(factor, place.shape)
 
 
 @named("bicubic(k)", "frames k times smaller, by antialiased bicubic means", "bicubic(2)", lambda y, k: times(y, k, k))
@@ -112,6 +119,8 @@ def _bicubic(place: Place, factor: int) -> LinearOperator:
 @named("resize(rows, columns, way)", "frames of another size, bicubic or by area", "resize(10, 12, area)", unknown)
 def _resize(place: Place, rows: int, columns: int, way: str) -> LinearOperator:
     place.axis("h")
+    if max(rows, columns) > MAX_SIZE:
+        raise SpecError(f"rows and columns are at most {MAX_SIZE}, not {max(rows, columns)}")
     return resize((rows, columns), place.shape, choose(way, ("bicubic", "area"), "way to resize"))  # type: ignore[arg-type]
 
 
@@ -127,8 +136,9 @@ def _behind_frames(y: Shape, *which: int | slice) -> Shape | None:
     if chosen.step == 0:
         raise SpecError("the step of a range is not 0")
     longest = max(abs(n) for n in (chosen.start or 0, chosen.stop or 0)) + kept * abs(chosen.step or 1) + 1
-    frames = next((t for t in range(1, longest) if len(range(t)[chosen]) == kept), None)
-    return None if frames is None else (*before, frames, *frame)
+    at = bisect_left(range(1, longest), kept, key=lambda t: len(range(t)[chosen]))
+    frames = at + 1
+    return (*before, frames, *frame) if len(range(frames)[chosen]) == kept else None
 
 
 @named("frames(i, …) or frames(a:b:c)", "keep these frames, counted from 0", "frames(0, 2, 5)", _behind_frames)
@@ -249,7 +259,8 @@ def _flip(place: Place, *axes: str | int) -> LinearOperator:
 
 @named("roll(axis, shift)", "move along an axis, what leaves at one end comes in at the other", "roll(w, 3)")
 def _roll(place: Place, axis: str | int, shift: int) -> LinearOperator:
-    return Roll((shift,), (place.axis(axis),), place.shape)
+    i = place.axis(axis)
+    return Roll((shift % place.shape[i],), (i,), place.shape)
 
 
 def _behind_transpose(y: Shape, *axes: str | int) -> Shape | None:

@@ -139,6 +139,8 @@ def _axes(place: Place, axes: tuple[str | int, ...]) -> tuple[int, ...]:
 
 @named("wavelet(name[, levels, …])", "wavelet transform; levels for all axes or one each", "wavelet(haar, 1, 0, 2, 2)")
 def _wavelet(place: Place, name: str, *levels: int) -> LinearOperator:
+    if max(levels, default=1) > 64:
+        raise SpecError(f"the levels of a wavelet transform are at most 64, not {max(levels)}")
     return Wavelet(place.shape, name, levels if len(levels) > 1 else (levels or (1,))[0])
 
 
