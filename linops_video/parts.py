@@ -57,14 +57,10 @@ class Parts:
         return Path(out).with_name(f"{Path(out).name}.parts")
 
     def finished(self) -> Finished | None:
-        """How far an earlier run of the same job came; None, and an empty folder, where there is none."""
+        """How far an earlier run of the same job came; None where there is none, and no folder then."""
         state = self._state()
         if state is None:
             shutil.rmtree(self.folder, ignore_errors=True)
-            try:
-                self.folder.mkdir(parents=False)
-            except OSError as error:
-                raise FileError(f"cannot write {self.folder}: {(error.strerror or str(error)).lower()}") from None
         return state
 
     def _state(self) -> Finished | None:
@@ -80,6 +76,10 @@ class Parts:
 
     def add(self, frames: Tensor, state: Finished) -> None:
         """Keep the frames that window number `state.windows − 1` has finished."""
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise FileError(f"cannot write {self.folder}: {(error.strerror or str(error)).lower()}") from None
         part = self._part(state.windows - 1)
         if self._suffix == ".npz":
             write_array(part, "x", frames, self.fps)

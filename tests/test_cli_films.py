@@ -124,7 +124,10 @@ REFUSALS = {
         ("film.mkv", "--op", "sr2", "--solver", "pinv", "--shape", "9,3,32,48", "-o", "out.mkv"),
         "sr2 measures 9 frames as 9, but this film has 60",
     ),
-    "unknown solver": (("film.mkv", "--simulate", "--op", "sr2", "--solver", "amdm-tv"), "did you mean admm-tv"),
+    "unknown solver": (
+        ("film.mkv", "--simulate", "--op", "sr2", "--solver", "amdm-tv", "-o", "out.mkv"),
+        "did you mean admm-tv",
+    ),
     "sound": (("opus.mkv", "--simulate", *SOLVE, "-o", "out.avi"), "cannot hold the sound"),
     "no folder to write": (("films", *SOLVE, "-o", "out.mkv"), "-o needs a folder to write to"),
     "the same folder": (("films", *SOLVE, "-o", "films"), "-o needs another folder"),
