@@ -15,8 +15,8 @@ from torch import Tensor
 
 from linops_video.errors import SpecError
 from linops_video.krylov import IterativeSolve, Map, conjugate_gradient
-from linops_video.operator import LinearOperator
-from linops_video.parameters import double, like, per_sample
+from linops_video.operator import Identity, LinearOperator
+from linops_video.parameters import complex_dtype, double, like, per_sample
 from linops_video.preconditioner import nearest_gram
 from linops_video.spectral import ZERO, Plan, Spectral, plan
 from linops_video.stack import BlockDiagonal, join_parts, split_parts
@@ -86,70 +86,88 @@ class Inverse(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class GramInverse(Inverse):
-    """From a decomposition of AᴴA."""
+class ExactInverse(Inverse):
+    """What the two exact ways share.
+
+    Attributes:
+        decomposition: of AᴴA or AAᴴ, in float64 where it mixes entries.
+        exact: A in float64 where the decomposition mixes entries, A itself where it is pointwise: rounding Aᴴr to
+            float32 costs ‖A‖²/ρ of its precision, so that all of a data step but y − A v is done in float64.
+    """
 
     operator: LinearOperator
     method: str
     decomposition: Decomposition
-
-    def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
-        return self.decomposition.solve(rho, b)
-
-    def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
-        return self.decomposition.solve_in_range(rho, self.operator.H(residual))
-
-    def pinv(self, y: Tensor) -> Tensor:
-        A = self.operator
-        z = self.decomposition.solve_in_range(0.0, A.H(y))
-        # one step of refinement: the Gram has the square of A's condition number, and rounding Aᴴy costs that much
-        return z + self.decomposition.solve_in_range(0.0, A.H(y - A(z)))
-
-    def pinv_adjoint(self, x: Tensor) -> Tensor:
-        return self.operator(self.decomposition.solve_in_range(0.0, x))
-
-    def eigenvalues(self) -> Tensor:
-        return _listed(self.decomposition)
+    exact: LinearOperator
 
     def smallest(self) -> Tensor:
         return self.decomposition.smallest()
+
+    def _wide(self, x: Tensor) -> Tensor:
+        return double(x) if mixes(self.decomposition) else x
+
+
+@dataclass(frozen=True, eq=False)
+class GramInverse(ExactInverse):
+    """From a decomposition of AᴴA."""
+
+    def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
+        return _narrow(self.decomposition.solve(rho, self._wide(b)), b)
+
+    def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
+        z = self.decomposition.solve_in_range(rho, self.exact.H(self._wide(residual)))
+        return _narrow(z, residual)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        A, target = self.exact, self._wide(y)
+        z = self.decomposition.solve_in_range(0.0, A.H(target))
+        # one step of refinement: the Gram has the square of A's condition number, and rounding Aᴴy costs that much
+        return _narrow(z + self.decomposition.solve_in_range(0.0, A.H(target - A(z))), y)
+
+    def pinv_adjoint(self, x: Tensor) -> Tensor:
+        return _narrow(self.exact(self.decomposition.solve_in_range(0.0, self._wide(x))), x)
+
+    def eigenvalues(self) -> Tensor:
+        return _listed(self.decomposition)
 
     def logdet(self, rho: float | Tensor) -> Tensor:
         return self.decomposition.logdet(rho)
 
 
 @dataclass(frozen=True, eq=False)
-class OuterInverse(Inverse):
+class OuterInverse(ExactInverse):
     """From a decomposition of AAᴴ."""
-
-    operator: LinearOperator
-    method: str
-    decomposition: Decomposition
 
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
         # on the range of Aᴴ and on its complement separately: the usual b/ρ − Aᴴ(…)Ab/ρ cancels, and loses ‖A‖²/ρ of
         # the precision where b is in the range
-        A, H = self.operator, self.decomposition
-        inside = A.H(H.solve_in_range(0.0, H.solve(rho, A(b))))
-        return inside + self.null(b) / per_sample(like(rho, b), len(A.in_shape))
+        A, H, wide = self.exact, self.decomposition, self._wide(b)
+        inside = A.H(H.solve_in_range(0.0, H.solve(rho, A(wide))))
+        return _narrow(inside + self._null(wide) / per_sample(like(rho, wide.real), len(A.in_shape)), b)
 
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
-        return self.operator.H(self.decomposition.solve(rho, residual))
+        return _narrow(self.exact.H(self.decomposition.solve(rho, self._wide(residual))), residual)
 
     def pinv(self, y: Tensor) -> Tensor:
-        return self.operator.H(self.decomposition.solve_in_range(0.0, y))
+        return _narrow(self.exact.H(self.decomposition.solve_in_range(0.0, self._wide(y))), y)
 
     def pinv_adjoint(self, x: Tensor) -> Tensor:
-        A, H = self.operator, self.decomposition
-        w = H.solve_in_range(0.0, A(x))
-        return w + H.solve_in_range(0.0, A(x - A.H(w)))
+        A, H, wide = self.exact, self.decomposition, self._wide(x)
+        w = H.solve_in_range(0.0, A(wide))
+        return _narrow(w + H.solve_in_range(0.0, A(wide - A.H(w))), x)
+
+    def null(self, x: Tensor) -> Tensor:
+        return _narrow(self._null(self._wide(x)), x)
+
+    def _null(self, x: Tensor) -> Tensor:
+        A = self.exact
+        for _ in range(2):
+            x = x - A.H(self.decomposition.solve_in_range(0.0, A(x)))
+        return x
 
     def eigenvalues(self) -> Tensor:
         own, n = _listed(self.decomposition), self.operator.in_size
         return torch.nn.functional.pad(own, (0, n - own.shape[-1]))  # cut where there are more: those are zero
-
-    def smallest(self) -> Tensor:
-        return self.decomposition.smallest()
 
     def logdet(self, rho: float | Tensor) -> Tensor:
         surplus = self.operator.in_size - self.operator.out_size  # log det(AᴴA + ρI) − log det(AAᴴ + ρI) of log ρ
@@ -275,12 +293,23 @@ def choose(A: LinearOperator, rtol: float) -> Inverse:
     ready = [(kind, side, way) for kind, side, way in sides if way is not None]
     if ready:
         kind, side, way = min(ready, key=lambda entry: entry[2].cost)
-        return kind(A, f"exact: {way.name}, from the {side}", _cast(way.build(), A))
+        method, found = f"exact: {way.name}, from the {side}", way.build()
+        return kind(A, method, found, exact) if mixes(found) else kind(A, method, _cast(found, A), A)
     near = nearest_gram(exact)
     way = near and plan(near)
     if way is None:
         return IterativeInverse(A, "cg, not preconditioned", None, rtol)
     return IterativeInverse(A, f"cg, preconditioned by {way.name}", _cast(way.build(), A), rtol)
+
+
+def mixes(decomposition: Decomposition) -> bool:
+    """Whether the inverse is not pointwise."""
+    return not (isinstance(decomposition, Spectral) and isinstance(decomposition.basis, Identity))
+
+
+def _narrow(result: Tensor, data: Tensor) -> Tensor:
+    """The result in the precision of the data, complex if it is."""
+    return result.to(complex_dtype(data.dtype) if result.is_complex() else data.dtype)
 
 
 def _plan(G: LinearOperator) -> Plan | None:
@@ -292,7 +321,7 @@ def _plan(G: LinearOperator) -> Plan | None:
 
 
 def _cast(decomposition: Decomposition, A: LinearOperator) -> Decomposition:
-    """The decomposition in A's precision; a Toeplitz inverse stays in float64, its margin's system needs it."""
+    """The decomposition in A's precision."""
     if A.dtype is None or not isinstance(decomposition, Spectral):
         return decomposition
     return decomposition.to(dtype=A.dtype.to_real())

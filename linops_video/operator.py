@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from linops_video.errors import DtypeError, ShapeError
-from linops_video.krylov import power_iteration
+from linops_video.krylov import lanczos_norm
 from linops_video.linear_map import LinearMap
 from linops_video.parameters import Self, Shape, conj, show, tensor_field, times
 from linops_video.text import adjoint, handing_on, infix, multiple, negative, text_of, with_text
@@ -138,7 +138,7 @@ class LinearOperator(LinearMap):
         """The spectral norm ‖A‖, float64, of shape `batch_shape`.
 
         Exact where A, AᴴA or AAᴴ has a structure that gives it (diagonal, circulant, Kronecker, small dense), else by
-        power iteration on AᴴA until two successive values agree to 1e-7 relative (a lower bound of the norm).
+        the Lanczos iteration on AᴴA until ‖A‖² has an error estimate below 1e-9 of it: never above the norm.
         """
         known = self._known_norm()
         for square in (self.outer(), self.gram()) if known is None else ():
@@ -148,7 +148,7 @@ class LinearOperator(LinearMap):
             return known
         dtype = torch.complex128 if self.is_complex() else torch.float64
         like_x = torch.empty(*self.batch_shape, *self.in_shape, dtype=dtype, device=self.device)
-        return power_iteration(lambda x: self._apply_adjoint(self._apply(x)), like_x, len(self.in_shape))
+        return lanczos_norm(lambda x: self._apply_adjoint(self._apply(x)), like_x, len(self.in_shape))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -11,7 +11,7 @@ from linops_video.circulant import Circulant, decimated
 from linops_video.dense import Dense
 from linops_video.diagonal import Diagonal
 from linops_video.errors import ShapeError, SpecError
-from linops_video.kron import kron_outer, separable_gram
+from linops_video.kron import separable_gram, separable_outer
 from linops_video.operator import Identity, LinearOperator, scalar, scale
 from linops_video.parameters import Shape, show
 
@@ -59,24 +59,37 @@ class BoxMean(LinearOperator):
         return x
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return separable_gram(self, weight)
+        return _line(self).gram(weight) if len(self.in_shape) == 1 else separable_gram(self, weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c, gain = scalar(weight), self.factor ** -len(self.axes)
-        if c is not None:
-            return scale(c, scale(gain, Identity(self.out_shape)))
-        if isinstance(weight, Diagonal):
-            w = _expand(weight.diagonal, self.in_shape, self._dims)
-            return Diagonal(gain**2 * box_sum(w, self.factor, self._dims), self.out_shape)
-        return _folded(self, weight) or kron_outer(self, weight) or super().outer(weight)
+        return _outer(self, weight) or separable_outer(self, weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
-        k, averaged = self.factor, [axis % len(self.in_shape) for axis in self.axes]
-        lines = (Dense(box_matrix(n, k), (n,), (n // k,)) for n in self.in_shape)
-        return tuple(line if i in averaged else Identity(line.in_shape) for i, line in enumerate(lines))
+        averaged, lines = [axis % len(self.in_shape) for axis in self.axes], [(n,) for n in self.in_shape]
+        return tuple(BoxMean(self.factor, n, (0,)) if i in averaged else Identity(n) for i, n in enumerate(lines))
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
+        axes = tuple(len(before) + axis % len(self.in_shape) for axis in self.axes)
+        return BoxMean(self.factor, (*before, *self.in_shape, *behind), axes)
 
     def _known_norm(self) -> Tensor:
         return torch.full((), self.factor ** (-len(self.axes) / 2), dtype=torch.float64)
+
+
+def _line(A: BoxMean) -> Dense:
+    """The matrix of means along the only axis."""
+    return Dense(box_matrix(A.in_shape[0], A.factor), A.in_shape, A.out_shape)
+
+
+def _outer(A: BoxMean, weight: LinearOperator | None) -> LinearOperator | None:
+    """AWAᴴ for W = c·I, diagonal, circulant, or on one axis; None for other weights."""
+    c, gain = scalar(weight), A.factor ** -len(A.axes)
+    if c is not None:
+        return scale(c, scale(gain, Identity(A.out_shape)))
+    if isinstance(weight, Diagonal):
+        w = _expand(weight.diagonal, A.in_shape, A._dims)
+        return Diagonal(gain**2 * box_sum(w, A.factor, A._dims), A.out_shape)
+    return _line(A).outer(weight) if len(A.in_shape) == 1 else _folded(A, weight)
 
 
 def _folded(A: BoxMean, weight: LinearOperator | None) -> LinearOperator | None:

@@ -60,10 +60,9 @@ class Spectral(Parameters):
         result = self.basis._apply(fn(values, lambda number: per_sample(like(number, values), ndim)) * inside)
         if self.rest is None:
             return result
-        # projected twice: what rounding leaves of QQᴴb in the complement would be divided by ρ
-        outside = b - self.basis._apply(inside)
-        outside = outside - self.basis._apply(self.basis.H._apply(outside))
-        return result + self.rest.function(fn, outside)
+        # projected before and after: what rounding leaves of QQᴴb in the complement is divided by ρ there
+        outside = self.rest.function(fn, b - self.basis._apply(inside))
+        return result + outside - self.basis._apply(self.basis.H._apply(outside))
 
     def solve(self, rho: float | Tensor, b: Tensor) -> Tensor:
         """(G + ρI)⁻¹ b; ρ is a number, or a tensor with one number per sample."""
@@ -233,7 +232,7 @@ def _distinct(basis: LinearOperator) -> Tensor:
         sizes = [(1,) * sum(m.ndim for m in masks[i + 1 :]) for i in range(len(masks))]
         return reduce(torch.logical_and, (m.reshape(m.shape + ones) for m, ones in zip(masks, sizes, strict=True)))
     if isinstance(basis, Compose):
-        return _distinct(basis.left)
+        return _distinct(basis.left if isinstance(basis.right, Blocks) else basis.right)
     if isinstance(basis, BlockDiagonal):
         return torch.cat([_distinct(part).expand(part.in_shape).flatten() for part in basis.operators])
     return torch.ones((1,) * len(basis.in_shape), dtype=torch.bool)

@@ -6,7 +6,20 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
-from linops_video import ConvergenceWarning, Convolution, Diagonal, NormalSolver, forward_model
+from linops_video import (
+    AxisMatrix,
+    BoxMean,
+    ConvergenceWarning,
+    Convolution,
+    Dense,
+    Diagonal,
+    Identity,
+    NormalSolver,
+    Select,
+    Stack,
+    forward_model,
+)
+from linops_video.errors import SpecError
 from linops_video.inverse import IterativeInverse
 from linops_video.kernels import disk
 from linops_video.krylov import conjugate_gradient
@@ -142,3 +155,152 @@ def test_parameters_follow_the_precision_of_the_data() -> None:
     assert like(torch.ones(1), torch.ones(1, dtype=torch.float64)).dtype == torch.float64
     assert like(torch.ones(1, dtype=torch.complex64), torch.ones(1, dtype=torch.float64)).dtype == torch.complex128
     assert like(2.0, torch.ones(1)) == 2.0
+
+
+SMALL = (2, 3, 4, 4)
+KERNEL = torch.tensor([[0.1, 0.2, 0.0], [0.2, 0.3, 0.1], [0.0, 0.1, 0.1]], dtype=torch.float64)
+
+
+def keep_most(*shape: int) -> torch.Tensor:
+    return (random(*shape, seed=5) > -0.5).double()
+
+
+TRAINABLE = {
+    "mask": (lambda t: Diagonal(t, SMALL), random(*SMALL, seed=1).abs() + 0.3),
+    "box mean of a mask": (lambda t: BoxMean(2, SMALL) @ Diagonal(t, SMALL), random(*SMALL, seed=1).abs() + 0.3),
+    "circular kernel": (lambda t: Convolution(t, SMALL, "circular"), KERNEL),
+    "box mean of a circular kernel": (lambda t: BoxMean(2, SMALL) @ Convolution(t, SMALL, "circular"), KERNEL),
+    "full kernel": (lambda t: Convolution(t, SMALL, "full"), KERNEL[:2]),
+    "symmetric kernel": (lambda t: Convolution(t, SMALL, "symmetric"), KERNEL + KERNEL.flip(0)),
+    "matrix": (lambda t: AxisMatrix(t, 1, SMALL), random(2, 3, seed=2)),
+    "wide matrix": (lambda t: Dense(t, SMALL, (5,)), random(5, 96, seed=2)),
+    "mask of a kernel": (lambda t: Diagonal(keep_most(*SMALL), SMALL) @ Convolution(t, SMALL, "circular"), KERNEL),
+}
+
+
+@pytest.mark.parametrize("name", TRAINABLE)
+def test_gradient_with_respect_to_the_operators_own_tensors(name: str) -> None:
+    make, start = TRAINABLE[name]
+    parameter = start.clone().requires_grad_()
+    iterative = not NormalSolver.of(make(start)).exact
+    tolerance = {"atol": 1e-4, "rtol": 1e-4} if iterative else {}
+    A = make(start)
+    rho = torch.tensor(0.6, dtype=torch.float64, requires_grad=True)
+    b = random(*SMALL, seed=3).requires_grad_()
+    y = random(*A.out_shape, seed=4).requires_grad_()
+
+    def solver(t: torch.Tensor) -> NormalSolver:
+        return NormalSolver.of(make(t), rtol=1e-10)
+
+    assert gradcheck(lambda t, x: make(t)(x), (parameter, b), fast_mode=True)
+    assert gradcheck(lambda t, y: make(t).H(y), (parameter, y), fast_mode=True)
+    assert gradcheck(lambda t, x: make(t).gram()(x), (parameter, b), fast_mode=True)
+    assert gradcheck(lambda t, rho, b: solver(t)(rho, b), (parameter, rho, b), **tolerance, fast_mode=True)
+    assert gradcheck(
+        lambda t, rho, v, y: solver(t).prox(rho, v, y), (parameter, rho, b, y), **tolerance, fast_mode=True
+    )
+    if not iterative:
+        assert gradcheck(lambda t, y: solver(t).pinv(y), (parameter, y), fast_mode=True)
+        assert gradcheck(lambda t, x: solver(t).range_projection(x), (parameter, b), fast_mode=True)
+
+
+def test_the_value_of_a_trainable_solve_is_that_of_the_fixed_one() -> None:
+    A = TRAINABLE["circular kernel"][0](KERNEL.clone().requires_grad_())
+    x = random(*SMALL)
+    assert torch.equal(NormalSolver.of(A)(0.3, x), NormalSolver.of(A.detach())(0.3, x))
+
+
+WEIGHTED = {
+    "box mean, inverse variances": (BoxMean(2, SMALL), Diagonal(random(2, 3, 2, 2).abs(), (2, 3, 2, 2)), "pointwise"),
+    "mask, a weight of zeros": (Diagonal(random(*SMALL), SMALL), Diagonal(keep_most(*SMALL), SMALL), "pointwise"),
+    "circular blur, coloured noise": (
+        Convolution(KERNEL, SMALL, "circular"),
+        Convolution(KERNEL[:2, :2], SMALL, "circular").gram(),
+        "FFT",
+    ),
+    "matrix, a full covariance": (
+        Dense(random(5, 96), SMALL, (5,)),
+        Dense(random(7, 5), (5,), (7,)).gram(),
+        "eigh of 5×5",
+    ),
+    "blur, a covariance in time": (
+        Convolution(KERNEL, SMALL, "circular"),
+        AxisMatrix(random(3, 2), 0, SMALL).gram(),
+        "FFT",
+    ),
+    "frames, a sum of covariances": (
+        Select((0,), 0, SMALL),
+        Stack((AxisMatrix(random(3, 3), 1, (1, 3, 4, 4)), Diagonal(random(1, 1, 4, 4), (1, 3, 4, 4)))).gram(),
+        "eigh of 3×3 at every place",
+    ),
+    "one number a sample": (
+        BoxMean(2, SMALL),
+        torch.tensor([0.5, 2.0], dtype=torch.float64) * Identity((2, 3, 2, 2)),
+        "scalar",
+    ),
+    "stack, a noise level a part": (
+        Stack((BoxMean(2, SMALL), Diagonal(random(*SMALL), SMALL))),
+        Diagonal(torch.cat((torch.full((24,), 2.0), torch.full((96,), 0.3))).double(), (120,)),
+        "cg",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_weighted_least_squares(name: str) -> None:
+    A, W, way = WEIGHTED[name]
+    normal = NormalSolver.of(A, weight=W, rtol=1e-12)
+    assert way in normal.method
+    M, weight = A.to_dense(), W.to_dense()
+    G = M.mT @ weight @ M
+    eye = torch.eye(G.shape[-1], dtype=torch.float64)
+    batch = W.batch_shape
+    v, y = random(*batch, *SMALL), random(*batch, *A.out_shape, seed=1)
+    for rho in (1e-3, 0.5):
+        solved = torch.linalg.solve(G + rho * eye, v.flatten(len(batch))[..., None])[..., 0]
+        assert torch.allclose(normal(rho, v).flatten(len(batch)), solved, rtol=1e-8, atol=1e-8)
+        b = rho * v.flatten(len(batch)) + ((M.mT @ weight) @ y.flatten(len(batch))[..., None])[..., 0]
+        expected = torch.linalg.solve(G + rho * eye, b[..., None])[..., 0]
+        assert torch.allclose(normal.prox(rho, v, y).flatten(len(batch)), expected, rtol=1e-8, atol=1e-8)
+    if normal.exact:
+        values, vectors = torch.linalg.eigh(weight)
+        root = vectors @ torch.diag_embed(values.clamp(min=0).sqrt()) @ vectors.mT
+        expected = torch.linalg.pinv(root @ M, rtol=1e-6) @ (root @ y.flatten(len(batch))[..., None])
+        assert torch.allclose(normal.pinv(y).flatten(len(batch)), expected[..., 0], rtol=1e-7, atol=1e-7)
+
+
+def test_gradient_with_respect_to_the_weight() -> None:
+    weights = keep_most(2, 3, 2, 2).requires_grad_()
+    v, y = random(*SMALL).requires_grad_(), random(2, 3, 2, 2, seed=1).requires_grad_()
+
+    def prox(w: torch.Tensor, v: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return NormalSolver.of(BoxMean(2, SMALL), Diagonal(w, (2, 3, 2, 2))).prox(0.4, v, y)
+
+    positive = (weights.detach() + 0.1).requires_grad_()
+    assert gradcheck(prox, (positive, v, y))
+    assert torch.isfinite(torch.autograd.grad(prox(weights, v, y).sum(), weights)[0]).all()
+
+
+def test_weights_that_are_none() -> None:
+    with pytest.raises(SpecError, match="eigenvalue"):
+        NormalSolver.of(BoxMean(2, SMALL), Diagonal(random(2, 3, 2, 2), (2, 3, 2, 2)))
+    masked = Diagonal(keep_most(*SMALL), SMALL) @ Convolution(KERNEL, SMALL, "circular")
+    with pytest.raises(SpecError, match="square root"):
+        NormalSolver.of(Identity(SMALL), masked.gram())
+
+
+def test_warm_start_and_tolerance() -> None:
+    A = masked_blur((2, 8, 8))
+    normal, b = NormalSolver.of(A, rtol=1e-9), random(2, 8, 8)
+    cold = normal.solve(0.01, b)
+    assert float(cold.residual) <= 1e-9
+    near = b + 1e-4 * random(2, 8, 8, seed=1)
+    assert int(normal.solve(0.01, near, start=cold.x).iterations) < int(normal.solve(0.01, near).iterations)
+    assert int(NormalSolver.of(A, rtol=1e-2).solve(0.01, b).iterations) < int(cold.iterations)
+
+
+def test_what_is_known_of_the_spectrum() -> None:
+    with pytest.raises(SpecError, match="iteration"):
+        NormalSolver.of(masked_blur((2, 8, 8))).eigenvalues()
+    with pytest.raises(SpecError, match="eigenvalues"):
+        NormalSolver.of(Convolution(KERNEL, SMALL, "full")).singular_values()

@@ -6,6 +6,10 @@ A new operator is one line in the file of its family, and inherits every law of 
 from zoo import elementary, general, geometry, sampling, structure, transforms
 from zoo.animal import Animal, animal, mask, normal_numbers
 
-ZOO = [entry for family in (elementary, transforms, sampling, geometry, general, structure) for entry in family.ANIMALS]
+FAMILIES = (elementary, transforms, sampling, geometry, general, structure)
 
-__all__ = ["ZOO", "Animal", "animal", "mask", "normal_numbers"]
+ZOO = [entry for family in FAMILIES for entry in family.ANIMALS]
+
+LEAVES = [make for family in FAMILIES for make in getattr(family, "LEAVES", [])]
+
+__all__ = ["LEAVES", "ZOO", "Animal", "animal", "mask", "normal_numbers"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import get_args
+
 import torch
 
 from linops_video import (
@@ -19,6 +22,7 @@ from linops_video import (
     circulant,
     kron,
 )
+from linops_video.convolution import Boundary
 from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
 
 EVEN = (2, 3, 6, 4)
@@ -188,3 +192,34 @@ ANIMALS = [
         "cg, preconditioned by FFT",
     ),
 ]
+
+LEAVES = [
+    lambda r, shape: Identity(shape),
+    lambda r, shape: Diagonal(mask(r, *shape), shape),
+    lambda r, shape: Diagonal(mask(r, shape[0], *(1,) * (len(shape) - 1)), shape),
+    lambda r, shape: Diagonal(r(2, *shape), shape),
+    lambda r, shape: Diagonal(torch.complex(r(*shape), r(*shape)), shape),
+    lambda r, shape: Select(tuple(range(0, shape[0], 2)), 0, shape),
+    lambda r, shape: Select(tuple(range(shape[-1] - 1, -1, -2)), len(shape) - 1, shape),
+    lambda r, shape: Select(tuple(range(1, shape[-1], 2)), len(shape) - 1, shape) if shape[-1] > 1 else None,
+    lambda r, shape: AxisMatrix(r(1, shape[0]), 0, shape),
+    lambda r, shape: AxisMatrix(r(shape[0] + 1, shape[0]), 0, shape),
+    lambda r, shape: AxisMatrix(r(2, 2, shape[-1]), len(shape) - 1, shape),
+    lambda r, shape: AxisMatrix(r(shape[1], shape[1]), 1, shape) if len(shape) > 1 else None,
+    lambda r, shape: Dense(r(3, math.prod(shape)), shape, (3,)),
+    lambda r, shape: Dense(r(2, 4, math.prod(shape)), shape, (2, 2)),
+    lambda r, shape: BoxMean(2, shape) if len(shape) > 1 and min(shape[-2:]) > 1 else None,
+    lambda r, shape: Flip((0,), shape),
+    lambda r, shape: Wavelet(shape, "haar", (1,) * len(shape)) if len(shape) > 1 else None,
+    lambda r, shape: _blur(r(1, 1) * torch.outer(BINOMIAL, BINOMIAL) + even_disk(r), shape, "symmetric"),
+    lambda r, shape: _blur(torch.complex(r(2, 2), r(2, 2)), shape, "circular"),
+    *(lambda r, shape, kind=kind: _blur(r(2, 3), shape, kind) for kind in get_args(Boundary)),
+    *(lambda r, shape, kind=kind: _blur(r(2, 2, 2), shape, kind) for kind in get_args(Boundary)),
+    *(lambda r, shape, kind=kind: _blur(torch.outer(r(2), r(3)), shape, kind) for kind in get_args(Boundary)),
+]
+"""Operators for random expressions, on tensors of any shape; None where there is none."""
+
+
+def _blur(kernel: torch.Tensor, shape: tuple[int, ...], boundary: Boundary) -> Convolution | None:
+    large = len(shape) > 1 and kernel.shape[-2] <= shape[-2] and kernel.shape[-1] <= shape[-1]
+    return Convolution(kernel, shape, boundary) if large else None
