@@ -53,13 +53,13 @@ class LinearMap(Parameters, ABC):
         n = len(self.in_shape)
         if tuple(x.shape[x.ndim - n :]) != self.in_shape or x.ndim < n:
             raise ShapeError(f"{self!r} needs an input of shape {show((*'…',) + self.in_shape)}, got {show(x.shape)}")
-        try:
-            torch.broadcast_shapes(x.shape[: x.ndim - n], self.batch_shape)
-        except RuntimeError:
+        batch = self.batch_shape
+        pairs = zip(reversed(x.shape[: x.ndim - n]), reversed(batch), strict=False)
+        if any(1 != given != own != 1 for given, own in pairs):
             raise ShapeError(
-                f"{self!r} has parameters for a batch of shape {show(self.batch_shape)}, got an input of shape "
+                f"{self!r} has parameters for a batch of shape {show(batch)}, got an input of shape "
                 f"{show(x.shape)}: its leading axes must be equal to it or 1"
-            ) from None
+            )
         return self._apply(x)
 
     def __repr__(self) -> str:

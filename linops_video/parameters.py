@@ -40,7 +40,8 @@ class Parameters:
     @property
     def batch_shape(self) -> Shape:
         """The batch axes that the parameters carry, () when all samples share them."""
-        return tuple(torch.broadcast_shapes(*(t.shape[: t.ndim - n] for t, n in self._tensors())))
+        shapes = [t.shape[: t.ndim - n] for t, n in self._tensors() if t.ndim > n]
+        return tuple(torch.broadcast_shapes(*shapes)) if shapes else ()  # which takes longer than a small operator
 
     def to(self: Self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same with its parameters on `device` and in the precision `dtype` (masks of bool stay bool)."""
