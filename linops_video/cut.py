@@ -47,8 +47,8 @@ def cut(A: LinearOperator, box: Box) -> Cut:
 
     Example:
         >>> part, outputs = cut(BoxMean(4, (8, 3, 64, 64)), ((0, 8), (0, 3), (16, 48), (0, 32)))
-        >>> part, outputs
-        (BoxMean(factor=4, in_shape=(8×3×32×32)), ((0, 8), (0, 3), (4, 12), (0, 8)))
+        >>> part.in_shape, outputs
+        ((8, 3, 32, 32), ((0, 8), (0, 3), (4, 12), (0, 8)))
     """
     inside = len(box) == len(A.in_shape) and all(0 <= a < b <= n for (a, b), n in zip(box, A.in_shape, strict=True))
     if not inside:
@@ -64,6 +64,7 @@ def cut_problem(problem: InverseProblem, box: Box) -> InverseProblem:
     Raises what `cut` raises.
 
     Example:
+        >>> import torch
         >>> from linops_video import forward_model
         >>> problem = forward_model("sr2", (8, 3, 32, 32)).measure(torch.rand(8, 3, 32, 32))
         >>> cut_problem(problem, ((0, 4), (0, 3), (0, 16), (8, 32))).y.shape

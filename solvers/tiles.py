@@ -36,7 +36,7 @@ def spans(n: int, size: int, overlap: int, multiple: int = 1) -> list[Span]:
 
     Example:
         >>> spans(100, 40, 8), spans(30, 40, 8)
-        ([(0, 39), (31, 70), (61, 100)], [(0, 30)])
+        ([(0, 39), (30, 69), (61, 100)], [(0, 30)])
     """
     if overlap < 0 or 3 * overlap > size or size < 1 or size % multiple or overlap % multiple:
         raise SpecError(

@@ -1,0 +1,211 @@
+"""Films: seams, time per pixel, memory, a killed run, two processes, and how much faster the network runs.
+
+    python benchmarks/films.py seams FILM            windows and tiles against the same clip in one piece
+    python benchmarks/films.py scale FILM            processor time per pixel at 240p, 480p and 1080p
+    python benchmarks/films.py memory FILM           peak memory for 64 and for 256 frames, each in its own process
+    python benchmarks/films.py kill FILM             kill -9 in the middle of 256 frames, then the same command again
+    python benchmarks/films.py processes FILM        8 files by 1 and by 2 processes of torchrun, one thread each
+    python benchmarks/films.py network FILM          the network as `solve` runs it, against eager float32
+
+FILM is any video file; the issue's numbers are for clips of 960×540 and more. One thread. `--json FILE` adds the
+results to a file under the name of the measurement. Times are processor times, which a busy machine changes less than
+those of the clock; only `processes` takes the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from record import machine
+from torch import Tensor
+
+from linops_video import forward_model
+from linops_video.film import Source, simulated_film
+from linops_video.metrics import psnr
+from linops_video.solvers import run
+from linops_video.solvers.film import solve_film, windows_of
+from linops_video.solvers.registry import build
+from linops_video.solvers.tiles import run_in_tiles, tiles_of
+from linops_video.video import read_video, stream_video, write_video
+
+SOLVERS = ("admm-tv", "videoonet")
+SIZES = {"240p": (240, 424), "480p": (480, 848), "1080p": (1080, 1920)}
+CLI = [sys.executable, "-m", "linops_video.cli", "solve"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    measurements = {f.__name__: f for f in (seams, scale, memory, kill, processes, network)}
+    parser.add_argument("what", choices=measurements)
+    parser.add_argument("film", type=Path)
+    parser.add_argument("--solver", action="append", choices=SOLVERS, help="default: both")
+    parser.add_argument("--op", default="sr4")
+    parser.add_argument("--frames", type=int, help="of `seams` (tiles: 8, windows: 60) and `scale` (4)")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for solver in arguments.solver or SOLVERS:
+        rows = [measurements[arguments.what](arguments.film, arguments.op, solver, arguments.frames)]
+        for row in rows:
+            print(json.dumps(row), flush=True)
+        if arguments.json is not None:
+            known = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
+            known.setdefault(arguments.what, {})[f"{solver} {arguments.op}"] = {"machine": machine(), **rows[0]}
+            arguments.json.write_text(json.dumps(known, indent=1) + "\n")
+
+
+def seams(film: Path, op: str, solver: str, frames: int | None) -> dict:
+    """Whole against tiles, then whole against windows (of small frames, which are not tiled)."""
+    clip = read_video(film, frames or 8).frames
+    clip = clip[..., : clip.shape[-2] // 8 * 8, : clip.shape[-1] // 8 * 8]
+    problem = forward_model(op, tuple(clip.shape)).measure(clip)
+    ready = build(problem, solver)
+    rows, columns = tiles_of(*clip.shape[-2:])
+    cuts = [(-2, rows), (-1, columns)]
+    result = {"tiles": _compare(run(ready, problem).x, run_in_tiles(ready, problem).x, clip, cuts)}
+    clip = read_video(film, frames or 60).frames
+    clip = F.interpolate(clip, (144, 256), mode="area") if clip.shape[-1] > 300 else clip
+    source = Source(lambda: iter(clip), tuple(clip.shape), 25.0, 0.0, ((0,), clip[:1]))
+    x = torch.cat([w.frames for w in solve_film(simulated_film(source, op), solver)])
+    problem = forward_model(op, tuple(clip.shape)).measure(clip)
+    whole = run(build(problem, solver), problem).x
+    return result | {"windows": _compare(whole, x, clip, [(-4, windows_of(len(clip)))])}
+
+
+def _compare(whole: Tensor, parts: Tensor, truth: Tensor, cuts: list) -> dict:
+    """PSNR of both; jumps of the error between neighbours, the mean and the largest over a seam, beyond all others."""
+    excess = {"mean jump beyond others [1/255]": -1e9, "largest jump beyond others [1/255]": -1e9}
+    difference = parts - whole
+    added = 0.0
+    for dim, spans in cuts:
+        seam = sorted({end for a, b in spans for end in (a, b)} - {0, truth.shape[dim]})
+        if not seam:
+            continue
+        for name, reduce in (("mean", torch.mean), ("largest", torch.amax)):
+            error = (parts - truth).diff(dim=dim).abs()
+            axes = tuple(d for d in range(-4, 0) if d != dim)
+            jumps = reduce(error, axes)
+            others = [i for i in range(len(jumps)) if i + 1 not in seam]
+            at = [s - 1 for s in seam]
+            key = f"{name} jump beyond others [1/255]"
+            excess[key] = max(excess[key], 255 * float(jumps[at].max() - jumps[others].max()))
+        step = difference.diff(dim=dim).abs()
+        added = max(added, float(step.index_select(dim, torch.tensor([s - 1 for s in seam])).max()))
+    return {
+        "shape": list(truth.shape),
+        "parts": [len(spans) for _, spans in cuts],
+        "whole [dB]": float(psnr(whole, truth)),
+        "in parts [dB]": float(psnr(parts, truth)),
+        "largest difference to whole [1/255]": 255 * float(difference.abs().max()),
+        "largest jump that parts add at a seam [1/255]": 255 * added,
+        **excess,
+    }
+
+
+def scale(film: Path, op: str, solver: str, frames: int | None) -> dict:
+    frame = read_video(film, frames or 4).frames
+    result = {}
+    for name, (height, width) in SIZES.items():
+        clip = F.interpolate(frame, (height, width), mode="bicubic").clamp(0, 1)
+        problem = forward_model(op, tuple(clip.shape)).measure(clip)
+        ready = build(problem, solver)
+        best = min(_seconds(lambda p=problem, r=ready: run_in_tiles(r, p)) for _ in range(2))
+        result[name] = 1e6 * best / (len(clip) * height * width)
+        print(f"  {solver} {name}: {result[name]:.3f} µs per pixel", file=sys.stderr, flush=True)
+    return {"µs per pixel": result, "relative to 240p": {n: t / result["240p"] for n, t in result.items()}}
+
+
+def _seconds(work) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def _looped(film: Path, frames: int, folder: Path) -> Path:
+    """The film, 176×144, back and forth until it has so many frames."""
+    clip = F.interpolate(read_video(film, 60).frames, (144, 176), mode="area")
+    order = [min(i % (2 * len(clip)), 2 * len(clip) - 1 - i % (2 * len(clip))) for i in range(frames)]
+    path = folder / f"{frames}.mkv"
+    write_video(path, clip[order], 25)
+    return path
+
+
+def memory(film: Path, op: str, solver: str, frames: int | None) -> dict:
+    peaks = {}
+    with tempfile.TemporaryDirectory() as name:
+        for count in (64, 256):
+            path = _looped(film, count, Path(name))
+            code = (
+                "import resource, sys\nfrom linops_video.cli import main\n"
+                f"try: main(['solve', {str(path)!r}, '--simulate', '--op', {op!r}, '--solver', {solver!r}, "
+                f"'-o', {str(path.with_name('out.mkv'))!r}])\n"
+                "except SystemExit as end: assert not end.code, end.code\n"
+                "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+            )
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+            peaks[str(count)] = int(done.stdout.split()[-1]) / 1024
+    return {"peak [MB]": peaks, "256 relative to 64": peaks["256"] / peaks["64"]}
+
+
+def kill(film: Path, op: str, solver: str, frames: int | None) -> dict:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = _looped(film, frames or 256, folder)
+        command = [*CLI, str(path), "--simulate", "--op", op, "--solver", solver, "-o"]
+        subprocess.run([*command, str(folder / "whole.mkv")], check=True, capture_output=True)
+        process = subprocess.Popen([*command, str(folder / "out.mkv")], stdout=subprocess.DEVNULL)
+        half = folder / "out.mkv.parts" / f"{len(windows_of(frames or 256)) // 2:06d}.mkv"
+        while not half.exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        killed = process.returncode == -signal.SIGKILL and not (folder / "out.mkv").exists()
+        again = subprocess.run([*command, str(folder / "out.mkv")], check=True, capture_output=True, text=True)
+        pairs = zip(stream_video(folder / "out.mkv"), stream_video(folder / "whole.mkv"), strict=True)
+        return {
+            "killed": killed,
+            "said": again.stdout.splitlines()[0],
+            "frames equal": all(torch.equal(a, b) for a, b in pairs),
+        }
+
+
+def processes(film: Path, op: str, solver: str, frames: int | None) -> dict:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "films").mkdir()
+        for number in range(8):
+            shutil.copy(_looped(film, (frames or 40) + number, folder), folder / "films" / f"{number}.mkv")
+        seconds = {}
+        for count in (1, 2):
+            command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={count}", *CLI[1:]]
+            command += [str(folder / "films"), "--simulate", "--op", op, "--solver", solver]
+            command += ["-o", str(folder / f"{count}")]
+            start = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+            seconds[str(count)] = time.perf_counter() - start
+        equal = all(torch.equal(a, b) for i in range(8) for a, b in _frames(folder / "1", folder / "2", f"{i}.mkv"))
+    return {"seconds": seconds, "times faster": seconds["1"] / seconds["2"], "frames equal": equal}
+
+
+def _frames(a: Path, b: Path, name: str) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(stream_video(a / name), stream_video(b / name), strict=True)
+
+
+def network(film: Path, op: str, solver: str, frames: int | None) -> dict:
+    raise SystemExit("not yet")
+
+
+if __name__ == "__main__":
+    main()
