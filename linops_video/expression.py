@@ -15,7 +15,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
-from linops_video import named_blur, named_sampling, named_sensing  # noqa: F401  # they register their names
+from linops_video import named_blur, named_sampling, named_sensing, spelling  # noqa: F401  # they register their names
 from linops_video.errors import LinopsError, MemoryLimitError, ShapeError, near_names
 from linops_video.names import OPERATORS, PROBLEMS, Name, Place, memory
 from linops_video.operator import LinearOperator

@@ -16,7 +16,7 @@ from linops_video.errors import DtypeError, ShapeError
 from linops_video.krylov import lanczos_norm
 from linops_video.linear_map import LinearMap
 from linops_video.parameters import Self, Shape, conj, show, tensor_field, times
-from linops_video.text import adjoint, handing_on, infix, multiple, negative, text_of, with_text
+from linops_video.text import adjoint, handing_on, infix, multiple, negative, spelled, text_of, with_text
 
 
 class LinearOperator(LinearMap):
@@ -122,8 +122,8 @@ class LinearOperator(LinearMap):
         return with_text(scale(-1.0, self), negative(self))
 
     def __str__(self) -> str:
-        """The expression that A was made with (`linops_video.parse` reads it); else the same as `repr`."""
-        text = text_of(self)
+        """The expression that makes A (`linops_video.parse` reads it) where there is one, else the same as `repr`."""
+        text = spelled(self)
         return repr(self) if text is None else text.words
 
     def __init_subclass__(cls) -> None:

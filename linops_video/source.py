@@ -55,7 +55,7 @@ class Source:
         self.indent = len(source) - len(source.lstrip())
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of doubtful escapes and numbers: they are refused or mean nothing here
+                warnings.simplefilter("ignore")  # of doubtful escapes and numbers
                 self.tree = ast.parse(source.strip(), mode="eval").body
         except SyntaxError as error:
             at = len(source.rstrip()) if not error.offset else self.indent + error.offset - 1

@@ -30,8 +30,8 @@ def save_operator(path: str | Path, A: LinearOperator) -> None:
         >>> import torch
         >>> from linops_video import BoxMean, Diagonal
         >>> save_operator("camera.safetensors", BoxMean(2, (4, 4)) @ Diagonal(torch.rand(4, 4), (4, 4)))
-        >>> load_operator("camera.safetensors")
-        Compose((4×4) → (2×2))
+        >>> load_operator("camera.safetensors").out_shape
+        (2, 2)
     """
     if Path(path).suffix.lower() != ".safetensors":
         raise FileError(f"operators are written to .safetensors files, not to {Path(path).name}")

@@ -12,7 +12,7 @@ from linops_video.diagonal import Diagonal
 from linops_video.errors import LinopsError
 from linops_video.normal import NormalSolver
 from linops_video.operator import Identity, LinearOperator, scale
-from linops_video.parameters import Shape, complex_dtype
+from linops_video.parameters import Shape, complex_dtype, show
 
 
 class OperatorError(LinopsError):
@@ -117,7 +117,8 @@ class _Check:
         method = self.normal_solve(x, Ay)
         gram, outer = (type(square).__name__ for square in (A.gram(), A.outer()))
         precision = str(self.dtype).removeprefix("torch.")
-        return OperatorReport(f"{A!r} in {precision}", self.errors, float(self.norm.max()), gram, outer, method)
+        name = f"{type(A).__name__} {show(A.in_shape)} → {show(A.out_shape)} in {precision}"
+        return OperatorReport(name, self.errors, float(self.norm.max()), gram, outer, method)
 
     def weights(self, shape: Shape) -> list[tuple[str, LinearOperator | None]]:
         diagonal = torch.rand(shape, generator=self.generator, dtype=self.dtype.to_real()).to(self.A.device)

@@ -28,9 +28,20 @@ class Text(NamedTuple):
         return self.words if self.level >= level else f"({self.words})"
 
 
+SPELLINGS: dict[type, Callable[[Any], Text | None]] = {}
+"""How operators of a type are written that carry no text of their own, from their fields; filled by spelling.py."""
+
+
 def text_of(A: Any) -> Text | None:
-    """The text of an operator that was made from text, else None."""
+    """The text that an operator carries, else None."""
     return vars(A).get("_text")
+
+
+def spelled(A: Any) -> Text | None:
+    """The text that an operator carries, or that its fields tell; None if there is none."""
+    text = text_of(A)
+    spelling = SPELLINGS.get(type(A))
+    return text if text is not None or spelling is None else spelling(A)
 
 
 def with_text(A: Map, text: Text | None) -> Map:
@@ -43,8 +54,12 @@ def with_text(A: Map, text: Text | None) -> Map:
 
 
 def infix(left: Any, sign: str, right: Any) -> Text | None:
+    """The text of a sum, difference or composition of operators that carry one."""
+    return join(text_of(left), sign, text_of(right))
+
+
+def join(a: Text | None, sign: str, b: Text | None) -> Text | None:
     """The text of a sum, difference or composition."""
-    a, b = text_of(left), text_of(right)
     if a is None or b is None:
         return None
     level = PRODUCT if sign == "@" else SUM
@@ -53,7 +68,11 @@ def infix(left: Any, sign: str, right: Any) -> Text | None:
 
 def multiple(factor: Any, A: Any) -> Text | None:
     """The text of factor · A for a number; tensors have none."""
-    a = text_of(A)
+    return times(factor, text_of(A))
+
+
+def times(factor: Any, a: Text | None) -> Text | None:
+    """The text of a multiple."""
     if a is None or not isinstance(factor, (int, float, complex)):
         return None
     return a if factor == 1 else Text(f"{number(factor)} * {a.at(MINUS)}", PRODUCT)
@@ -67,7 +86,11 @@ def negative(A: Any) -> Text | None:
 
 def adjoint(A: Any) -> Text | None:
     """The text of Aᴴ; the shape of A's input is written where it is not that of A's output, from which it is read."""
-    a = text_of(A)
+    return adjoint_of(text_of(A), A)
+
+
+def adjoint_of(a: Text | None, A: Any) -> Text | None:
+    """The text of Aᴴ from that of A."""
     if a is None or a.of is not None:
         return a and a.of
     shape = "" if A.in_shape == A.out_shape else str(list(A.in_shape))

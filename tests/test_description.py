@@ -74,7 +74,7 @@ def test_complex_operators_are_described_too():
 def test_the_report_of_a_check_is_a_table():
     report = str(check_operator(BoxMean(2, (3, 1, 8, 8))))
     lines = report.splitlines()
-    assert lines[0].startswith("BoxMean((3×1×8×8) → (3×1×4×4)) in float64: every law holds")
+    assert lines[0].startswith("BoxMean (3×1×8×8) → (3×1×4×4) in float64: every law holds")
     for words in ("dot test, y = A x", "gram(diagonal)", "normal solve, b random"):
         assert any(line.strip().startswith(words) for line in lines)
     facts = {line[:34].strip(): line[34:] for line in lines[lines.index("found") + 1 :]}

