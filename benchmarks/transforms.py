@@ -1,0 +1,92 @@
+"""Orthonormal transforms against the FFT and PyWavelets, in turns, on one thread: processor time and memory.
+
+python benchmarks/transforms.py [--shape 16 3 256 256] [--repeats 15]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pywt
+import torch
+from record import machine, save
+
+from linops_video import Cosine, Fourier, LinearOperator, Wavelet, random_hadamard
+
+RESULTS = Path(__file__).parent / "results" / "transforms.json"
+
+
+def in_turns(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """The median processor time of each, in milliseconds, of calls made one after the other in every round."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for round_ in range(repeats + 2):
+        for name, call in calls.items():
+            start = time.process_time()
+            call()
+            if round_ >= 2:
+                times[name].append(1000 * (time.process_time() - start))
+    return {name: float(torch.tensor(values).median()) for name, values in times.items()}
+
+
+def peak() -> int:
+    """The most memory that this process has had, in bytes."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def memory(shape: tuple[int, ...]) -> tuple[float, float]:
+    """What compressive sensing takes in sizes of the video, x, y and all stored numbers included: A x, then Aᴴ y."""
+    n = math.prod(shape)
+    random_hadamard(4, (8,))(torch.rand(8))  # what is loaded at the first call
+    before = peak()
+    x = torch.rand(shape)
+    A = random_hadamard(n // 10, shape)
+    y = A(x)
+    forward = (peak() - before) / (4 * n)
+    del x
+    A.H(y)
+    return forward, (peak() - before) / (4 * n)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", type=int, nargs=4, default=[16, 3, 256, 256])
+    parser.add_argument("--repeats", type=int, default=15)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    shape = tuple(args.shape)
+    forward, backward = memory(shape)
+    print(machine())
+    print(f"memory of the random Hadamard transform at 10 %: {forward:.1f} videos, adjoint {backward:.1f}")
+
+    x = torch.rand(shape)
+    operators: dict[str, LinearOperator] = {
+        "random Hadamard, 10 %": random_hadamard(math.prod(shape) // 10, shape),
+        "cosine, T H W": Cosine((0, 2, 3), shape),
+        "Fourier, T C H W": Fourier((0, 1, 2, 3), shape),
+        "haar, 1 level": Wavelet(shape, "haar", (1, 0, 1, 1)),
+        "haar, 3 levels": Wavelet(shape, "haar", (3, 0, 3, 3)),
+        "db4, 1 level": Wavelet(shape, "db4", (1, 0, 1, 1)),
+        "db4, 2 levels in space": Wavelet(shape, "db4", (0, 0, 2, 2)),
+    }
+    calls: dict[str, Callable[[], object]] = {"rfftn": lambda: torch.fft.rfftn(x)}
+    for name, A in operators.items():
+        y = A(x)
+        calls[name] = lambda A=A: A(x)
+        calls[name + ", adjoint"] = lambda A=A, y=y: A.H(y)
+        if isinstance(A, Wavelet):
+            axes = [axis for axis, depth in enumerate(A.depths) if depth]
+            arguments = (A.wavelets[-1], "periodization", max(A.depths), axes)
+            calls[name + ", PyWavelets"] = lambda arguments=arguments: pywt.wavedecn(x.numpy(), *arguments)
+    times = in_turns(calls, args.repeats)
+    for name, value in times.items():
+        print(f"{name:<36}{value:8.1f} ms   {value / times['rfftn']:6.2f} × rfftn")
+    save(RESULTS, {"shape": shape, "memory in videos": [forward, backward], "milliseconds": times})
+
+
+if __name__ == "__main__":
+    main()
