@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from linops_video.blocks import Blocks, blocks_of, fits, matmul
+from linops_video.blocks import ENTRIES_LIMIT, SIDE_LIMIT, Blocks, blocks_of, fits, matmul
 from linops_video.diagonal import Diagonal
 from linops_video.kron import kron_outer
 from linops_video.operator import Identity, LinearOperator, scalar, scale
@@ -204,8 +204,10 @@ class AxisMatrix(LinearOperator):
 
     def _outer_of_blocks(self, weight: LinearOperator | None) -> LinearOperator | None:
         """M B Mᴴ at every place of the other axes, for weights that mix nothing but what is along `axis`."""
-        blocks = blocks_of(weight, self.axis)
         size = self.matrix.shape[-2]
+        if isinstance(weight, Diagonal):
+            return _outer_of_diagonal(self, weight)
+        blocks = blocks_of(weight, self.axis)
         if blocks is None or not fits(blocks, size):
             return None
         matrix = self._at_every_place()
@@ -251,3 +253,18 @@ class AxisMatrix(LinearOperator):
 
     def _known_norm(self) -> Tensor:
         return self._line._known_norm()
+
+
+def _outer_of_diagonal(A: AxisMatrix, weight: Diagonal) -> LinearOperator | None:
+    """M diag(w) Mᴴ at every place of the other axes: Σⱼ M[i, j] conj(M[k, j]) wⱼ, a matrix of pairs (i, k) times w."""
+    (m, n), dim = A.matrix.shape[-2:], A.axis - len(A.in_shape)
+    w = weight.diagonal
+    w = w.expand(*w.shape[:dim], n, *w.shape[w.ndim + dim + 1 :])
+    if m > 1 and (m > SIDE_LIMIT or w.numel() // n * m * m > ENTRIES_LIMIT):
+        return None
+    pairs = (A.matrix.unsqueeze(-2) * A.matrix.conj().unsqueeze(-3)).flatten(-3, -2)
+    dtype = torch.promote_types(pairs.dtype, w.dtype)
+    product = AxisMatrix(pairs.to(dtype), A.axis, tuple(w.shape[w.ndim - len(A.in_shape) :]))._apply(w.to(dtype))
+    if m == 1:
+        return Diagonal(product.real, A.out_shape)
+    return Blocks(product.movedim(dim, -1).unflatten(-1, (m, m)), A.axis, A.out_shape)
