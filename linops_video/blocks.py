@@ -50,33 +50,24 @@ class Blocks(LinearOperator):
         return Blocks(self.matrices.mH, self.axis, self.in_shape)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        inner = self._inner(weight)
-        if inner is None:
-            return super().gram(weight)
-        return Blocks(matmul(self.matrices.mH, inner, self.matrices), self.axis, self.in_shape)
+        inner = _inner(self, weight)
+        product = None if inner is None else matmul(self.matrices.mH, inner, self.matrices)
+        return super().gram(weight) if product is None else Blocks(product, self.axis, self.in_shape)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return self.H.gram(weight)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
-        inner = self._inner(other)
+        inner = _inner(self, other)
         return None if inner is None else Blocks(matmul(self.matrices, inner), self.axis, self.in_shape)
 
     def _before(self, other: LinearOperator) -> LinearOperator | None:
-        inner = self._inner(other)
+        inner = _inner(self, other)
         return None if inner is None else Blocks(matmul(inner, self.matrices), self.axis, self.in_shape)
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
-        inner = self._inner(other)
+        inner = _inner(self, other)
         return None if inner is None else Blocks(self.matrices + inner, self.axis, self.in_shape)
-
-    def _inner(self, other: LinearOperator | None) -> Tensor | None:
-        """The matrices along `axis` of an operator that mixes nothing else; None where there are none."""
-        c = scalar(other)
-        if c is None:
-            return blocks_of(other, self.axis)
-        eye = torch.eye(self.in_shape[self.axis], dtype=self.matrices.dtype, device=self.matrices.device)
-        return per_sample(c, len(self.in_shape) + 1) * eye
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return Blocks(per_sample(factor, len(self.in_shape) + 1) * self.matrices, self.axis, self.in_shape)
@@ -84,6 +75,15 @@ class Blocks(LinearOperator):
     def _known_norm(self) -> Tensor:
         norms = torch.linalg.matrix_norm(self.matrices.to(torch.promote_types(self.matrices.dtype, torch.float64)), 2)
         return norms.flatten(norms.ndim - len(self.in_shape) + 1).amax(-1) if len(self.in_shape) > 1 else norms
+
+
+def _inner(A: Blocks, other: LinearOperator | None) -> Tensor | None:
+    """The matrices along A's axis of an operator that mixes nothing else; None where there are none."""
+    c = scalar(other)
+    if c is None:
+        return blocks_of(other, A.axis)
+    eye = torch.eye(A.in_shape[A.axis], dtype=A.matrices.dtype, device=A.matrices.device)
+    return per_sample(c, len(A.in_shape) + 1) * eye
 
 
 def blocks_of(A: LinearOperator | None, axis: int) -> Tensor | None:

@@ -77,9 +77,7 @@ class Convolution(LinearOperator):
         return circular(self).gram()  # equal to AᴴA away from the frame's edges
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
-        if isinstance(other, Convolution) and self.boundary == other.boundary == "circular":
-            return circular(self)._plus(circular(other))
-        return None
+        return _sum(self, other) if isinstance(other, Convolution) else None
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return Convolution(per_sample(factor, 2) * self.kernel, self.in_shape, self.boundary)
@@ -188,6 +186,11 @@ def _outer(A: Convolution, weight: LinearOperator | None) -> LinearOperator | No
 def _toeplitz(kernel: Tensor, shape: Shape, grid: Shape) -> Toeplitz:
     """|ĥ|² on a grid so large that it does not wrap around within frames of the given shape."""
     return Toeplitz(torch.fft.rfft2(double(kernel), s=grid[-2:]).abs() ** 2, shape, (grid[-2], grid[-1]))
+
+
+def _sum(A: Convolution, B: Convolution) -> LinearOperator | None:
+    """A + B of circular convolutions, else None."""
+    return circular(A)._plus(circular(B)) if A.boundary == B.boundary == "circular" else None
 
 
 def _factors(A: Convolution) -> tuple[LinearOperator, ...]:

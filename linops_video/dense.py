@@ -46,20 +46,10 @@ class Dense(LinearOperator):
         return Dense(self.matrix.mH, self.out_shape, self.in_shape)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        rows, columns = self.matrix.shape[-2:]
-        if weight is None and 2 * rows <= columns:
-            return DenseGram(self.matrix, self.in_shape)
-        if weight is not None and rows < columns:
-            return super().gram(weight)
-        return Dense(matmul(_columns(self.H, weight), self.matrix), self.in_shape, self.in_shape)
+        return _gram(self, weight) or super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        rows, columns = self.matrix.shape[-2:]
-        if weight is None and 2 * columns <= rows:
-            return self.H.gram()
-        if weight is not None and columns < rows:
-            return super().outer(weight)
-        return Dense(matmul(_columns(self, weight), self.matrix.mH), self.out_shape, self.out_shape)
+        return _gram(self.H, weight) or super().outer(weight)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         if not isinstance(other, Dense):
@@ -81,6 +71,16 @@ class Dense(LinearOperator):
         wide = self.matrix if self.matrix.shape[-2] <= self.matrix.shape[-1] else self.matrix.mH
         wide = wide.to(torch.promote_types(wide.dtype, torch.float64))
         return torch.linalg.eigvalsh(wide @ wide.mH)[..., -1].clamp(min=0).sqrt()
+
+
+def _gram(A: Dense, weight: LinearOperator | None) -> LinearOperator | None:
+    """MᴴWM: of low rank for a wide M and W = I, a matrix for a tall one, else None."""
+    rows, columns = A.matrix.shape[-2:]
+    if weight is None and 2 * rows <= columns:
+        return DenseGram(A.matrix, A.in_shape)
+    if weight is not None and rows < columns:
+        return None
+    return Dense(matmul(_columns(A.H, weight), A.matrix), A.in_shape, A.in_shape)
 
 
 def _multiply(matrix: Tensor, x: Tensor) -> Tensor:
@@ -170,15 +170,7 @@ class AxisMatrix(LinearOperator):
         return (*self.in_shape[: self.axis], self.matrix.shape[-2], *self.in_shape[self.axis + 1 :])
 
     def _apply(self, x: Tensor) -> Tensor:
-        before, behind = self.in_shape[: self.axis], self.in_shape[self.axis + 1 :]
-        batch = x.shape[: x.ndim - len(self.in_shape)]
-        columns = x.reshape(*batch, math.prod(before), self.matrix.shape[-1], math.prod(behind))
-        matrix, columns = common(self.matrix, columns)
-        if not behind:  # one product of matrices, not one of a matrix and a vector for every place
-            y = columns.squeeze(-1) @ matrix.mT
-            return y.reshape(*y.shape[:-2], *self.out_shape)
-        y = matrix.unsqueeze(-3) @ columns
-        return y.reshape(*y.shape[:-3], *self.out_shape)
+        return _along_axis(self, *common(self.matrix, x))
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         return self.H._apply(y)
@@ -191,45 +183,10 @@ class AxisMatrix(LinearOperator):
         return self.H.outer(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        if c is not None:
-            return scale(c, self._simplest(self.matrix @ self.matrix.mH))
-        return kron_outer(self, weight) or self._outer_of_blocks(weight) or super().outer(weight)
-
-    def _simplest(self, product: Tensor) -> LinearOperator:
-        """The operator of a self-adjoint matrix on `axis`: c·I where it is one number."""
-        if product.shape == (1, 1):
-            return scale(product[0, 0].real, Identity(self.out_shape))
-        return AxisMatrix(product, self.axis, self.out_shape)
-
-    def _outer_of_blocks(self, weight: LinearOperator | None) -> LinearOperator | None:
-        """M B Mᴴ at every place of the other axes, for weights that mix nothing but what is along `axis`."""
-        size = self.matrix.shape[-2]
-        if isinstance(weight, Diagonal):
-            return _outer_of_diagonal(self, weight)
-        blocks = blocks_of(weight, self.axis)
-        if blocks is None or not fits(blocks, size):
-            return None
-        matrix = self._at_every_place()
-        product = matmul(matrix, blocks, matrix.mH)
-        if size == 1:
-            return Diagonal(product[..., 0].movedim(-1, self.axis - len(self.in_shape)), self.out_shape)
-        return Blocks(product, self.axis, self.out_shape)
+        return _axis_outer(self, weight) or super().outer(weight)
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
-        c = scalar(other)
-        if c is not None:
-            eye = torch.eye(self.matrix.shape[-1], dtype=self.matrix.dtype, device=self.matrix.device)
-            return AxisMatrix(self.matrix + per_sample(c, 2) * eye, self.axis, self.in_shape)
-        if isinstance(other, AxisMatrix):
-            same = other.axis == self.axis
-            return AxisMatrix(self.matrix + other.matrix, self.axis, self.in_shape) if same else None
-        blocks = blocks_of(other, self.axis) if self.in_shape == self.out_shape else None
-        return None if blocks is None else Blocks(self._at_every_place() + blocks, self.axis, self.in_shape)
-
-    def _at_every_place(self) -> Tensor:
-        """The matrix with an axis of size 1 for each of the other axes: the `matrices` of a `Blocks`."""
-        return self.matrix.reshape(self.matrix.shape[:-2] + (1,) * (len(self.in_shape) - 1) + self.matrix.shape[-2:])
+        return _axis_sum(self, other)
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return AxisMatrix(per_sample(factor, 2) * self.matrix, self.axis, self.in_shape)
@@ -241,18 +198,60 @@ class AxisMatrix(LinearOperator):
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         factors = [Identity((size,)) for size in self.in_shape]
-        return (*factors[: self.axis], self._line, *factors[self.axis + 1 :])
+        return (*factors[: self.axis], _line(self), *factors[self.axis + 1 :])
 
     def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
         return AxisMatrix(self.matrix, len(before) + self.axis, (*before, *self.in_shape, *behind))
 
-    @property
-    def _line(self) -> Dense:
-        m, n = self.matrix.shape[-2:]
-        return Dense(self.matrix, (n,), (m,))
-
     def _known_norm(self) -> Tensor:
-        return self._line._known_norm()
+        return _line(self)._known_norm()
+
+
+def _along_axis(A: AxisMatrix, matrix: Tensor, x: Tensor) -> Tensor:
+    before, behind = A.in_shape[: A.axis], A.in_shape[A.axis + 1 :]
+    batch = x.shape[: x.ndim - len(A.in_shape)]
+    columns = x.reshape(*batch, math.prod(before), matrix.shape[-1], math.prod(behind))
+    if not behind:  # one product of matrices, not one of a matrix and a vector for every place
+        y = columns.squeeze(-1) @ matrix.mT
+        return y.reshape(*y.shape[:-2], *A.out_shape)
+    y = matrix.unsqueeze(-3) @ columns
+    return y.reshape(*y.shape[:-3], *A.out_shape)
+
+
+def _line(A: AxisMatrix) -> Dense:
+    """The matrix on its axis alone."""
+    m, n = A.matrix.shape[-2:]
+    return Dense(A.matrix, (n,), (m,))
+
+
+def _at_every_place(A: AxisMatrix) -> Tensor:
+    """The matrix with an axis of size 1 for each of the other axes: the `matrices` of a `Blocks`."""
+    return A.matrix.reshape(A.matrix.shape[:-2] + (1,) * (len(A.in_shape) - 1) + A.matrix.shape[-2:])
+
+
+def _axis_outer(A: AxisMatrix, weight: LinearOperator | None) -> LinearOperator | None:
+    """MWMᴴ: on the axis for W = c·I and products, M B Mᴴ at every place for what mixes nothing but along the axis."""
+    c = scalar(weight)
+    if c is not None:
+        product = A.matrix @ A.matrix.mH
+        if product.shape == (1, 1):
+            return scale(c, scale(product[0, 0].real, Identity(A.out_shape)))
+        return scale(c, AxisMatrix(product, A.axis, A.out_shape))
+    known = kron_outer(A, weight)
+    if known is not None:
+        return known
+    return _outer_of_diagonal(A, weight) if isinstance(weight, Diagonal) else _outer_of_blocks(A, weight)
+
+
+def _outer_of_blocks(A: AxisMatrix, weight: LinearOperator | None) -> LinearOperator | None:
+    blocks, size = blocks_of(weight, A.axis), A.matrix.shape[-2]
+    if blocks is None or not fits(blocks, size):
+        return None
+    matrix = _at_every_place(A)
+    product = matmul(matrix, blocks, matrix.mH)
+    if size == 1:
+        return Diagonal(product[..., 0].real.movedim(-1, A.axis - len(A.in_shape)), A.out_shape)
+    return Blocks(product, A.axis, A.out_shape)
 
 
 def _outer_of_diagonal(A: AxisMatrix, weight: Diagonal) -> LinearOperator | None:
@@ -268,3 +267,15 @@ def _outer_of_diagonal(A: AxisMatrix, weight: Diagonal) -> LinearOperator | None
     if m == 1:
         return Diagonal(product.real, A.out_shape)
     return Blocks(product.movedim(dim, -1).unflatten(-1, (m, m)), A.axis, A.out_shape)
+
+
+def _axis_sum(A: AxisMatrix, other: LinearOperator) -> LinearOperator | None:
+    """A + other where the other one acts on the same axis, or at every place, or is c·I."""
+    c = scalar(other)
+    if c is not None:
+        eye = torch.eye(A.matrix.shape[-1], dtype=A.matrix.dtype, device=A.matrix.device)
+        return AxisMatrix(A.matrix + per_sample(c, 2) * eye, A.axis, A.in_shape)
+    if isinstance(other, AxisMatrix):
+        return AxisMatrix(A.matrix + other.matrix, A.axis, A.in_shape) if other.axis == A.axis else None
+    blocks = blocks_of(other, A.axis) if A.in_shape == A.out_shape else None
+    return None if blocks is None else Blocks(_at_every_place(A) + blocks, A.axis, A.in_shape)

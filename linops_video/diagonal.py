@@ -44,11 +44,7 @@ class Diagonal(LinearOperator):
         return Diagonal(self.diagonal.conj(), self.in_shape) if self.diagonal.is_complex() else self
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        d = self.diagonal
-        square = Diagonal(d * d if not d.is_complex() else (d * d.conj()).real, self.in_shape)
-        if weight is None:
-            return square
-        return compose(square, weight) if is_pointwise(weight) else super().gram(weight)
+        return _gram(self, weight) or super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return self.H.gram(weight)
@@ -57,34 +53,48 @@ class Diagonal(LinearOperator):
         return Diagonal(self.diagonal * other.diagonal, self.in_shape) if isinstance(other, Diagonal) else None
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
-        if isinstance(other, Diagonal):
-            return Diagonal(self.diagonal + other.diagonal, self.in_shape)
         c = scalar(other)
-        return None if c is None else Diagonal(self.diagonal + per_sample(c, len(self.in_shape)), self.in_shape)
+        d = other.diagonal if isinstance(other, Diagonal) else None if c is None else per_sample(c, len(self.in_shape))
+        return None if d is None else Diagonal(self.diagonal + d, self.in_shape)
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return Diagonal(per_sample(factor, len(self.in_shape)) * self.diagonal, self.in_shape)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
-        batch = self.diagonal.ndim - len(self.in_shape)
-        long = [axis for axis, n in enumerate(self.diagonal.shape[batch:]) if n > 1]
-        first, last = (long[0], long[-1]) if long else (0, 0)
-        own = self.diagonal.reshape(self.diagonal.shape[:batch] + self.diagonal.shape[batch + first : batch + last + 1])
-        identities = [Identity((n,)) for n in self.in_shape]
-        return (*identities[:first], Diagonal(own, self.in_shape[first : last + 1]), *identities[last + 1 :])
+        return _factors(self)
 
     def _diagonal_in(self, transform: LinearOperator) -> Tensor | None:
-        sizes = self.diagonal.shape[self.diagonal.ndim - len(self.in_shape) :]
         axes = getattr(transform.operator if isinstance(transform, Adjoint) else transform, "axes", None)
-        return self.diagonal if axes and all(sizes[axis] == 1 for axis in axes) else None
+        return self.diagonal if axes and all(_sizes(self)[axis] == 1 for axis in axes) else None
 
     def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
-        batch = self.diagonal.ndim - len(self.in_shape)
-        sizes = (1,) * len(before) + self.diagonal.shape[batch:] + (1,) * len(behind)
-        return Diagonal(self.diagonal.reshape(self.diagonal.shape[:batch] + sizes), (*before, *self.in_shape, *behind))
+        sizes = (1,) * len(before) + _sizes(self) + (1,) * len(behind)
+        return Diagonal(self.diagonal.reshape(self.batch_shape + sizes), (*before, *self.in_shape, *behind))
 
     def _known_norm(self) -> Tensor:
         return self.diagonal.abs().double().flatten(self.diagonal.ndim - len(self.in_shape)).amax(-1)
+
+
+def _sizes(A: Diagonal) -> Shape:
+    """The event axes of d, each of full size or 1."""
+    return tuple(A.diagonal.shape[A.diagonal.ndim - len(A.in_shape) :])
+
+
+def _gram(A: Diagonal, weight: LinearOperator | None) -> LinearOperator | None:
+    """AᴴWA for pointwise W, else None."""
+    square = Diagonal(A.diagonal.abs() ** 2 if A.diagonal.is_complex() else A.diagonal**2, A.in_shape)
+    if weight is None:
+        return square
+    return compose(square, weight) if is_pointwise(weight) else None
+
+
+def _factors(A: Diagonal) -> tuple[LinearOperator, ...]:
+    """The diagonal on the axes between the first and the last one along which it varies, identities on the others."""
+    long = [axis for axis, n in enumerate(_sizes(A)) if n > 1]
+    first, last = (long[0], long[-1]) if long else (0, 0)
+    own = A.diagonal.reshape(A.batch_shape + _sizes(A)[first : last + 1])
+    identities = [Identity((n,)) for n in A.in_shape]
+    return (*identities[:first], Diagonal(own, A.in_shape[first : last + 1]), *identities[last + 1 :])
 
 
 def is_pointwise(A: LinearOperator) -> bool:

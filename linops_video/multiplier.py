@@ -44,7 +44,8 @@ def _joined(U: LinearOperator, V: LinearOperator) -> LinearOperator | None:
 
 def _used(A: Multiplier) -> set[int]:
     """The axes, counted from the last one, along which A mixes entries, or treats them differently."""
-    return {axis - len(A.in_shape) for axis in _axes(A.transform)} | _long(A.values)
+    n = len(A.in_shape)
+    return {axis - n for axis in _axes(A.transform)} | {axis for axis in _long(A.values) if axis >= -n}
 
 
 def _values_in(self: Multiplier, transform: LinearOperator) -> Tensor | None:

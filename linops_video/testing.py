@@ -80,7 +80,7 @@ class _Check:
         self.A, self.dtype = A, dtype
         self.generator = torch.Generator().manual_seed(seed)
         self.tolerance = 1e-13 if torch.finfo(dtype).bits >= 64 else 1e-6
-        self.norm = A.norm().double().clamp(min=1e-300)
+        self.norm = torch.zeros(())  # taken once shapes are known to be right
         self.errors: dict[str, float] = {}
 
     def random(self, shape: Shape) -> Tensor:
@@ -103,6 +103,7 @@ class _Check:
                     f"{A!r}: {name} should have shape {(*A.batch_shape, *shape)} and {self.dtype}, "
                     f"got {tuple(value.shape)} and {value.dtype}"
                 )
+        self.norm = A.norm().double().clamp(min=1e-300)
         self.record("dot test, y random", dot_test(A, x, y, self.norm))
         self.record("dot test, y = A x", dot_test(A, x, Ax, self.norm))
         x2 = self.random(A.in_shape)
