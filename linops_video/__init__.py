@@ -19,6 +19,7 @@ from linops_video.imaging import Bayer, cacti, shutter
 from linops_video.kron import Kron, kron
 from linops_video.multiplier import Multiplier
 from linops_video.names import OPERATORS, PROBLEMS, Name, Problem
+from linops_video.noise import estimate_noise, noise_level
 from linops_video.normal import ConvergenceWarning, NormalSolver
 from linops_video.operator import Identity, LinearOperator, add, compose, scale
 from linops_video.parameters import Shape, tensor_field
@@ -81,11 +82,13 @@ __all__ = [
     "crop",
     "decimate",
     "einsum",
+    "estimate_noise",
     "forward_model",
     "gradient",
     "kron",
     "linear_function",
     "load_operator",
+    "noise_level",
     "parse",
     "random_hadamard",
     "resize",

@@ -215,6 +215,10 @@ class BatchNormal(NormalSolver):
     def prox(self, rho: float | Tensor, v: Tensor, y: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
         return self._stack(lambda s, rho, v, y: s.prox(rho, v, y), rho, self.operator.samples(v), y)
 
+    def data_step(self, rho: float | Tensor, y: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:  # type: ignore[override]
+        steps = self._each(lambda s, rho, y: s.data_step(rho, y), rho, y)
+        return lambda v: self.operator.join([step(p) for step, p in zip(steps, self.operator.samples(v), strict=True)])
+
     def pinv(self, y: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
         return self._stack(lambda s, _, y: s.pinv(y), 0.0, y)
 

@@ -58,6 +58,10 @@ class Inverse(ABC):
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
         """(AᴴA + ρI)⁻¹ Aᴴ r, by what keeps most digits."""
 
+    def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
+        """v ↦ argmin_z ½‖y − A z‖² + ρ/2‖z − v‖², with what ρ and y alone decide worked out beforehand."""
+        return lambda v: v + self.correction(rho, y - self.operator(v))
+
     @abstractmethod
     def pinv(self, y: Tensor) -> Tensor:
         """A⁺ y."""
@@ -117,6 +121,19 @@ class GramInverse(ExactInverse):
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
         z = self.decomposition.solve_in_range(rho, self.exact.H(self._wide(residual)))
         return _narrow(z, residual)
+
+    def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
+        """With AᴴA = QΛQᴴ and Q complete: Q((Λ + ρ)⁻¹ QᴴAᴴy + ρ(Λ + ρ)⁻¹ Qᴴv). Of that only the first term needs
+        float64, where rounding is divided by ρ; the second is no larger than v."""
+        G = self.decomposition
+        if not isinstance(G, Spectral) or G.rest is not None or y.dtype not in (torch.float32, torch.float64):
+            return super().data_step(rho, y)
+        wide, A = G.to(dtype=torch.float64), self.operator.to(dtype=torch.float64)
+        each = per_sample(rho.double() if isinstance(rho, Tensor) else rho, len(G.basis.in_shape))
+        scale = 1 / (wide.eigenvalues + each)
+        known, share = (scale * wide.basis.H._apply(A.H(double(y)))).to(y), (each * scale).to(y)
+        basis = G.basis.to(dtype=y.dtype)
+        return lambda v: basis._apply(torch.addcmul(known, share, basis.H._apply(v)))
 
     def pinv(self, y: Tensor) -> Tensor:
         A, target = self.exact, self._wide(y)

@@ -15,6 +15,7 @@ from linops_video.expression import shape_behind
 from linops_video.forward_model import ForwardModel, InverseProblem, forward_model, problem_named
 from linops_video.kernels import disk
 from linops_video.names import PROBLEMS
+from linops_video.noise import estimate_noise
 from linops_video.operator import LinearOperator
 from linops_video.parameters import Shape
 
@@ -23,30 +24,6 @@ MASKED = ("pid", "bi", "si")
 
 BLUR = "blur"
 """Name of the deblurring of real clips: 'valid' convolution, which assumes nothing beyond the border of the frame."""
-
-
-def estimate_noise(y: Tensor, observed: Tensor | None = None) -> float:
-    """Noise σ of video-shaped y: the median of its finest diagonal Haar coefficients' magnitudes over 0.6745.
-
-    (Donoho and Johnstone 1994.) `observed`: like y, zero where y says nothing; coefficients that touch such a place
-    are left out. Fewer than 64 coefficients give 0. Texture counts as noise: a sharp clean clip reads about 0.003.
-
-    Example:
-        >>> import torch
-        >>> y = 0.1 * torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-        >>> round(estimate_noise(y), 2)
-        0.1
-    """
-    if y.ndim < 2 or min(y.shape[-2:]) < 2:
-        return 0.0
-    height, width = (size - size % 2 for size in y.shape[-2:])
-    blocks = y[..., :height, :width].unflatten(-2, (-1, 2)).unflatten(-1, (-1, 2))  # (..., h, 2, w, 2)
-    signs = y.new_tensor([[1.0, -1.0], [-1.0, 1.0]]) / 2
-    diagonal = (blocks * signs[:, None, :]).sum(dim=(-3, -1))
-    if observed is not None:
-        seen = observed.expand(y.shape)[..., :height, :width].unflatten(-2, (-1, 2)).unflatten(-1, (-1, 2)) != 0
-        diagonal = diagonal[seen.all(dim=-1).all(dim=-2)]
-    return float(diagonal.abs().median() / 0.6745) if diagonal.numel() >= 64 else 0.0
 
 
 def noise_of(y: Tensor, noise_floor: float, operator: LinearOperator, noise_std: float | None) -> float:

@@ -118,6 +118,15 @@ class NormalSolver:
         slope = self._back(y - self.operator(z)) + per_sample(like(rho, z.real), len(self.operator.in_shape)) * (v - z)
         return self._plus(z, slope, lambda g: self.inverse.normal(_detach(rho), g))
 
+    def data_step(self, rho: float | Tensor, y: Tensor) -> Callable[[Tensor], Tensor]:
+        """v ↦ `prox(rho, v, y)` for many v: what ρ and y alone decide is worked out once, in float64.
+
+        Where AᴴA is pointwise in a complete basis (a mask, a circular blur), each v then costs one transform and back.
+        """
+        if self._implicit:
+            return lambda v: self.prox(rho, v, y)
+        return self.inverse.data_step(rho, self._whitened(y))
+
     def pinv(self, y: Tensor) -> Tensor:
         """A⁺ y, of all z with the smallest ‖y − A z‖_W the one of smallest norm.
 

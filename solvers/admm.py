@@ -11,7 +11,7 @@ from z = A⁺ y, u = 0; the reconstruction is z. Source: Boyd et al., Foundation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -91,6 +91,7 @@ class SplitState:
         u: the scaled dual variable of each prior.
         memory: what each prior keeps from step to step.
         rho: ρ of each sample, or one number for all.
+        data: v ↦ argmin_z ½‖y − A z‖² + nρ/2 ‖z − v‖².
         steps: how many steps are done.
     """
 
@@ -99,6 +100,7 @@ class SplitState:
     u: tuple[Tensor, ...]
     memory: tuple[Memory, ...]
     rho: Step
+    data: Callable[[Tensor], Tensor]
     steps: int = 0
 
     @property
@@ -132,32 +134,28 @@ class AdmmBase(Regularised):
         first = start(problem)
         n = len(self.priors)
         rho = torch.full(problem.batch_shape, self.rho).to(first.z) if self.balance else self.rho
-        return SplitState(first.normal, first.z, (first.u,) * n, ((),) * n, rho)
+        data = first.normal.data_step(n * rho, problem.y)
+        return SplitState(first.normal, first.z, (first.u,) * n, ((),) * n, rho, data)
 
     def step(self, problem: InverseProblem, state: SplitState) -> SplitState:
-        n, z, alpha = len(self.priors), state.z, self.relaxation
-        xs, memory = [], []
+        z, alpha = state.z, self.relaxation
+        moved, memory = [], []
         for prior, u, kept in zip(self.priors, state.u, state.memory, strict=True):
             x, kept = prior(z - u, 1 / state.rho, kept, alpha)
-            xs.append(x)
+            moved.append((x if alpha == 1 else torch.lerp(z, x, alpha)) + u)
             memory.append(kept)
-        moved = xs if alpha == 1 else [torch.lerp(z, x, alpha) for x in xs]
-        if n == 1:
-            z, u = data_step(state.normal, state.rho, moved[0], state.u[0], problem.y)
-            duals = (u,)
-        else:
-            z, _ = data_step(state.normal, n * state.rho, mean(moved), mean(state.u), problem.y)
-            duals = tuple(u + x - z for u, x in zip(state.u, moved, strict=True))
+        z = state.data(mean(moved))
+        duals = tuple(v - z for v in moved)
         after = replace(state, z=z, u=duals, memory=tuple(memory), steps=state.steps + 1)
         if self.balance and after.steps in BALANCE_AT:
-            return self._balanced(state, after)
+            return self._balanced(problem, state, after)
         return after
 
     def residual(self, before: SplitState, after: SplitState) -> Tensor:
         batch = after.z.ndim - len(after.normal.operator.in_shape)
         return relative_change([(before.z, after.z), *zip(before.u, after.u, strict=True)], after.z, batch)
 
-    def _balanced(self, before: SplitState, after: SplitState) -> SplitState:
+    def _balanced(self, problem: InverseProblem, before: SplitState, after: SplitState) -> SplitState:
         """ρ times the ratio of the change of the scaled duals to that of the split variables, to the power of ½.
 
         That makes both parts of the fixed-point residual equal, those of splittings within priors included; in one step
@@ -171,9 +169,11 @@ class AdmmBase(Regularised):
             primal, dual = primal + scaled, dual + split
         tiny = torch.finfo(after.z.dtype).tiny
         factor = (primal / dual.clamp(min=tiny)).clamp(1e-4, 1e4) ** 0.25
+        rho = after.rho * factor
         return replace(
             after,
-            rho=after.rho * factor,
+            rho=rho,
+            data=after.normal.data_step(len(after.u) * rho, problem.y),
             u=tuple(u / each(factor) for u in after.u),
             memory=tuple(
                 prior.rescaled(kept, 1 / factor) for prior, kept in zip(self.priors, after.memory, strict=True)
@@ -183,7 +183,7 @@ class AdmmBase(Regularised):
 
 def mean(parts: Sequence[Tensor]) -> Tensor:
     """The mean of tensors of one shape."""
-    return reduce(torch.add, parts) / len(parts)
+    return parts[0] if len(parts) == 1 else reduce(torch.add, parts) / len(parts)
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
+from functools import reduce
 
+import torch
 from torch import Tensor
 
-from linops_video import InverseProblem, NormalSolver
+from linops_video import InverseProblem
 from linops_video.solvers.admm import start
 from linops_video.solvers.iteration import relative_change
 from linops_video.solvers.objective import Priors, Regularised, as_tuple, check_positive, check_relaxation
-from linops_video.solvers.proximal import Prior
+from linops_video.solvers.proximal import VIDEO_AXES, Prior
 from linops_video.solvers.variation import DEFAULT_PRIOR
 
 
 @dataclass(frozen=True, eq=False)
 class PrimalDualState:
-    """The reconstruction x, the dual variable of each prior, and its step length."""
+    """The reconstruction x, the dual variable of each prior, its step length, and the data step with ρ."""
 
-    normal: NormalSolver
     x: Tensor
     p: tuple[Tensor, ...]
     sigma: float
+    data: Callable[[Tensor], Tensor]
 
     @property
     def estimate(self) -> Tensor:
@@ -70,11 +73,12 @@ class PrimalDual(Regularised):
         first = start(problem)
         squares = sum(prior.norm(problem.operator.in_shape) ** 2 for prior in self.priors)
         p = tuple(0 * prior.analyse(first.z) for prior in self.priors)
-        return PrimalDualState(first.normal, first.z, p, self.rho / max(squares, 1e-12))
+        data = first.normal.data_step(self.rho, problem.y)
+        return PrimalDualState(first.z, p, self.rho / max(squares, 1e-12), data)
 
     def step(self, problem: InverseProblem, state: PrimalDualState) -> PrimalDualState:
-        pull = sum(prior.synthesise(p) for prior, p in zip(self.priors, state.p, strict=True))
-        x = state.normal.prox(self.rho, state.x - pull / self.rho, problem.y)
+        pull = reduce(torch.add, (prior.synthesise(p) for prior, p in zip(self.priors, state.p, strict=True)))
+        x = state.data(torch.sub(state.x, pull, alpha=1 / self.rho))
         ahead = (2 * x - state.x).mul_(state.sigma)
         duals = [
             prior.dual_prox(prior.analyse(ahead) + p, state.sigma)
@@ -87,7 +91,7 @@ class PrimalDual(Regularised):
 
     def residual(self, before: PrimalDualState, after: PrimalDualState) -> Tensor:
         """√(‖x₊ − x‖² + Σ‖pᵢ₊ − pᵢ‖²/(ρσ)) / ‖x₊‖, both parts in the units of x."""
-        batch = after.x.ndim - len(after.normal.operator.in_shape)
+        batch = after.x.ndim - VIDEO_AXES
         unit = (self.rho * after.sigma) ** -0.5
         pairs = [(before.x, after.x), *((unit * a, unit * b) for a, b in zip(before.p, after.p, strict=True))]
         return relative_change(pairs, after.x, batch)

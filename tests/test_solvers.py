@@ -157,6 +157,25 @@ def test_the_data_step_is_the_minimiser():
     torch.testing.assert_close(following, u + x - z, rtol=0, atol=1e-15)
 
 
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_prepared_data_step_is_the_data_step(name):
+    """In float64 to 1e-10; in float32, for a ρ that magnifies rounding, as near to the exact one as `prox` is."""
+    shape = (4, 1, 8, 7) if name == "color" else (4, 3, 8, 7)
+    exact = forward_model(name, shape, seed=1).to(dtype=torch.float64)
+    v, y = video(2, *shape, seed=3), exact.measure(video(2, *shape), seed=1).y
+    rho = torch.tensor([0.3, 1e-3]).double()
+    normal = NormalSolver.of(exact.operator)
+    expected = normal.prox(rho, v, y)
+    torch.testing.assert_close(normal.data_step(rho, y)(v), expected, rtol=0, atol=1e-10)
+    single = NormalSolver.of(exact.operator.to(dtype=torch.float32))
+    expected = normal.prox(1e-3, v.float().double(), y.float().double())
+    errors = [
+        (z - expected).abs().max()
+        for z in (single.prox(1e-3, v.float(), y.float()), single.data_step(1e-3, y.float())(v.float()))
+    ]
+    assert errors[1] <= 2 * errors[0] + 1e-6
+
+
 @pytest.mark.parametrize("levels", [0, (1, 2, 2)])
 @pytest.mark.parametrize("name", ["pid", "sr2", "dd", "fi2"])
 def test_wavelet_solution_is_optimal(name, levels):

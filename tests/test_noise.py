@@ -1,0 +1,66 @@
+"""The noise of a measurement, estimated from the measurement."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from linops_video import Diagonal, InverseProblem, collate, estimate_noise, forward_model, noise_level
+from linops_video.errors import MeasurementError
+from linops_video.video import demo_clip, read_video
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """Eight frames of a real clip, a quarter of the frame, in colour."""
+    return read_video(demo_clip(), frames=8).frames[..., :128, :160]
+
+
+def measured(name, video, sigma):
+    model = forward_model(name, tuple(video.shape), seed=1)
+    return dataclasses.replace(model, noise_std=sigma).measure(video, seed=2)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.03, 0.1])
+@pytest.mark.parametrize("name", ["denoise", "pid", "si", "sr2", "sr4", "tdd", "fi2", "fp50", "color"])
+def test_the_noise_of_named_problems_on_a_real_clip(clip, name, sigma):
+    assert noise_level(measured(name, clip, sigma)) == pytest.approx(sigma, rel=0.15)
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.1])
+@pytest.mark.parametrize("name", ["dd", "md", "vcs"])
+def test_the_noise_of_convolutions_and_stacks(clip, name, sigma):
+    assert noise_level(measured(name, clip[:4, :, :40, :48], sigma)) == pytest.approx(sigma, rel=0.15)
+
+
+def test_what_the_operator_cannot_reach_is_all_noise():
+    """A full convolution has a margin to spare: σ is told whatever the video is, white noise even."""
+    video = torch.rand(4, 1, 24, 24, generator=torch.Generator().manual_seed(0))
+    assert noise_level(measured("dd", video, 0.05)) == pytest.approx(0.05, rel=0.05)
+
+
+def test_holes_without_noise_are_left_out(clip):
+    """A measurement with zeros in its holes has noise elsewhere only."""
+    mask = (torch.rand(clip.shape, generator=torch.Generator().manual_seed(0)) > 0.2).float()
+    noisy = mask * (clip + 0.05 * torch.randn(clip.shape, generator=torch.Generator().manual_seed(1)))
+    problem = InverseProblem(Diagonal(mask, tuple(clip.shape)), noisy)
+    assert noise_level(problem) == pytest.approx(0.05, rel=0.15)
+
+
+def test_a_batch_has_the_root_mean_square(clip):
+    problems = [measured("pid", clip, sigma) for sigma in (0.03, 0.04)]
+    assert noise_level(collate(problems)) == pytest.approx((0.0025 / 2) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "shape", [(8, 3, 32, 32), (8, 1, 32, 32), (1, 1, 64, 64), (64, 64), (3, 64, 64), (2, 4, 3, 32, 32)]
+)
+def test_white_noise_is_all_noise(shape):
+    y = 0.07 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    assert estimate_noise(y) == pytest.approx(0.07, rel=0.07)
+
+
+def test_noise_that_cannot_be_told():
+    problem = forward_model("cs", (2, 1, 16, 16)).measure(torch.rand(2, 1, 16, 16))
+    with pytest.raises(MeasurementError, match="give noise_std"):
+        noise_level(problem)
