@@ -42,7 +42,6 @@ class BoxMean(LinearOperator):
 
     @property
     def _dims(self) -> list[int]:
-        # from the last one, which comes last: sums of whole rows are fast, and leave less to do
         return sorted(axis - len(self.in_shape) if axis >= 0 else axis for axis in self.axes)
 
     @property
@@ -117,7 +116,10 @@ def _check_boxes(k: int, shape: Shape, axes: tuple[int, ...]) -> None:
 
 
 def box_sum(x: Tensor, k: int, dims: list[int]) -> Tensor:
-    """Sums over boxes of k along `dims`, negative; what is left over at the end is dropped."""
+    """Sums over boxes of k along `dims`, negative; what is left over at the end is dropped.
+
+    Give the last axis last: sums of whole rows are faster, and leave it less to do.
+    """
     for d in dims:
         behind = (slice(None),) * (-1 - d)
         count = x.shape[d] // k
