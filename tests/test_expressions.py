@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from hypothesis import given, settings
@@ -46,7 +47,7 @@ def square(draw: Draw, shape: Shape) -> LinearOperator:
     return draw(st.sampled_from(options))
 
 
-def factor(draw: Draw) -> float | complex | Tensor:
+def factor(draw: Draw) -> Any:
     own = torch.tensor([0.5, -2.0], dtype=torch.float64)
     return draw(st.sampled_from([-1.0, 0.5, 3.0, own, 0.6 - 0.8j, 1j * own]))
 
