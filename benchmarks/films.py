@@ -36,7 +36,7 @@ from linops_video.film import Source, simulated_film
 from linops_video.metrics import psnr
 from linops_video.solvers import run
 from linops_video.solvers.film import solve_film, windows_of
-from linops_video.solvers.registry import build
+from linops_video.solvers.registry import build, fast_fields
 from linops_video.solvers.tiles import run_in_tiles, tiles_of
 from linops_video.video import read_video, stream_video, write_video
 
@@ -204,7 +204,24 @@ def _frames(a: Path, b: Path, name: str) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def network(film: Path, op: str, solver: str, frames: int | None) -> dict:
-    raise SystemExit("not yet")
+    """480p: in one piece and eager float32, against tiles and the precision that `solve` takes; in turns, best of 2."""
+    clip = F.interpolate(read_video(film, frames or 2).frames, SIZES["480p"], mode="bicubic").clamp(0, 1)
+    problem = forward_model(op, tuple(clip.shape)).measure(clip)
+    ways = {
+        "whole, float32": (run, {}),
+        "whole, as measured": (run, fast_fields(solver, "cpu")),
+        "tiles, as measured": (run_in_tiles, fast_fields(solver, "cpu")),
+    }
+    seconds: dict[str, float] = {}
+    quality = {}
+    for _ in range(2):
+        for name, (solve, fields) in ways.items():
+            ready = build(problem, solver, **fields)
+            taken = _seconds(lambda s=solve, r=ready: quality.update(x=s(r, problem).x))
+            seconds[name] = min(taken, seconds.get(name, taken))
+            quality[name] = float(psnr(quality.pop("x"), clip))
+    first = seconds["whole, float32"]
+    return {"seconds": seconds, "times faster": {n: first / s for n, s in seconds.items()}, "PSNR [dB]": quality}
 
 
 if __name__ == "__main__":

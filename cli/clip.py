@@ -80,7 +80,7 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
         console.print(f"figure: {outputs.figure}", markup=False)
     if outputs.json is not None:
         report = report_of(request.op, request.seed, task.problem, solution, row, rows, count_tiles(task.problem))
-        write_json(outputs.json, report)
+        write_json(outputs.json, report | {"precision": request.fields.get("precision", "float32")})
         console.print(f"report: {outputs.json}", markup=False)
     return row
 

@@ -156,7 +156,8 @@ def _solve_film(request: Request, input: Path, film: Film, outputs: Outputs, con
     if outputs.out is not None:
         console.print(f"reconstruction: {outputs.out}", markup=False)
     if outputs.json is not None:
-        write_json(outputs.json, film_report(request.op, request.seed, film, row, state, tiles))
+        report = film_report(request.op, request.seed, film, row, state, tiles)
+        write_json(outputs.json, report | {"precision": request.fields.get("precision", "float32")})
         console.print(f"report: {outputs.json}", markup=False)
     return row
 

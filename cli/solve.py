@@ -16,6 +16,7 @@ from linops_video.cli.options import check_seed, parse_device, parse_shape
 from linops_video.errors import FileError, SpecError
 from linops_video.files import check_writable
 from linops_video.solvers import SOLVERS
+from linops_video.solvers.registry import fast_fields
 from linops_video.video import check_video_suffix
 
 
@@ -59,6 +60,7 @@ def solve(
     if input is None and figure is None:
         words = "-".join(re.findall(r"[\w.]+", op))
         figure = Path(f"linops-video-{words[:60]}.png")
+    where = parse_device(device)
     request = Request(
         op,
         solver,
@@ -69,8 +71,8 @@ def solve(
         None if shape is None else parse_shape(shape),
         mask,
         None if kernel is None else read_kernel(kernel),
-        parse_device(device),
-        {} if weights is None else {"weights": weights},
+        where,
+        fast_fields(solver, where) | ({} if weights is None else {"weights": weights}),
     )
     console = Console()
     if input is not None and is_collection(input):

@@ -53,7 +53,7 @@ def test_simulated_solve_reports_what_it_wrote(here, capsys):
     report, clip, out = strict(here / "report.json"), read_clip("clip.mkv"), read_clip("out.npz")
     assert list(report) == [
         *("op", "solver", "shape", "noise_std", "seed", "psnr", "ssim", "data_misfit", "seconds", "steps", "status"),
-        *("windows", "tiles", "baselines"),
+        *("windows", "tiles", "baselines", "precision"),
     ]
     assert (report["op"], report["solver"], report["shape"]) == ("sr2", "admm-tv", list(SHAPE))
     assert (report["seed"], report["noise_std"]) == (3, 0)

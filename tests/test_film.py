@@ -16,6 +16,7 @@ from linops_video.metrics import psnr
 from linops_video.parts import STATE, Finished, Parts
 from linops_video.solvers import AdmmTV, run, solve
 from linops_video.solvers.film import score_of, solve_film, status_of, windows_of
+from linops_video.solvers.registry import fast_fields
 from linops_video.solvers.tiles import ALIGNMENT, count_tiles, ramp, run_in_tiles, spans
 from linops_video.video import read_video, write_video
 
@@ -313,3 +314,24 @@ def test_broken_parts_are_thrown_away(tmp_path):
     parts.add(torch.rand(4, 3, 16, 16), finished(1))
     (parts.folder / "000000.mkv").unlink()
     assert parts.finished() is None
+
+
+# --- precision ---------------------------------------------------------------------------------------------------
+
+
+def test_networks_in_bfloat16_give_nearly_the_same_video():
+    """The weights need not be trained for this: a data step ends in the precision of the problem."""
+    video = clip(4, 32, 32)
+    problem = forward_model("sr4", tuple(video.shape)).measure(video)
+    exact, fast = (solve(problem, "videoonet", precision=p).x for p in ("float32", "bfloat16"))
+    assert fast.dtype == torch.float32
+    assert 0 < (exact - fast).abs().max() < 0.03
+    assert abs(psnr(exact, video) - psnr(fast, video)) < 0.05
+    assert (problem.operator(fast) - problem.y).abs().max() < 1e-5
+
+
+def test_only_networks_have_a_fast_precision():
+    assert fast_fields("admm-tv", "cpu") == {}
+    assert fast_fields("videoonet", "cpu")["precision"] in ("float32", "bfloat16")
+    with pytest.raises(SpecError, match="precision is one of"):
+        solve(forward_model("sr2", (2, 3, 8, 8)).measure(torch.rand(2, 3, 8, 8)), "videoonet", precision="half")

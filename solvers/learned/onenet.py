@@ -17,6 +17,7 @@ class OneNet(Learned):
 
     Attributes:
         weights: a file, or the name of a shipped set; "onenet" is for real colour video.
+        precision: of the network's convolutions, "float32" or "bfloat16".
 
     Example:
         >>> import torch

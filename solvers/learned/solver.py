@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from linops_video import InverseProblem
@@ -13,6 +14,19 @@ from linops_video.errors import SpecError
 from linops_video.solvers.admm import fixed_point_residual
 from linops_video.solvers.learned.checkpoint import frozen_copy, load_network
 from linops_video.solvers.learned.unrolled import Unrolled, UnrolledState
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def fast_precision(device: torch.device | str) -> str:
+    """The precision in which networks run fastest on a device, where that was measured and costs less than 0.05 dB.
+
+    "bfloat16" on CPUs that multiply in it (AVX512-BF16, AMX), else "float32"; `benchmarks/films.py network` measures.
+    """
+    tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    if torch.device(device).type == "cpu" and any(test is not None and test() for test in tests):
+        return "bfloat16"
+    return "float32"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +41,20 @@ class Learned:
     """A trained unrolled network as a solver; `OneNet` and `VideoOneNet` name its two forms.
 
     The network has a fixed number of steps, so that the loop neither stops early nor goes on.
+
+    With `precision` = "bfloat16" the convolutions run in that precision, channels last; start and data steps stay in
+    that of the problem. `fast_precision(device)` says where this is faster.
     """
 
     form: ClassVar[str]
 
     weights: str
+    precision: str = "float32"
     network: Unrolled = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise SpecError(f"precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}")
         network = load_network(self.weights)
         if network.config.form != self.form:
             raise SpecError(
@@ -55,6 +75,9 @@ class Learned:
 
     def init(self, problem: InverseProblem) -> LearnedState:
         network = frozen_copy(self.network, problem.y) if problem.y.is_floating_point() else self.network
+        if self.precision == "bfloat16":
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.network_dtype = torch.bfloat16
         state = network.init(problem)
         values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
         return LearnedState(**values, network=network)

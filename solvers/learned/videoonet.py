@@ -16,6 +16,7 @@ class VideoOneNet(Learned):
 
     Attributes:
         weights: a file, or the name of a shipped set; "videoonet" is for real colour video.
+        precision: of the network's convolutions, "float32" or "bfloat16".
 
     Example:
         >>> import torch
