@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from linops_video.kron import kron, kron_gram, split_identities
 from linops_video.multiplier import Multiplier
 from linops_video.operator import Identity, LinearOperator, Scaled, Sum, add, scalar, scale
 from linops_video.parameters import Shape
+from linops_video.toeplitz import Toeplitz
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -191,10 +192,12 @@ def permuted(P: LinearOperator, weight: LinearOperator | None) -> LinearOperator
 
 def _flipped_spectrum(axes: tuple[int, ...], weight: LinearOperator | None) -> LinearOperator | None:
     """A convolution seen through a flip: with the flipped kernel, w[−k]; one with an even kernel is as it was."""
+    dims = [axis - len(weight.in_shape) for axis in axes if axis >= len(weight.in_shape) - 2] if weight else []
     if isinstance(weight, Circulant):
-        dims = [axis - len(weight.in_shape) for axis in axes if axis >= len(weight.in_shape) - 2]
-        kernel = _impulse_response(weight).flip(dims).roll([1] * len(dims), dims)
-        return circulant(kernel, weight.in_shape)
+        return circulant(weight.impulse_response.flip(dims).roll([1] * len(dims), dims), weight.in_shape)
+    if isinstance(weight, Toeplitz):
+        kernel = torch.fft.irfft2(weight.transfer, s=weight.grid).flip(dims).roll([1] * len(dims), dims)
+        return Toeplitz(torch.fft.rfft2(kernel).real, weight.in_shape, weight.grid)
     if not isinstance(weight, Multiplier) or not isinstance(weight.transform, (Cosine, Fourier)):
         return None
     n, fourier = len(weight.in_shape), isinstance(weight.transform, Fourier)
@@ -221,20 +224,19 @@ def _rolled_spectrum(P: Roll, weight: LinearOperator | None) -> LinearOperator |
 def _transposed_spectrum(P: Transpose, weight: LinearOperator | None) -> LinearOperator | None:
     """A convolution over some axes is one over the axes that these are in x."""
     n = len(P.in_shape)
-    if isinstance(weight, Circulant):
+    if isinstance(weight, (Circulant, Toeplitz)):
         if set(P.axes[-2:]) != {n - 2, n - 1}:
             return None
-        kernel = _impulse_response(weight)
-        return circulant(kernel if P.axes[-1] == n - 1 else kernel.mT, P.in_shape)
+        if P.axes[-1] == n - 1:
+            return replace(weight, in_shape=P.in_shape)
+        if isinstance(weight, Circulant):
+            return circulant(weight.impulse_response.mT, P.in_shape)
+        kernel = torch.fft.irfft2(weight.transfer, s=weight.grid).mT
+        return Toeplitz(torch.fft.rfft2(kernel).real, P.in_shape, (weight.grid[1], weight.grid[0]))
     if not isinstance(weight, Multiplier) or not isinstance(weight.transform, (Cosine, Fourier)):
         return None
     axes = tuple(P.axes[axis] for axis in weight.transform.axes)
     return Multiplier(type(weight.transform)(axes, P.in_shape), P._apply_adjoint(weight.values))
-
-
-def _impulse_response(A: Circulant) -> Tensor:
-    transfer = A.transfer if A.transfer.is_complex() else torch.complex(A.transfer, torch.zeros_like(A.transfer))
-    return torch.fft.irfft2(transfer, s=A.in_shape[-2:])
 
 
 def _transposed_factors(P: Transpose, weight: LinearOperator | None) -> LinearOperator | None:

@@ -105,6 +105,26 @@ ANIMALS = [
         "one warp a sample, all frames alike", lambda r: Warp(0.3 * r(2, 1, 2, 6, 5), VIDEO), "cg, not preconditioned"
     ),
     Animal("warp by whole pixels", lambda r: Warp(r(4, 2, 6, 5).round(), VIDEO), "cg, not preconditioned"),
+    Animal(
+        "full blur of a flip",
+        lambda r: Convolution(r(2, 3), (2, 4, 5)) @ Flip((1,), (2, 4, 5)),
+        "exact: FFT and a margin of 15 pixels" + GRAM,
+    ),
+    Animal(
+        "full blur of a flip of rows and columns",
+        lambda r: Convolution(r(2, 3), (2, 4, 5)) @ Flip((1, 2), (2, 4, 5)),
+        "exact: FFT and a margin of 15 pixels" + GRAM,
+    ),
+    Animal(
+        "full blur of a transposition",
+        lambda r: Convolution(r(2, 2, 3), (3, 2, 4, 5)) @ Transpose((1, 0, 3, 2), (2, 3, 5, 4)),
+        "exact: FFT and a margin of 15 pixels" + GRAM,
+    ),
+    Animal(
+        "flip of a valid blur",
+        lambda r: Flip((0, 2), (2, 3, 3)) @ Convolution(r(2, 3), (2, 4, 5), "valid"),
+        "exact: FFT and a margin of 11 pixels" + OUTER,
+    ),
 ]
 
 LEAVES = [
