@@ -80,9 +80,9 @@ def model_of(
 def check_inputs(spec: str, mask: str | Path | None, kernel: Tensor | None) -> None:
     """Raise `SpecError` for a mask or kernel that the problem has no use for."""
     if mask is not None and spec not in MASKED:
-        raise SpecError(f"a mask goes with {', '.join(MASKED)}, not with {spec}")
+        raise SpecError(f"a mask goes with {', '.join(MASKED)}, not with {spec}: in expressions write mask(FILE)")
     if kernel is not None and spec != BLUR:
-        raise SpecError(f"a kernel goes with {BLUR}, not with {spec}")
+        raise SpecError(f"a kernel goes with {BLUR}, not with {spec}: in expressions write blur(FILE, valid)")
 
 
 def frame_rate_of(spec: str, fps: float) -> float:
