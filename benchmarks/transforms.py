@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 import math
-import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pywt
 import torch
@@ -33,23 +33,22 @@ def in_turns(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, 
     return {name: float(torch.tensor(values).median()) for name, values in times.items()}
 
 
-def peak() -> int:
-    """The most memory that this process has had, in bytes."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def memory(call: Callable[[], object]) -> int:
+    """The most bytes of tensors that are alive at one time during a call, those it is given not counted."""
+    with torch.profiler.profile(profile_memory=True, activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        call()
+    inner: Any = profile.profiler
+    events = [e for e in inner.kineto_results.events() if e.name() == "[memory]"]
+    changes = torch.tensor([e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())])
+    return int(changes.cumsum(0).max())
 
 
-def memory(shape: tuple[int, ...]) -> tuple[float, float]:
-    """What compressive sensing takes in sizes of the video, x, y and all stored numbers included: A x, then Aᴴ y."""
-    n = math.prod(shape)
-    random_hadamard(4, (8,))(torch.rand(8))  # what is loaded at the first call
-    before = peak()
-    x = torch.rand(shape)
-    A = random_hadamard(n // 10, shape)
-    y = A(x)
-    forward = (peak() - before) / (4 * n)
-    del x
-    A.H(y)
-    return forward, (peak() - before) / (4 * n)
+def compressive_sensing(shape: tuple[int, ...]) -> tuple[float, float]:
+    """What A x and Aᴴ y take at 10 % in sizes of the video: x, y, the numbers that A stores, and everything between."""
+    x, A = torch.rand(shape), random_hadamard(math.prod(shape) // 10, shape)
+    y, size = A(x), x.numel() * x.element_size()
+    held = sum(t.numel() * t.element_size() for t, _ in A._tensors()) + y.numel() * y.element_size() + size
+    return (held + memory(lambda: A(x))) / size, (held + memory(lambda: A.H(y))) / size
 
 
 def main() -> None:
@@ -59,7 +58,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     shape = tuple(args.shape)
-    forward, backward = memory(shape)
+    forward, backward = compressive_sensing(shape)
     print(machine())
     print(f"memory of the random Hadamard transform at 10 %: {forward:.1f} videos, adjoint {backward:.1f}")
 

@@ -130,7 +130,7 @@ class Entries(LinearOperator):
         return x.flatten(x.ndim - len(self.in_shape)).index_select(-1, self.indices)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        flat = y.new_zeros(*y.shape[:-1], math.prod(self.in_shape))
+        flat = y.new_zeros(()).expand(*y.shape[:-1], math.prod(self.in_shape))  # one copy, not two
         return flat.index_copy(-1, self.indices, y).reshape(*y.shape[:-1], *self.in_shape)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
