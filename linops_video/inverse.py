@@ -306,8 +306,8 @@ def choose(A: LinearOperator, rtol: float) -> Inverse:
     if isinstance(A, BlockDiagonal):
         return BlockInverse(A, tuple(choose(block, rtol) for block in A.operators))
     exact = A.to(dtype=torch.float64)
-    sides = [(GramInverse, "Gram", _plan(exact.gram())), (OuterInverse, "outer product", _plan(exact.outer()))]
-    ready = [(kind, side, way) for kind, side, way in sides if way is not None]
+    # in A's own precision too: a kernel in float32 may be separable up to rounding there only
+    ready = _exact_ways(exact) or (_exact_ways(A) if A.dtype != exact.dtype else [])
     if ready:
         kind, side, way = min(ready, key=lambda entry: entry[2].cost)
         method, found = f"exact: {way.name}, from the {side}", way.build()
@@ -317,6 +317,11 @@ def choose(A: LinearOperator, rtol: float) -> Inverse:
     if way is None:
         return IterativeInverse(A, "cg, not preconditioned", None, rtol)
     return IterativeInverse(A, f"cg, preconditioned by {way.name}", _cast(way.build(), A), rtol)
+
+
+def _exact_ways(A: LinearOperator) -> list[tuple[type[ExactInverse], str, Plan]]:
+    sides = [(GramInverse, "Gram", _plan(A.gram())), (OuterInverse, "outer product", _plan(A.outer()))]
+    return [(kind, side, way) for kind, side, way in sides if way is not None]
 
 
 def mixes(decomposition: Decomposition) -> bool:

@@ -92,6 +92,22 @@ def test_large_frames_are_inverted_exactly(boundary: str) -> None:
         assert float(solved.residual) < 1e-13 * growth + 1e-13
 
 
+@pytest.mark.parametrize("boundary", ["same", "reflect", "symmetric", "full"])
+def test_separable_kernels_are_exact_on_large_frames_in_both_precisions(boundary: str) -> None:
+    line = torch.exp(-((torch.arange(7) - 2.7) ** 2) / 4)
+    kernel = torch.outer(line, line.flip(0)) / line.sum() ** 2
+    for dtype, bar in ((torch.float32, 1e-6), (torch.float64, 1e-12)):
+        own = kernel if dtype == torch.float32 else torch.outer(line.double(), line.double())
+        A = Convolution(own, (1, 1, 90, 110), boundary)  # type: ignore[arg-type]
+        normal = NormalSolver.of(A)
+        assert normal.exact
+        b, norm = random(1, 1, 90, 110, dtype=dtype), float(A.norm())
+        for rho in (1e-6 * norm**2, 0.1 * norm**2):
+            z = normal(rho, b).double()
+            residual = A.to(dtype=torch.float64).gram()(z) + rho * z - b
+            assert float(residual.norm() / ((norm**2 + rho) * z.norm() + b.norm())) <= bar
+
+
 def test_too_few_steps_warn() -> None:
     A = Convolution(disk(7, 3.5), (1, 1, 96, 96), "same")
     with pytest.warns(ConvergenceWarning, match="relative residual"):
