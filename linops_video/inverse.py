@@ -54,6 +54,10 @@ class Inverse(ABC):
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
         """(AᴴA + ρI)⁻¹ b."""
 
+    def residual(self, v: Tensor, y: Tensor) -> Tensor:
+        """y − A v."""
+        return y - self.operator(v)
+
     @abstractmethod
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
         """(AᴴA + ρI)⁻¹ Aᴴ r, by what keeps most digits."""

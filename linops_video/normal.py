@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from linops_video.aliasing import in_spectrum
 from linops_video.inverse import ConvergenceWarning, Inverse, IterativeInverse, choose
 from linops_video.krylov import IterativeSolve
 from linops_video.operator import LinearOperator, compose
@@ -71,7 +72,8 @@ class NormalSolver:
         if parts is not None:
             return parts
         whiten = weight if weight is None else root(weight)
-        inverse = choose((A if whiten is None else compose(whiten, A)).detach(), rtol)
+        B = (A if whiten is None else compose(whiten, A)).detach()
+        inverse = in_spectrum(B, choose(B, rtol))
         return NormalSolver(A, inverse.method, inverse, weight, whiten)
 
     @property
@@ -109,7 +111,7 @@ class NormalSolver:
         Computed as v + Bᴴ(BBᴴ + ρI)⁻¹(s − B v) or v + (BᴴB + ρI)⁻¹Bᴴ(s − B v) with B = W^½A, s = W^½y: the form on
         Bᴴs + ρv is the same in exact arithmetic and loses up to five digits in float32.
         """
-        residual = self._whitened(y - self.operator(v))
+        residual = self.inverse.residual(v, self._whitened(y))
         if not self._implicit:
             return v + self.inverse.correction(rho, residual)
         z = (v + self._detached(self.inverse.correction, rho, residual)).detach()

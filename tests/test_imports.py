@@ -16,11 +16,11 @@ import linops_video
 RANKS = [
     r"errors|solution|parameters|krylov",
     r"files|parameters|text|linear_map|operator",
-    r"metrics|video|encoding|arrays|kernels|(?P<leaf>(?!cut|film|parts|spectral|preconditioner|weight|inverse|normal|name|expression|storage|source|spelling|forward_model|testing|measurement|description|noise|batch|interop|solvers|cli)\w+)",
+    r"metrics|video|encoding|arrays|kernels|(?P<leaf>(?!cut|film|parts|spectral|preconditioner|weight|inverse|aliasing|normal|name|expression|storage|source|spelling|forward_model|testing|measurement|description|noise|batch|interop|solvers|cli)\w+)",
     r"spectral",
     r"preconditioner|weight",
     r"inverse",
-    r"normal",
+    r"aliasing|normal",
     r"forward_model|testing|names|named_\w+|expression|storage|source|spelling|interop|batch|cut",
     r"noise|measurement|description|film_model|film|parts",
     r"solvers(\.\w+)*",
