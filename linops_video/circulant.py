@@ -15,11 +15,46 @@ from linops_video.operator import Identity, LinearOperator, scalar, scale
 from linops_video.parameters import Shape, by_parts, complex_dtype, is_complex_number, per_sample, tensor_field
 
 
+def _filter(A: Circulant, x: Tensor) -> Tensor:
+    w = A.transfer.to(complex_dtype(x.dtype) if A.transfer.is_complex() else x.dtype)
+    w = w.reshape(w.shape[:-2] + (1,) * (len(A.in_shape) - 2) + w.shape[-2:])
+    return torch.fft.irfft2(w * torch.fft.rfft2(x), s=A.in_shape[-2:])
+
+
+def _sum(self: Circulant, other: LinearOperator) -> LinearOperator | None:
+    if isinstance(other, Circulant):
+        return Circulant(self.transfer + other.transfer, self.in_shape)
+    c = scalar(other)
+    if c is None or is_complex_number(c):
+        return None if c is None else _as_multiplier(self)._plus(other)
+    return Circulant(self.transfer + per_sample(c, 2), self.in_shape)
+
+
+def _multiple(self: Circulant, factor: float | Tensor) -> LinearOperator:
+    if is_complex_number(factor):
+        return _as_multiplier(self)._times(factor)
+    return Circulant(per_sample(factor, 2) * self.transfer, self.in_shape)
+
+
+def _values_in(self: Circulant, transform: LinearOperator) -> Tensor | None:
+    axes = {len(self.in_shape) - 2, len(self.in_shape) - 1}
+    known = isinstance(transform, Fourier) and axes <= set(transform.axes) and transform.in_shape == self.in_shape
+    return _as_multiplier(self).values if known else None
+
+
+def _as_multiplier(A: Circulant) -> Multiplier:
+    """The same operator, no longer known to be real."""
+    return _over_frames(whole_spectrum(A.transfer, A.in_shape[-1]), A.in_shape)
+
+
+def _impulse_response(A: Circulant) -> Tensor:
+    """The kernel of A, shape (*batch, H, W), origin at [0, 0]."""
+    return torch.fft.irfft2(A.transfer, s=A.in_shape[-2:])
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Circulant(LinearOperator):
     """A periodic convolution with a real kernel over the last two axes: x ↦ F⁻¹(w ⊙ F x), w its transfer function.
-
-    Made by `circulant`, and by the Gram of a circular convolution.
 
     Args:
         transfer: w on the half spectrum of `torch.fft.rfft2`, shape (*batch, H, W//2 + 1), complex (or real where the
@@ -41,12 +76,7 @@ class Circulant(LinearOperator):
         return self.in_shape
 
     def _apply(self, x: Tensor) -> Tensor:
-        return by_parts(self._filter, x)
-
-    def _filter(self, x: Tensor) -> Tensor:
-        w = self.transfer.to(complex_dtype(x.dtype) if self.transfer.is_complex() else x.dtype)
-        w = w.reshape(w.shape[:-2] + (1,) * (len(self.in_shape) - 2) + w.shape[-2:])
-        return torch.fft.irfft2(w * torch.fft.rfft2(x), s=self.in_shape[-2:])
+        return by_parts(lambda part: _filter(self, part), x)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         return self.H._apply(y)
@@ -70,32 +100,10 @@ class Circulant(LinearOperator):
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         return Circulant(self.transfer * other.transfer, self.in_shape) if isinstance(other, Circulant) else None
 
-    def _plus(self, other: LinearOperator) -> LinearOperator | None:
-        if isinstance(other, Circulant):
-            return Circulant(self.transfer + other.transfer, self.in_shape)
-        c = scalar(other)
-        if c is None or is_complex_number(c):
-            return None if c is None else self._multiplier()._plus(other)
-        return Circulant(self.transfer + per_sample(c, 2), self.in_shape)
-
-    def _times(self, factor: float | Tensor) -> LinearOperator:
-        if is_complex_number(factor):
-            return self._multiplier()._times(factor)
-        return Circulant(per_sample(factor, 2) * self.transfer, self.in_shape)
-
-    def _multiplier(self) -> Multiplier:
-        """The same, no longer known to be real."""
-        return _over_frames(whole_spectrum(self.transfer, self.in_shape[-1]), self.in_shape)
-
-    def _diagonal_in(self, transform: LinearOperator) -> Tensor | None:
-        axes = {len(self.in_shape) - 2, len(self.in_shape) - 1}
-        known = isinstance(transform, Fourier) and axes <= set(transform.axes) and transform.in_shape == self.in_shape
-        return self._multiplier().values if known else None
-
-    @property
-    def impulse_response(self) -> Tensor:
-        """The kernel, shape (*batch, H, W), origin at [0, 0]."""
-        return torch.fft.irfft2(self.transfer, s=self.in_shape[-2:])
+    impulse_response = property(_impulse_response)
+    _plus = _sum
+    _times = _multiple
+    _diagonal_in = _values_in
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         return (*(Identity((n,)) for n in self.in_shape[:-2]), Circulant(self.transfer, self.in_shape[-2:]))
