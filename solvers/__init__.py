@@ -5,6 +5,7 @@ if __name__ != "linops_video.solvers":
 
 from linops_video.solvers.admm import Admm, AdmmTV, AdmmWavelet
 from linops_video.solvers.denoiser import PlugAndPlay, Red
+from linops_video.solvers.differentiation import implicit, unrolled
 from linops_video.solvers.hqs import HalfQuadratic
 from linops_video.solvers.iteration import Solver, State, run
 from linops_video.solvers.learned.onenet import OneNet
@@ -44,6 +45,8 @@ __all__ = [
     "TotalVariation",
     "VideoOneNet",
     "WaveletL1",
+    "implicit",
     "run",
     "solve",
+    "unrolled",
 ]

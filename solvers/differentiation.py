@@ -1,0 +1,128 @@
+"""Gradients through a solver: by its unrolled steps, or by the fixed point that they lead to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from linops_video import InverseProblem
+from linops_video.solvers.iteration import Solver, check_problem, run
+
+
+def unrolled(solver: Solver, problem: InverseProblem, steps: int, checkpointing: bool = True) -> Tensor:
+    """The reconstruction after `steps` steps, differentiable in whatever they depend on: y, σ, weights, a denoiser.
+
+    Checkpointing keeps the state after each step alone and computes the rest of it again for the gradient: memory for
+    one step more than for the states, and time for one more forward pass.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import forward_model
+        >>> from linops_video.solvers import Admm, TotalVariation
+        >>> problem = forward_model("sr2", (4, 1, 8, 8)).measure(torch.rand(4, 1, 8, 8))
+        >>> weight = torch.tensor(0.1, requires_grad=True)
+        >>> unrolled(Admm(TotalVariation(weight)), problem, 5).sum().backward()
+        >>> weight.grad.isfinite().item()
+        True
+    """
+    check_problem(problem)
+    state = solver.init(problem)
+    for _ in range(steps):
+        if checkpointing:
+            state = checkpoint(solver.step, problem, state, use_reentrant=False)
+        else:
+            state = solver.step(problem, state)
+    return state.estimate
+
+
+def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200, gradient_tol: float = 1e-6) -> Tensor:
+    """The fixed point of `solver`, differentiable in what its step depends on, with memory for one step alone.
+
+    The forward pass is `run`, without a graph. At the fixed point s = T(s; θ), ds/dθ = (I − ∂T/∂s)⁻¹ ∂T/∂θ; the
+    gradient solves g = ḡ + (∂T/∂s)ᵀ g by iterating that, which converges as the solver does. The better the solver has
+    converged, the better the gradient: give it a small tol. Source: Bai, Kolter and Koltun, NeurIPS, 2019; Gilton,
+    Ongie and Willett, IEEE Transactions on Computational Imaging 7, 2021.
+
+    Args:
+        gradient_steps: at most so many iterations for the gradient.
+        gradient_tol: they stop when g changes by no more than this share of it.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import forward_model
+        >>> from linops_video.solvers import Admm, TotalVariation
+        >>> problem = forward_model("sr2", (4, 1, 8, 8)).measure(torch.rand(4, 1, 8, 8))
+        >>> weight = torch.tensor(0.1, requires_grad=True)
+        >>> implicit(Admm(TotalVariation(weight)), problem).sum().backward()
+        >>> weight.grad.isfinite().item()
+        True
+    """
+    with torch.no_grad():
+        fixed = run(solver, problem).state
+    if not torch.is_grad_enabled():
+        return fixed.estimate
+    # what the state holds besides iterates, as a prepared data step, may depend on what is learned: made with a graph
+    fresh = solver.init(problem)
+    inside = [t.detach().requires_grad_() for t in _iterates(fixed)]
+    after = solver.step(problem, _with_iterates(fixed, inside, fresh))
+    moved = _iterates(after)
+    kept = [k for k, t in enumerate(moved) if t.requires_grad]
+    results, inputs = [moved[k] for k in kept], [inside[k] for k in kept]
+    estimate = next(k for k, t in enumerate(results) if t is after.estimate)
+
+    def solve(grad: Tensor) -> list[Tensor]:
+        source = [grad if k == estimate else torch.zeros_like(t) for k, t in enumerate(results)]
+        g = source
+        for _ in range(gradient_steps):
+            pulled = torch.autograd.grad(results, inputs, g, retain_graph=True, allow_unused=True)
+            following = [s if p is None else s + p for s, p in zip(source, pulled, strict=True)]
+            change = sum(float((a - b).square().sum()) for a, b in zip(following, g, strict=True))
+            size = sum(float(a.square().sum()) for a in following)
+            g = following
+            if change <= gradient_tol**2 * size:
+                break
+        return g
+
+    return _FixedPoint.apply(solve, estimate, *results)  # type: ignore[no-any-return]
+
+
+class _FixedPoint(torch.autograd.Function):
+    """The estimate among the results of one step at the fixed point; its gradient is handed to all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, solve: Callable[[Tensor], list[Tensor]], estimate: int, *results: Tensor) -> Tensor:
+        ctx.solve = solve
+        return results[estimate].detach().clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor):
+        return None, None, *ctx.solve(grads[0])
+
+
+def _iterates(state: Any) -> list[Tensor]:
+    """The tensors of a state, those in tuples of tuples included: what a step maps to what follows."""
+
+    def flat(value: Any) -> list[Tensor]:
+        if isinstance(value, Tensor):
+            return [value]
+        return [t for part in value for t in flat(part)] if isinstance(value, tuple) else []
+
+    return [t for f in dataclasses.fields(state) for t in flat(getattr(state, f.name))]
+
+
+def _with_iterates(state: Any, tensors: list[Tensor], fresh: Any) -> Any:
+    """The state with these tensors in the places that `_iterates` reads; what is no tensor comes from `fresh`."""
+    rest = iter(tensors)
+
+    def fill(value: Any, other: Any) -> Any:
+        if isinstance(value, Tensor):
+            return next(rest)
+        return tuple(fill(part, None) for part in value) if isinstance(value, tuple) else other
+
+    values = {f.name: fill(getattr(state, f.name), getattr(fresh, f.name)) for f in dataclasses.fields(state)}
+    return dataclasses.replace(state, **values)

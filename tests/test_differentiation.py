@@ -1,0 +1,85 @@
+"""Gradients through solvers: implicit against unrolled to convergence, both against finite differences, float64."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from linops_video import Diagonal, InverseProblem
+from linops_video.solvers import Admm, Fista, PlugAndPlay, SquaredNorm, TotalVariation, implicit, unrolled
+from linops_video.solvers.least_squares import Cgls
+
+EVENT = (3, 1, 5, 4)
+
+
+def random(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def problem_with(y):
+    """Strongly convex, so that the iteration contracts."""
+    return InverseProblem(Diagonal(0.5 + random(*EVENT), EVENT), y)
+
+
+def tv(weight, huber=0.1):
+    return Admm(TotalVariation(weight, 1.0, huber=huber), rho=0.5, max_steps=600, tol=1e-13)
+
+
+class Smooth(nn.Module):
+    """A small trainable denoiser that contracts."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernel = nn.Parameter(0.05 + 0.05 * random(1, 1, 3, 3, seed=7))
+
+    def forward(self, x, sigma):
+        return 0.5 * x + nn.functional.conv2d(x, self.kernel / (1 + sigma), padding=1)
+
+
+@pytest.mark.parametrize("kind", ["weight", "y", "denoiser", "fista"])
+def test_implicit_gradients_are_those_of_unrolling_to_convergence(kind):
+    module = Smooth()
+    weight, y = torch.tensor(0.05, dtype=torch.float64, requires_grad=True), random(*EVENT, seed=1).requires_grad_()
+    problem = problem_with(y)
+    pnp = Admm(PlugAndPlay(module, 0.01), rho=0.5, max_steps=600, tol=1e-13, relaxation=1.0)
+    solver, parameter = {
+        "weight": (tv(weight), weight),
+        "y": (tv(0.05), y),
+        "denoiser": (pnp, module.kernel),
+        "fista": (Fista(SquaredNorm(weight), max_steps=400, tol=1e-13), weight),
+    }[kind]
+    target = random(*EVENT, seed=2)
+    ends = [implicit(solver, problem, 600, 1e-12), unrolled(solver, problem, 400, checkpointing=False)]
+    torch.testing.assert_close(ends[0], ends[1], rtol=0, atol=1e-9)
+    gradients = [torch.autograd.grad((end * target).sum(), parameter)[0] for end in ends]
+    assert gradients[1].abs().max() > 1e-3
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-6, atol=1e-8)
+
+
+def test_implicit_gradients_are_those_of_finite_differences():
+    y = random(*EVENT, seed=1)
+    weight = torch.tensor(0.05, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda weight: implicit(tv(weight), problem_with(y), 600, 1e-12), (weight,), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_checkpoints_change_nothing_but_memory():
+    weight = torch.tensor(0.05, dtype=torch.float64, requires_grad=True)
+    problem = problem_with(random(2, *EVENT, seed=1))
+    results = []
+    for checkpointing in (False, True):
+        x = unrolled(tv(weight), problem, 6, checkpointing)
+        results.append((x, torch.autograd.grad(x.square().sum(), weight)[0]))
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-14)
+
+
+def test_without_a_graph_the_fixed_point_is_returned():
+    problem = problem_with(random(*EVENT, seed=1))
+    with torch.no_grad():
+        x = implicit(tv(0.05), problem)
+    assert not x.requires_grad
+    solver = dataclasses.replace(Cgls(), max_steps=50, tol=1e-12)
+    with torch.no_grad():
+        assert implicit(solver, problem).shape == EVENT
