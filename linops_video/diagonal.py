@@ -21,9 +21,8 @@ class Diagonal(LinearOperator):
 
     Example:
         >>> import torch
-        >>> Diagonal(torch.tensor([[1.0], [0.0]]), (2, 3))(torch.ones(2, 3))
-        tensor([[1., 1., 1.],
-                [0., 0., 0.]])
+        >>> Diagonal(torch.tensor([1.0, 0.0, 2.0]), (3,))(torch.ones(3))
+        tensor([1., 0., 2.])
     """
 
     diagonal: Tensor = tensor_field(None)
@@ -64,8 +63,7 @@ class Diagonal(LinearOperator):
         return _factors(self)
 
     def _diagonal_in(self, transform: LinearOperator) -> Tensor | None:
-        axes = getattr(transform.operator if isinstance(transform, Adjoint) else transform, "axes", None)
-        return self.diagonal if axes and all(_sizes(self)[axis] == 1 for axis in axes) else None
+        return _values_in(self, transform)
 
     def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
         sizes = (1,) * len(before) + _sizes(self) + (1,) * len(behind)
@@ -78,6 +76,12 @@ class Diagonal(LinearOperator):
 def _sizes(A: Diagonal) -> Shape:
     """The event axes of d, each of full size or 1."""
     return tuple(A.diagonal.shape[A.diagonal.ndim - len(A.in_shape) :])
+
+
+def _values_in(A: Diagonal, transform: LinearOperator) -> Tensor | None:
+    """d where it is constant along the axes that the transform acts on, and so commutes with it."""
+    axes = getattr(transform.operator if isinstance(transform, Adjoint) else transform, "axes", None)
+    return A.diagonal if axes and all(_sizes(A)[axis] == 1 for axis in axes) else None
 
 
 def _gram(A: Diagonal, weight: LinearOperator | None) -> LinearOperator | None:
