@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -249,14 +248,20 @@ def memory_of_the_transform() -> int:
     x = torch.rand(shape)
     small = (2, 1, 8, 8)
     random_hadamard(10, small)(torch.rand(small))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the peak of the imports does not count (Linux)
+    before = _resident("VmRSS")
     random_hadamard(round(0.1 * math.prod(shape)), shape)(x)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return _resident("VmHWM") - before
+
+
+def _resident(what: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what))
 
 
 def import_time() -> Iterator[dict]:
     """Processor seconds of a fresh Python that imports torch, and of one that imports linops_video."""
-    rows = [(_import_seconds("torch"), _import_seconds("linops_video")) for _ in range(ROUNDS + 1)][1:]
+    rows = [(_import_seconds("torch"), _import_seconds("linops_video")) for _ in range(6)][1:]
     yield {
         "torch": statistics.median(a for a, _ in rows),
         "linops_video": statistics.median(b for _, b in rows),
