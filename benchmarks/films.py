@@ -50,9 +50,9 @@ def main() -> None:
     measurements = {f.__name__: f for f in (seams, scale, memory, kill, processes, network)}
     parser.add_argument("what", choices=measurements)
     parser.add_argument("film", type=Path)
-    parser.add_argument("--solver", action="append", choices=SOLVERS, help="default: both")
+    parser.add_argument("--solver", action="append", help=f"default: {SOLVERS[0]} and {SOLVERS[1]}")
     parser.add_argument("--op", default="sr4")
-    parser.add_argument("--frames", type=int, help="of `seams` (tiles: 8, windows: 60) and `scale` (4)")
+    parser.add_argument("--frames", type=int, help="of `seams` (60, a tenth of them for tiles), `scale` (4), `network` (2), `kill` (256)")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -68,7 +68,7 @@ def main() -> None:
 
 def seams(film: Path, op: str, solver: str, frames: int | None) -> dict:
     """Whole against tiles, then whole against windows (of small frames, which are not tiled)."""
-    clip = read_video(film, frames or 8).frames
+    clip = read_video(film, (frames or 60) // 10).frames
     clip = clip[..., : clip.shape[-2] // 8 * 8, : clip.shape[-1] // 8 * 8]
     problem = forward_model(op, tuple(clip.shape)).measure(clip)
     ready = build(problem, solver)

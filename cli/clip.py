@@ -15,6 +15,7 @@ from linops_video.arrays import read_clip, read_measurement, write_array
 from linops_video.cli.figure import Column, measurement_column, save_figure
 from linops_video.cli.progress import progress
 from linops_video.cli.report import Row, print_table, problem_line, report_of, write_json
+from linops_video.encoding import check_sound
 from linops_video.measurement import frame_rate_of, inverse_problem, model_of
 from linops_video.solvers.baselines import BASELINES
 from linops_video.solvers.evaluation import score
@@ -62,7 +63,9 @@ class Task:
 
 def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: Console) -> Row:
     """Solve a clip, or the demo clip, write what is asked for, and print the table."""
-    task = _task(request, input)
+    task, sound = _task(request, input), sound_of(input)
+    if outputs.out is not None and sound is not None:
+        check_sound(outputs.out, sound)
     truth = None if task.truth is None else task.truth.to(request.device)
     task = Task(task.problem.to(request.device), task.fps, truth)
     solution, row = _timed(request.solver, task, request.fields)
@@ -73,7 +76,7 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
         if outputs.out.suffix.lower() == ".npz":
             write_array(outputs.out, "x", solution.x, task.fps)
         else:
-            write_video(outputs.out, solution.x, task.fps, sound_of(input))
+            write_video(outputs.out, solution.x, task.fps, sound)
         console.print(f"reconstruction: {outputs.out}", markup=False)
     if outputs.figure is not None:
         _save(outputs.figure, task, baselines, solution, row)
