@@ -5,10 +5,10 @@
 
 ½‖y − A x‖² + 0.01 · TV(x), TV isotropic over time, rows, columns and channels, A a mask that drops half of the
 entries, means over 4×4 boxes, or a circular Gaussian blur (σ = 2 pixels), noise 0.02, float32, one thread, every method
-in turns in one process. The clock counts processor time, and stops while the objective is evaluated. Where a peer has no exact proximal operator
-of the data term it is given one, so that the methods are compared, not their inner solvers; JAX compiles before the
-clock starts. Libraries that are not installed are left out. `--agreement`: float64, the objectives that the convex
-solvers reach.
+in turns in one process. The clock counts processor time, and stops while the objective is evaluated. Where a peer has
+no exact proximal operator of the data term it is given one, so that the methods are compared, not their inner solvers;
+JAX compiles before the clock starts. Libraries that are not installed are left out. `--agreement`: float64, the
+objectives that the convex solvers reach.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from linops_video.metrics import psnr
 from linops_video.solvers import AdmmTV, AdmmWavelet, run
 from linops_video.solvers.admm import AdmmBase
 from linops_video.solvers.learned.data import load_videos
+from linops_video.solvers.tuning import coordinate_search
 
 EIGHT_BIT = 1 / (255 * 12**0.5)
 DEBLURRING = ("dd", "tdd", "md", "md3")
@@ -79,31 +80,8 @@ def trace(solver: AdmmBase, task: Task) -> list[float]:
 def search(
     task: Task, make: Callable[[Point, int], AdmmBase], start: Point, axes: dict[str, list], steps: int
 ) -> Point:
-    """Coordinate search: each axis in turn, neighbours of the present value first, until a round changes nothing."""
-    seen: dict[tuple, float] = {}
-
-    def value(point: Point) -> float:
-        key = tuple(point.values())
-        if key not in seen:
-            seen[key] = max(trace(make(point, steps), task))
-        return seen[key]
-
-    best = dict(start)
-    for _ in range(3):
-        before = dict(best)
-        for axis, choices in axes.items():
-            for direction in (1, -1):
-                while True:
-                    i = choices.index(best[axis]) + direction
-                    if not 0 <= i < len(choices):
-                        break
-                    moved = {**best, axis: choices[i]}
-                    if value(moved) <= value(best) + 0.01:
-                        break
-                    best = moved
-        if best == before:
-            break
-    return best
+    """The point with the best PSNR at any step, 0.01 dB or more above its neighbours."""
+    return coordinate_search(lambda point: max(trace(make(point, steps), task)), start, axes, gain=0.01)
 
 
 def make_tv(point: Point, steps: int) -> AdmmTV:

@@ -17,6 +17,7 @@ from linops_video.solvers.proximal import Box, GroupSparsity, NuclearNorm, Prior
 from linops_video.solvers.proximal_gradient import Fista, ProximalGradient
 from linops_video.solvers.registry import SOLVERS, solve
 from linops_video.solvers.sparsity import WaveletL1
+from linops_video.solvers.tuning import tune
 from linops_video.solvers.variation import SquaredDifferences, TotalVariation
 
 __all__ = [
@@ -48,5 +49,6 @@ __all__ = [
     "implicit",
     "run",
     "solve",
+    "tune",
     "unrolled",
 ]

@@ -1,0 +1,115 @@
+"""The fields of a solver chosen for given problems: by the truth, or by the noise."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from linops_video import InverseProblem
+from linops_video.errors import MeasurementError, SpecError
+from linops_video.metrics import psnr
+from linops_video.solvers.iteration import run
+from linops_video.solvers.objective import squared_misfit, squared_norm
+from linops_video.solvers.registry import check_fields
+
+S = TypeVar("S")
+Point = dict[str, Any]
+
+
+def tune(
+    problems: Sequence[InverseProblem], solver: S, axes: Mapping[str, Sequence[Any]], truths: Sequence[Tensor] = ()
+) -> S:
+    """The solver with the values of `axes` that suit the problems best, by `coordinate_search` from its own.
+
+    Best is the largest mean PSNR where the true videos are given. Without them it is the discrepancy principle: the
+    misfit ‖y − A x‖² nearest to the energy of the noise, in ratio; it settles how much to regularise (a weight), and
+    nothing else. Source: Morozov, Soviet Mathematics 7, 1966.
+
+    Args:
+        problems: to be solved with each choice.
+        solver: a solver object.
+        axes: name of a field -> its values in order, from which neighbours are tried.
+        truths: one video per problem, of the shape of its reconstruction; none for the discrepancy principle.
+
+    Raises:
+        SpecError: if the solver has no such field, or there is not one truth per problem.
+        MeasurementError: without truths, if a problem is free of noise.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import forward_model
+        >>> from linops_video.solvers import AdmmTV
+        >>> flat = torch.full((4, 1, 16, 16), 0.5)
+        >>> problem = forward_model("pid", (4, 1, 16, 16)).measure(flat)
+        >>> tune([problem], AdmmTV(max_steps=10), {"weight": [0.001, 0.01, 0.1]}, [flat]).weight
+        0.1
+    """
+    check_fields(type(solver), dict(axes))
+    if truths and len(truths) != len(problems):
+        raise SpecError(f"tuning needs one true video per problem, got {len(truths)} for {len(problems)}")
+    if not truths and any(float(torch.as_tensor(p.noise_std).min()) <= 0 for p in problems):
+        raise MeasurementError("the discrepancy principle needs the noise of every problem: give noise_std, or truths")
+
+    def value(point: Point) -> float:
+        chosen: Any = dataclasses.replace(solver, **point)  # type: ignore[type-var]  # every solver is a dataclass
+        found = [run(chosen, problem).x for problem in problems]
+        if truths:
+            scores = [psnr(x, truth.expand(x.shape)).mean() for x, truth in zip(found, truths, strict=True)]
+        else:
+            scores = [-_discrepancy(problem, x) for problem, x in zip(problems, found, strict=True)]
+        return float(torch.stack(scores).mean())
+
+    start = {name: _nearest(values, getattr(solver, name)) for name, values in axes.items()}
+    with torch.no_grad():
+        best = coordinate_search(value, start, axes)
+    return dataclasses.replace(solver, **best)  # type: ignore[type-var]
+
+
+def coordinate_search(
+    value: Callable[[Point], float], start: Point, axes: Mapping[str, Sequence[Any]], gain: float = 0.0, rounds: int = 3
+) -> Point:
+    """From `start` along each axis in turn, to the next value as long as that gains more than `gain`.
+
+    Until a round changes nothing, or for so many rounds; no point is evaluated twice.
+    """
+    seen: dict[str, float] = {}
+
+    def known(point: Point) -> float:
+        key = repr(point)
+        if key not in seen:
+            seen[key] = value(point)
+        return seen[key]
+
+    best = dict(start)
+    for _ in range(rounds):
+        before = dict(best)
+        for axis, choices in axes.items():
+            for direction in (1, -1):
+                i = list(choices).index(best[axis]) + direction
+                while 0 <= i < len(choices) and known({**best, axis: choices[i]}) > known(best) + gain:
+                    best = {**best, axis: choices[i]}
+                    i += direction
+        if best == before:
+            break
+    return best
+
+
+def _discrepancy(problem: InverseProblem, x: Tensor) -> Tensor:
+    """|log(‖y − A x‖² / E‖noise‖²)|, the mean over the samples."""
+    ones = problem.y - problem.y
+    ones = ones + 1 if isinstance(ones, Tensor) else type(ones)(part + 1 for part in ones)
+    energy = squared_norm(problem, ones) * torch.as_tensor(problem.noise_std).double().square()
+    return (squared_misfit(problem, x) / energy).clamp(min=1e-12).log().abs().mean()
+
+
+def _nearest(values: Sequence[Any], own: Any) -> Any:
+    """The solver's own value where it is among them, else the nearest number, else the middle one."""
+    if own in values:
+        return own
+    if all(isinstance(value, int | float) for value in (own, *values)):
+        return min(values, key=lambda value: abs(value - own))
+    return values[len(values) // 2]
