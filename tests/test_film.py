@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from linops_video import forward_model
+from linops_video import Diagonal, forward_model
 from linops_video.arrays import EIGHT_BIT_NOISE, read_clip, read_mask, write_array
 from linops_video.errors import CutError, FileError, ShapeError, SpecError
 from linops_video.film import measured_film, open_film, simulated_film
@@ -88,6 +88,7 @@ def test_mask_files_are_read_frame_by_frame(tmp_path):
     write_array(tmp_path / "array.npz", "y", mask)
     for path in (tmp_path / "many.mkv", tmp_path / "one" / "00000.png", tmp_path / "array.npz"):
         A, _ = film_model("si", SHAPE, mask=path).part(12, 32)
+        assert isinstance(A, Diagonal)
         assert torch.equal(A.diagonal, read_mask(path, SHAPE)[12:32])
     with pytest.raises(ShapeError, match="does not fit"):
         film_model("si", (50, 3, 16, 16), mask=tmp_path / "many.mkv").part(0, 4)
@@ -143,7 +144,9 @@ def test_a_simulated_film_has_the_measurements_of_the_clip(spec):
         first = film.model.part(start, stop)[1][0][0] if spec != "pid" else start
         assert torch.allclose(problem.y, y[first : first + len(problem.y)], atol=1e-6)
         assert (problem.name, problem.noise_std) == (spec, 0.05)
-        assert torch.equal(film.truth(start, stop), video[start:stop])
+        truth = film.truth(start, stop)
+        assert truth is not None
+        assert torch.equal(truth, video[start:stop])
 
 
 @pytest.mark.parametrize("spec", ["pid", "sr2", "tdd", "fi2", "color"])
@@ -166,7 +169,9 @@ def test_a_measured_film_reads_what_belongs_to_the_window(tmp_path, spec):
 def test_the_noise_of_a_film_is_estimated_from_frames_all_over_it(tmp_path):
     video = clip(60, 48, 48)
     noise = 0.06 * torch.randn(video.shape, generator=torch.Generator().manual_seed(0))
-    mask = model_of("pid", tuple(video.shape), 3).operator.diagonal
+    A = model_of("pid", tuple(video.shape), 3).operator
+    assert isinstance(A, Diagonal)
+    mask = A.diagonal
     write_video(tmp_path / "y.mkv", (video + noise) * mask)
     film = measured_film(open_film(tmp_path / "y.mkv"), "pid", seed=3)
     assert film.noise_std == pytest.approx(estimate_noise(video + noise, mask), rel=0.1)
@@ -219,8 +224,10 @@ def test_tiles_give_what_the_whole_frame_gives(monkeypatch, spec):
     assert steps == list(range(1, count_tiles(problem) * 15 + 1))
     assert count_tiles(problem) == 6
     assert (tiled.status, tiled.steps) == ("max_steps", 15)
-    assert abs(psnr(tiled.x, video) - psnr(whole, video)) < 0.1
-    assert (tiled.x - whole).abs().max() < 0.05
+    edge = 8 if spec == "dd" else 0  # whose measurements at the edge of the frame are left out in tiles
+    inner = (..., slice(edge, 90 - edge), slice(edge, 101 - edge))
+    assert abs(psnr(tiled.x[inner], video[inner]) - psnr(whole[inner], video[inner])) < 0.1
+    assert (tiled.x - whole)[inner].abs().max() < 0.05
 
 
 def test_a_problem_that_cannot_be_tiled_is_solved_whole(monkeypatch):
@@ -300,7 +307,9 @@ def test_parts_of_the_same_job_are_found_again(tmp_path):
     assert (found.windows, found.tally) == (1, {"steps": 4.0})
     assert torch.equal(found.tail, finished(1).tail)
     write_video(parts.folder / "000001.mkv", torch.rand(4, 3, 16, 16))  # killed before its state was written
-    assert Parts(tmp_path / "out.mkv", 12, {"op": "sr2"}).finished().windows == 1
+    again = Parts(tmp_path / "out.mkv", 12, {"op": "sr2"}).finished()
+    assert again is not None
+    assert again.windows == 1
     assert Parts(tmp_path / "out.mkv", 12, {"op": "sr4"}).finished() is None
     assert not parts.folder.exists()
 
