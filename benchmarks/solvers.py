@@ -231,7 +231,7 @@ def race(method: Method, problem: InverseProblem, target: float, limit: int, bud
         begin = time.process_time()
         x = next(iterates)
         spent += time.process_time() - begin
-        if (k >= 4) and (k % 2 == 0) and objective(problem, x) <= target:
+        if k >= 10 and k % 2 == 0 and objective(problem, x) <= target:
             return spent, k
         if spent > budget:
             break
@@ -313,6 +313,7 @@ def compare(args: argparse.Namespace, shapes: list[tuple[int, ...]]) -> list[dic
             rows[-1]["ratio"] = min(others, default=float("nan")) / own
             shown = "  ".join(f"{key} {value:.3f} s ({counts[key]})" for key, value in best.items())
             print(f"{shape} {name}: {shown}  ratio {rows[-1]['ratio']:.1f}", flush=True)
+            save(args.json, {"gap": GAP, "weight": WEIGHT, "rows": rows})
     return rows
 
 
