@@ -52,7 +52,8 @@ def main() -> None:
     parser.add_argument("film", type=Path)
     parser.add_argument("--solver", action="append", help=f"default: {SOLVERS[0]} and {SOLVERS[1]}")
     parser.add_argument("--op", default="sr4")
-    parser.add_argument("--frames", type=int, help="of `seams` (60, a tenth of them for tiles), `scale` (4), `network` (2), `kill` (256)")
+    counts = "of `seams` (60, a tenth of them for tiles), `scale` (4), `network` (2), `kill` (256)"
+    parser.add_argument("--frames", type=int, help=counts)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -70,7 +70,7 @@ def test_a_convolution_keeps_the_measurements_that_see_the_tile_and_nothing_beyo
         assert check(A, box) == (rows > 0 and columns > 0) or box[1:] == ((0, 12), (0, 11))
         if check(A, box) and box[1:] != ((0, 12), (0, 11)):
             assert cut(A, box)[0].out_shape == (1, rows, columns)
-            assert cut(A, box)[0].boundary == "valid"
+            assert getattr(cut(A, box)[0], "boundary", None) == "valid"
 
 
 @pytest.mark.parametrize("spec", ["pid", "bi", "si", "sr2", "sr4", "dd", "md", "tdd", "fi2", "fi4", "color", "denoise"])
