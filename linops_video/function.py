@@ -88,7 +88,7 @@ def linear_function(fn: TensorFunction, in_shape: Shape) -> LinearFunction:
         works = False
     if not works:
         raise SpecError(
-            "the function cannot be differentiated over a batch by torch.func, which its adjoint needs: make it of torch "
-            "operations that change nothing in place, or give the adjoint as well, interop.from_functions"
+            "the function cannot be differentiated over a batch by torch.func, which its adjoint needs: make it of "
+            "torch operations that change nothing in place, or give the adjoint as well, interop.from_functions"
         )
     return A

@@ -63,8 +63,9 @@ def estimate_noise(y: Tensor, observed: Tensor | None = None) -> float:
     Neighbouring entries of a video, in space, time and colour, are so much alike that most components of a patch of
     2 × C × 3 × 3 (5 × 5 without colours) hold next to nothing but noise: those whose variances have a mean no larger
     than their median (Chen, Zhu and Heng, IEEE ICCV, 2015). σ is the median of their magnitudes over 0.6745, over the
-    quarter of the patches that have least in the other components: texture that does reach those is left out. `observed`: like y, zero where y says nothing; patches that
-    touch such a place are left out, and smaller ones taken where too few remain. Fewer than 64 patches give 0.
+    quarter of the patches that have least in the other components: texture that does reach those is left out.
+    `observed`: like y, zero where y says nothing; patches that touch such a place are left out, and smaller ones taken
+    where too few remain. Fewer than 64 patches give 0.
 
     Example:
         >>> import torch

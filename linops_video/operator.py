@@ -111,10 +111,10 @@ class LinearOperator(LinearMap):
     def __sub__(self, other: LinearOperator) -> LinearOperator:
         return with_text(add(self, scale(-1.0, other)), infix(self, "-", other))
 
-    def __mul__(self, factor: float | Tensor) -> LinearOperator:
+    def __mul__(self, factor: complex | Tensor) -> LinearOperator:
         if not isinstance(factor, (int, float, complex, Tensor)):
             return NotImplemented
-        return with_text(scale(factor, self), multiple(factor, self))
+        return with_text(scale(factor, self), multiple(factor, self))  # type: ignore[arg-type]  # a complex factor
 
     __rmul__ = __mul__
 

@@ -133,7 +133,7 @@ class SquaredNorm(Prior):
         0.5
     """
 
-    weight: float
+    weight: float | Tensor
 
     def __post_init__(self) -> None:
         check_weight("weight", self.weight)

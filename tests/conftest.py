@@ -29,5 +29,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def available(config: pytest.Config) -> bool:
-    device = torch.device(config.getoption("--device"))
+    device = torch.device(str(config.getoption("--device")))
     return device.type == "cpu" or (device.type == "cuda" and (device.index or 0) < torch.cuda.device_count())

@@ -176,6 +176,7 @@ def test_blocks_do_not_care_which_sample_or_frame_size_they_see():
 def test_a_block_can_go_to_a_candidate():
     """Lengths of 1 in all bands, which the bias of the head can give, are the whole way."""
     block = PriorBlock(2, 1, 2, 8, 1, 1).double()
+    assert block.head.bias is not None
     with torch.no_grad():
         block.head.bias[4 + 4 :] = 1.0
     video, steps = torch.randn(2, 2, 3, 2, 8, 12, dtype=torch.float64)
@@ -195,9 +196,10 @@ def test_the_total_variation_start_nears_the_minimum_that_admm_finds(spec, monke
     for i, std in enumerate(sigma.tolist()):
         solver = AdmmTV(rho=40 * std**1.5, weight=0.8 * std**1.5, max_steps=2000, tol=0, time_weight=TV_TIME_WEIGHT)
         best = run(solver, InverseProblem(problem.operator, problem.y[i])).x
+        assert best is not None
 
         misfit, value = [
-            torch.stack([f(x) for x in (z[i], best)])
+            torch.stack([f(z[i]), f(best)])
             for f in (lambda x, y=problem.y[i]: ((problem.operator(x) - y) ** 2).sum() / 2, solver.priors[0].value)
         ]
         ours, least = (misfit + value).tolist()
