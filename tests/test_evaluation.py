@@ -68,7 +68,7 @@ def test_progress_is_told_per_batch(videos):
 def test_unknown_names_and_shapes_are_refused(videos):
     with pytest.raises(SpecError, match="unknown solver 'magic'"):
         evaluate(videos, ["sr2"], ["magic"])
-    with pytest.raises(SpecError, match="unknown problem"):
+    with pytest.raises(SpecError, match="unknown name 'sr3'"):
         evaluate(videos, ["sr3"], ["pinv"])
     with pytest.raises(ShapeError, match=r"\(N, T, C, H, W\)"):
         evaluate(videos[0], ["sr2"], ["pinv"])
