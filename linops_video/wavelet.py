@@ -167,20 +167,32 @@ def _insert_zeros(x: Tensor, dim: int, at: int, count: int) -> Tensor:
     return torch.cat((low, x.new_zeros(shape), high), dim)
 
 
-@torch.compiler.assume_constant_result
+def _orthonormal_taps() -> dict[str, list[float]]:
+    """Low-pass taps g₀ … g_{F−1} of all wavelets of PyWavelets whose translates by 2 are orthonormal to 1e-10."""
+    found = {}
+    for name in pywt.wavelist(kind="discrete"):  # pyright: ignore[reportAttributeAccessIssue]  # an extension without types
+        g = pywt.Wavelet(name).rec_lo  # pyright: ignore[reportAttributeAccessIssue]
+        products = [sum(a * b for a, b in zip(g, g[2 * k :], strict=False)) for k in range(len(g) // 2)]
+        if max(abs(p - (k == 0)) for k, p in enumerate(products)) <= 1e-10:
+            found[name] = g
+    return found
+
+
+TAPS = _orthonormal_taps()
+"""A table, so that `torch.compile` finds numbers where it would not look into PyWavelets."""
+
+
 def low_pass(wavelet: str) -> list[float]:
-    """The low-pass taps g₀ … g_{F−1} of an orthonormal wavelet.
+    """The low-pass taps of an orthonormal wavelet.
 
     Raises:
-        SpecError: if PyWavelets has no such wavelet, or its translates by 2 are not orthonormal to 1e-10.
+        SpecError: if PyWavelets has no such wavelet, or it is not orthonormal.
     """
-    if wavelet not in pywt.wavelist(kind="discrete"):  # pyright: ignore[reportAttributeAccessIssue]  # an extension without types
-        raise SpecError(f"unknown wavelet {wavelet!r}: take haar, or one of db2 … db38, sym2 … sym20, coif1 … coif17")
-    g = pywt.Wavelet(wavelet).rec_lo  # pyright: ignore[reportAttributeAccessIssue]
-    products = [sum(a * b for a, b in zip(g, g[2 * k :], strict=False)) for k in range(len(g) // 2)]
-    if max(abs(p - (k == 0)) for k, p in enumerate(products)) > 1e-10:
-        raise SpecError(f"wavelet {wavelet!r} is not orthonormal: take haar, or one of the families db, sym, coif")
-    return g
+    if wavelet not in TAPS:
+        known = wavelet in pywt.wavelist(kind="discrete")  # pyright: ignore[reportAttributeAccessIssue]
+        what = f"wavelet {wavelet!r} is not orthonormal" if known else f"unknown wavelet {wavelet!r}"
+        raise SpecError(f"{what}: take haar, or one of db2 … db38, sym2 … sym20, coif1 … coif17")
+    return TAPS[wavelet]
 
 
 def high_pass(g: list[float]) -> list[float]:
