@@ -193,6 +193,8 @@ def permuted(P: LinearOperator, weight: LinearOperator | None) -> LinearOperator
 def _flipped_spectrum(axes: tuple[int, ...], weight: LinearOperator | None) -> LinearOperator | None:
     """A convolution seen through a flip: with the flipped kernel, w[−k]; one with an even kernel is as it was."""
     dims = [axis - len(weight.in_shape) for axis in axes if axis >= len(weight.in_shape) - 2] if weight else []
+    if isinstance(weight, (Circulant, Toeplitz)) and not dims:
+        return weight
     if isinstance(weight, Circulant):
         return circulant(weight.impulse_response.flip(dims).roll([1] * len(dims), dims), weight.in_shape)
     if isinstance(weight, Toeplitz):

@@ -160,11 +160,17 @@ class OuterInverse(ExactInverse):
     """From a decomposition of AAᴴ."""
 
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
-        # on the range of Aᴴ and on its complement separately: the usual b/ρ − Aᴴ(…)Ab/ρ cancels, and loses ‖A‖²/ρ of
-        # the precision where b is in the range
-        A, H, wide = self.exact, self.decomposition, self._wide(b)
-        inside = A.H(H.solve_in_range(0.0, H.solve(rho, A(wide))))
-        return _narrow(inside + self._null(wide) / per_sample(like(rho, wide.real), len(A.in_shape)), b)
+        A, wide = self.exact, self._wide(b)
+        each = per_sample(like(rho, wide.real), len(A.in_shape))
+        x = self._in_parts(rho, each, wide)
+        # one step of refinement: A⁺ has lost digits where a singular value is small
+        return _narrow(x + self._in_parts(rho, each, wide - A.H(A(x)) - each * x), b)
+
+    def _in_parts(self, rho: float | Tensor, each: float | Tensor, b: Tensor) -> Tensor:
+        """On the range of Aᴴ and on its complement separately: the usual b/ρ − Aᴴ(…)Ab/ρ cancels, and loses ‖A‖²/ρ of
+        the precision where b is in the range."""
+        A, H = self.exact, self.decomposition
+        return A.H(H.solve_in_range(0.0, H.solve(rho, A(b)))) + self._null(b) / each
 
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
         return _narrow(self.exact.H(self.decomposition.solve(rho, self._wide(residual))), residual)

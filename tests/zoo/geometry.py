@@ -121,6 +121,11 @@ ANIMALS = [
         "exact: FFT and a margin of 15 pixels" + GRAM,
     ),
     Animal(
+        "flip in time of a valid blur",
+        lambda r: Flip((0,), (4, 3, 4, 4)) @ Convolution(r(3, 2), VIDEO, "valid"),
+        "exact: FFT and a margin of 14 pixels" + OUTER,
+    ),
+    Animal(
         "flip of a valid blur",
         lambda r: Flip((0, 2), (2, 3, 3)) @ Convolution(r(2, 3), (2, 4, 5), "valid"),
         "exact: FFT and a margin of 11 pixels" + OUTER,
