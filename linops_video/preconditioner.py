@@ -8,8 +8,8 @@ from linops_video.operator import Compose, Identity, LinearOperator, Scaled, Sum
 from linops_video.spectral import plan
 from linops_video.stack import Stack
 
-PROBES = 8
-"""Random signs that a mean eigenvalue is estimated with; a diagonal needs one."""
+PROBED = 20_000
+"""Random signs that a mean eigenvalue is estimated with, one vector at least; a diagonal needs no more than that."""
 
 
 def nearest_gram(A: LinearOperator, weight: LinearOperator | None = None) -> LinearOperator | None:
@@ -42,9 +42,9 @@ def nearest_gram(A: LinearOperator, weight: LinearOperator | None = None) -> Lin
 
 def mean_eigenvalue(G: LinearOperator) -> torch.Tensor:
     """tr(G)/n of every sample, estimated as the mean of ⟨s, G s⟩/n over random signs s."""
-    generator = torch.Generator().manual_seed(0)
-    signs = torch.randint(0, 2, (PROBES, *(1,) * len(G.batch_shape), *G.in_shape), generator=generator)
-    s = (2 * signs - 1).to(G.device, torch.float64).expand(PROBES, *G.batch_shape, *G.in_shape)
+    generator, probes = torch.Generator().manual_seed(0), -(-PROBED // G.in_size)
+    signs = torch.randint(0, 2, (probes, *(1,) * len(G.batch_shape), *G.in_shape), generator=generator)
+    s = (2 * signs - 1).to(G.device, torch.float64).expand(probes, *G.batch_shape, *G.in_shape)
     products = (s * G(s).real).flatten(s.ndim - len(G.in_shape))
     return products.mean(-1).mean(0)
 
