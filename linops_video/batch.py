@@ -222,6 +222,12 @@ class BatchNormal(NormalSolver):
     def pinv(self, y: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
         return self._stack(lambda s, _, y: s.pinv(y), 0.0, y)
 
+    def null_projection(self, x: Tensor) -> Tensor:
+        return self._stack(lambda s, _, x: s.null_projection(x), 0.0, self.operator.samples(x))
+
+    def range_projection(self, x: Tensor) -> Tensor:
+        return self._stack(lambda s, _, x: s.range_projection(x), 0.0, self.operator.samples(x))
+
     def _each(self, method: Callable[..., Any], rho: float | Tensor, *parts: Sequence[Tensor]) -> list[Any]:
         samples = enumerate(zip(self.solvers, *parts, strict=True))
         return [method(solver, sample_of(rho, i), *part) for i, (solver, *part) in samples]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from linops_video.diagonal import Diagonal
 from linops_video.operator import LinearOperator, scalar
-from linops_video.parameters import Shape, like, per_sample, tensor_field
+from linops_video.parameters import Shape, common, per_sample, tensor_field
 
 SIDE_LIMIT, ENTRIES_LIMIT = 64, 2**26
 """Largest side of a block, and most entries of all blocks together: 512 MB in float64."""
@@ -40,7 +40,8 @@ class Blocks(LinearOperator):
 
     def _apply(self, x: Tensor) -> Tensor:
         dim = self.axis - len(self.in_shape)
-        return (like(self.matrices, x) @ x.movedim(dim, -1).unsqueeze(-1)).squeeze(-1).movedim(-1, dim)
+        matrices, x = common(self.matrices, x)
+        return (matrices @ x.movedim(dim, -1).unsqueeze(-1)).squeeze(-1).movedim(-1, dim)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         return self.H._apply(y)

@@ -284,12 +284,9 @@ class Unrolled(nn.Module):
         return output.reshape(*like.shape[:-4], *output.shape[1:]), features
 
     def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
-        noisy = state.noise_std > 0
-        A, normal = state.normal.operator, state.normal
-        exact = z
+        noisy, normal, exact = state.noise_std > 0, state.normal, z
         if not noisy.all():
-            for _ in range(2):  # the second time for the digits that rounding took the first time
-                exact = exact + normal.pinv(y - A(exact))
+            exact = normal.pinv(y) + normal.null_projection(z)
         if not noisy.any():
             return exact
         proximal = normal.prox(self.rho(self.config.steps, state.noise_std), z, y)

@@ -12,8 +12,10 @@ from linops_video import (
     BlockDiagonal,
     BoxMean,
     Convolution,
+    Cosine,
     Dense,
     Diagonal,
+    Difference,
     Flip,
     Identity,
     Select,
@@ -38,6 +40,15 @@ def even_disk(r) -> torch.Tensor:
 
 
 ANIMALS = [
+    Animal(
+        "complex matrix of differences of a stack",
+        lambda r: (
+            AxisMatrix(torch.complex(r(2, 8), r(2, 8)), 0, (8,))
+            @ Difference(0, (8,), "centred", "periodic")
+            @ Stack((Cosine((0,), (1, 2, 2)), Cosine((0,), (1, 2, 2))))
+        ),
+        "cg, preconditioned by scalar",
+    ),
     Animal(
         "box mean of a circular blur",
         lambda r: BoxMean(2, EVEN) @ Convolution(r(3, 3), EVEN, "circular"),
