@@ -122,7 +122,7 @@ def _transfer(A: LinearOperator) -> tuple[Tensor, Steps] | None:
 def _sampling(A: BoxMean | Slice) -> tuple[Tensor, Steps] | None:
     """Decimation as a shift before it, box means as the mean of such shifts; only of rows and columns, all of them."""
     sizes = list(zip(A.in_shape, A.out_shape, strict=True))
-    if any(m != n for n, m in sizes[:-2]) or any(n % m for n, m in sizes[-2:]):
+    if len(sizes) < 2 or any(m != n for n, m in sizes[:-2]) or any(n % m for n, m in sizes[-2:]):
         return None
     steps, lines = (sizes[-2][0] // sizes[-2][1], sizes[-1][0] // sizes[-1][1]), []
     for axis, step in zip((len(sizes) - 2, len(sizes) - 1), steps, strict=True):

@@ -41,6 +41,11 @@ def even_disk(r) -> torch.Tensor:
 
 ANIMALS = [
     Animal(
+        "mean of neighbours in a stack",
+        lambda r: BoxMean(2, (8,), (0,)) @ Stack((Cosine((0,), (1, 2, 2)), Cosine((0,), (1, 2, 2)))),
+        "exact: eigh of 4×4" + OUTER,
+    ),
+    Animal(
         "complex matrix of differences of a stack",
         lambda r: (
             AxisMatrix(torch.complex(r(2, 8), r(2, 8)), 0, (8,))
