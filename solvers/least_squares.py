@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, NormalSolver, Stack, gradient
-from linops_video.errors import SpecError
 from linops_video.krylov import conjugate_gradient
 from linops_video.parameters import per_sample
-from linops_video.solvers.objective import check_positive, squared_misfit, squared_norm, times
+from linops_video.solvers.objective import check_positive, check_stopping, squared_misfit, squared_norm, times
 from linops_video.solvers.pinv import Direct, PinvState
 from linops_video.solvers.proximal import check_weight
 from linops_video.solvers.variation import SquaredDifferences
@@ -65,10 +64,7 @@ class Cgls:
     tol: float = 1e-4
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.max_steps, int) and self.max_steps >= 1):
-            raise SpecError(f"max_steps must be a whole number of 1 or more, got {self.max_steps}")
-        if not self.tol >= 0:
-            raise SpecError(f"tol must be 0 or more, got {self.tol}")
+        check_stopping(self.max_steps, self.tol)
 
     def objective(self, problem: InverseProblem, x: Tensor) -> Tensor:
         """½‖y − A x‖² of each sample."""

@@ -45,10 +45,7 @@ class Regularised(ABC):
         return total
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.max_steps, int) and self.max_steps >= 1):
-            raise SpecError(f"max_steps must be a whole number of 1 or more, got {self.max_steps}")
-        if not self.tol >= 0:
-            raise SpecError(f"tol must be 0 or more, got {self.tol}")
+        check_stopping(self.max_steps, self.tol)
         for prior in self.priors:
             if not isinstance(prior, Prior):
                 raise SpecError(
@@ -59,6 +56,14 @@ class Regularised(ABC):
 def as_tuple(prior: Priors) -> tuple[Prior, ...]:
     """One prior, or several, as a tuple."""
     return prior if isinstance(prior, tuple) else (prior,)
+
+
+def check_stopping(max_steps: int, tol: float) -> None:
+    """Raise a SpecError unless an iteration can be stopped by these."""
+    if not (isinstance(max_steps, int) and max_steps >= 1):
+        raise SpecError(f"max_steps must be a whole number of 1 or more, got {max_steps}")
+    if not tol >= 0:
+        raise SpecError(f"tol must be 0 or more, got {tol}")
 
 
 def check_positive(name: str, value: float | Tensor) -> None:

@@ -99,10 +99,11 @@ def total_variation_start(problem: InverseProblem, normal: NormalSolver, z: Tens
     noise_std = torch.as_tensor(problem.noise_std, device=z.device, dtype=z.dtype).clamp(min=NOISE_FLOOR)
     rho = 0.8 * noise_std**1.5 / TV_THRESHOLD
     prior, memory, u = TotalVariation(1.0, TV_TIME_WEIGHT), (), torch.zeros_like(z)
+    data = normal.data_step(rho, problem.y)
     for _ in range(TV_STEPS):
         x, memory = prior(z - u, TV_THRESHOLD, memory)
         v = 1.7 * x - 0.7 * z + u
-        z = normal.prox(rho, v, problem.y)
+        z = data(v)
         u = v - z
     return z
 
