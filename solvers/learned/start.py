@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, NormalSolver
+from linops_video.batch import BatchNormal
 from linops_video.solvers.variation import TotalVariation
 
 NOISE_FLOOR = 1e-3
@@ -144,7 +145,7 @@ def smooth_start(problem: InverseProblem, normal: NormalSolver, priors: tuple[Sm
     a' = a − Aᵀ(AAᵀ + σ²I)⁻¹(A a + σ b), is one exact data step, and the preconditioner is (L + shift)⁻¹ between two
     projections. One step size per sample and prior.
     """
-    if isinstance(problem.y, tuple):  # one operator a sample
+    if isinstance(normal, BatchNormal):  # one operator a sample
         pairs = zip(problem.samples(), normal.solvers, strict=True)
         return torch.stack([smooth_start(sample, solver, priors) for sample, solver in pairs], 1)
     A, y = problem.operator, problem.y
