@@ -32,13 +32,13 @@ from record import machine
 from torch import Tensor
 
 from linops_video import forward_model
-from linops_video.film import Source, simulated_film
+from linops_video.films.film import Source, simulated_film
+from linops_video.media.video import read_video, stream_video, write_video
 from linops_video.metrics import psnr
 from linops_video.solvers import run
 from linops_video.solvers.film import solve_film, windows_of
 from linops_video.solvers.registry import build, fast_fields
 from linops_video.solvers.tiles import run_in_tiles, tiles_of
-from linops_video.video import read_video, stream_video, write_video
 
 SOLVERS = ("admm-tv", "videoonet")
 SIZES = {"240p": (240, 424), "480p": (480, 848), "1080p": (1080, 1920)}

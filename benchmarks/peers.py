@@ -30,7 +30,7 @@ from record import save
 from torch import Tensor
 
 from linops_video import AxisMatrix, BoxMean, Convolution, Diagonal, Difference, LinearOperator, NormalSolver, Select
-from linops_video.select import decimate
+from linops_video.operators.select import decimate
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 from optional import import_deepinv
@@ -228,7 +228,7 @@ def against_clone() -> Iterator[dict]:
 
 def against_rfftn() -> Iterator[dict]:
     """The fast transform of compressive sensing at 10 % on 16×3×256×256: time by rfftn's, memory by the video's."""
-    from linops_video.hadamard import random_hadamard
+    from linops_video.operators.hadamard import random_hadamard
 
     shape = (16, 3, 256, 256)
     x = torch.rand(shape)
@@ -242,7 +242,7 @@ def against_rfftn() -> Iterator[dict]:
 
 def memory_of_the_transform() -> int:
     """Kilobytes that making the operator and one apply add to the peak, the video's own not counted."""
-    from linops_video.hadamard import random_hadamard
+    from linops_video.operators.hadamard import random_hadamard
 
     shape = (16, 3, 256, 256)
     x = torch.rand(shape)

@@ -25,9 +25,9 @@ from record import machine, save
 from torch import Tensor
 
 from linops_video import BoxMean, Convolution, Diagonal, InverseProblem, NormalSolver
-from linops_video.kernels import gaussian
+from linops_video.media.video import read_video
+from linops_video.operators.kernels import gaussian
 from linops_video.solvers import Admm, Fista, PrimalDual, ProximalGradient, TotalVariation
-from linops_video.video import read_video
 
 WEIGHT, NOISE_STD, GAP = 0.01, 0.02, 1e-3
 PRIOR = TotalVariation(WEIGHT)

@@ -33,7 +33,7 @@ import numpy as np
 import torch
 
 from linops_video import PROBLEMS, LinearOperator, NormalSolver, forward_model
-from linops_video.files import replacing
+from linops_video.media.files import replacing
 
 RHO, STEPS = 0.3, 13
 SMALL, LARGE = (4, 3, 16, 16), (4, 3, 32, 32)

@@ -11,17 +11,17 @@ from rich.console import Console
 from torch import Tensor
 
 from linops_video import InverseProblem, Solution
-from linops_video.arrays import read_clip, read_measurement, write_array
 from linops_video.cli.figure import Column, measurement_column, save_figure
 from linops_video.cli.progress import progress
 from linops_video.cli.report import Row, print_table, problem_line, report_of, write_json
-from linops_video.encoding import check_sound
-from linops_video.measurement import frame_rate_of, inverse_problem, model_of
+from linops_video.media.arrays import read_clip, read_measurement, write_array
+from linops_video.media.encoding import check_sound
+from linops_video.media.video import demo_clip, write_video
+from linops_video.problems.measurement import frame_rate_of, inverse_problem, model_of
 from linops_video.solvers.baselines import BASELINES
 from linops_video.solvers.evaluation import score
 from linops_video.solvers.registry import build
 from linops_video.solvers.tiles import count_tiles, run_in_tiles
-from linops_video.video import demo_clip, write_video
 
 DEMO_FRAMES = 16
 

@@ -15,13 +15,13 @@ from linops_video import PROBLEMS
 from linops_video.cli.options import check_seed, parse_device, parse_names
 from linops_video.cli.report import finite, write_json
 from linops_video.errors import ShapeError
-from linops_video.files import check_writable
+from linops_video.media.files import check_writable
+from linops_video.media.video import check_limit
 from linops_video.solvers import SOLVERS
 from linops_video.solvers.baselines import BASELINE_NAMES, BASELINES
 from linops_video.solvers.evaluation import BATCH, Result
 from linops_video.solvers.evaluation import evaluate as evaluate_solvers
 from linops_video.solvers.learned.data import load_videos
-from linops_video.video import check_limit
 
 
 def evaluate(

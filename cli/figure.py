@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from linops_video import InverseProblem
-from linops_video.files import replacing
+from linops_video.media.files import replacing
 
 ROWS = 3
 PANEL_INCHES = 3.2

@@ -12,19 +12,19 @@ import typer
 from rich.console import Console
 
 from linops_video import __version__
-from linops_video.arrays import read_clip, read_measurement
 from linops_video.cli.clip import Outputs, Request, solve_clip, sound_of
 from linops_video.cli.progress import bar
 from linops_video.cli.report import Row, film_report, print_table, write_json
-from linops_video.encoding import check_sound
 from linops_video.errors import CutError, FileError, LinopsError, SpecError
-from linops_video.files import check_writable
-from linops_video.film import Film, measured_film, open_film, simulated_film
-from linops_video.measurement import frame_rate_of
-from linops_video.parts import Parts
+from linops_video.films.film import Film, measured_film, open_film, simulated_film
+from linops_video.films.parts import Parts
+from linops_video.media.arrays import read_clip, read_measurement
+from linops_video.media.encoding import check_sound
+from linops_video.media.files import check_writable
+from linops_video.media.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_order, stream_video
+from linops_video.problems.measurement import frame_rate_of
 from linops_video.solvers.film import WINDOW, identity_of, identity_of_file, score_of, solve_film, windows_of
 from linops_video.solvers.tiles import TILE, tiles_of
-from linops_video.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_order, stream_video
 
 FILM_SUFFIXES = (*VIDEO_SUFFIXES, ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".npz")
 """Files of a folder that are solved; others are left alone."""

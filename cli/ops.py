@@ -11,9 +11,9 @@ from rich.text import Text
 
 from linops_video import OPERATORS, PROBLEMS
 from linops_video.cli.options import check_seed, parse_shape
-from linops_video.description import describe
-from linops_video.measurement import BLUR, model_of
-from linops_video.named_blur import KERNELS
+from linops_video.expressions.named_blur import KERNELS
+from linops_video.problems.description import describe
+from linops_video.problems.measurement import BLUR, model_of
 
 BLUR_SUMMARY = "deblurring of real clips: 'valid' convolution with one's own kernel (solve --kernel), else a 4×4 disk"
 

@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from linops_video import InverseProblem, Solution
-from linops_video.files import replacing
-from linops_video.film import Film
-from linops_video.parts import Finished
+from linops_video.films.film import Film
+from linops_video.films.parts import Finished
+from linops_video.media.files import replacing
 from linops_video.solvers.evaluation import Score
 from linops_video.solvers.film import status_of
 

@@ -9,15 +9,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from linops_video.arrays import read_kernel
 from linops_video.cli.clip import Outputs, Request
 from linops_video.cli.films import is_collection, solve_file, solve_files
 from linops_video.cli.options import check_seed, parse_device, parse_shape
 from linops_video.errors import FileError, SpecError
-from linops_video.files import check_writable
+from linops_video.media.arrays import read_kernel
+from linops_video.media.files import check_writable
+from linops_video.media.video import check_video_suffix
 from linops_video.solvers import SOLVERS
 from linops_video.solvers.registry import fast_fields
-from linops_video.video import check_video_suffix
 
 
 def solve(

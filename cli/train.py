@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from linops_video import PROBLEMS
 from linops_video.cli.options import check_seed, parse_names
 from linops_video.errors import FileError, ShapeError, SpecError
-from linops_video.files import check_writable
+from linops_video.media.files import check_writable
 from linops_video.solvers.learned.data import Crops, load_videos
 from linops_video.solvers.learned.train import MIXTURE, TrainConfig
 from linops_video.solvers.learned.train import train as train_network

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from linops_video import OPERATORS, PROBLEMS
-from linops_video.named_blur import KERNELS
+from linops_video.expressions.named_blur import KERNELS
 
 PAGE = Path(__file__).parent / "expressions.md"
 

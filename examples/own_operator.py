@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from linops_video import Identity, InverseProblem, LinearOperator, Shape
+from linops_video.media.video import demo_clip, read_video
 from linops_video.metrics import psnr
 from linops_video.solvers import solve
 from linops_video.testing import check_operator
-from linops_video.video import demo_clip, read_video
 
 
 @dataclass(frozen=True, eq=False, repr=False)

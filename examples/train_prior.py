@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from linops_video import forward_model
+from linops_video.media.video import demo_clip, read_video
 from linops_video.metrics import psnr
 from linops_video.solvers import Admm, PlugAndPlay, implicit, solve
-from linops_video.video import demo_clip, read_video
 
 
 class Denoiser(nn.Module):

@@ -1,37 +1,37 @@
 """Composable linear operators on video, with exact (AᴴA + ρI)⁻¹ through compositions."""
 
+from linops_video.algebra.operator import Identity, LinearOperator, add, compose, scale
+from linops_video.algebra.parameters import Shape, tensor_field
 from linops_video.batch import Batch, batch
-from linops_video.circulant import Circulant, circulant
-from linops_video.convolution import Convolution
-from linops_video.cosine import Cosine
-from linops_video.dense import AxisMatrix, Dense
-from linops_video.diagonal import Diagonal
-from linops_video.difference import Difference, gradient
-from linops_video.einsum import einsum
 from linops_video.errors import LinopsError
-from linops_video.expression import parse
-from linops_video.forward_model import ForwardModel, InverseProblem, collate, forward_model
-from linops_video.fourier import Fourier
-from linops_video.function import linear_function
-from linops_video.geometry import Flip, Roll, Transpose
-from linops_video.hadamard import Entries, Hadamard, random_hadamard
-from linops_video.imaging import Bayer, cacti, shutter
-from linops_video.kron import Kron, kron
-from linops_video.multiplier import Multiplier
-from linops_video.names import OPERATORS, PROBLEMS, Name, Problem
-from linops_video.noise import estimate_noise, noise_level
-from linops_video.normal import ConvergenceWarning, NormalSolver
-from linops_video.operator import Identity, LinearOperator, add, compose, scale
-from linops_video.parameters import Shape, tensor_field
-from linops_video.patches import Patches, block_sensing
-from linops_video.resample import resize
-from linops_video.sampling import BoxMean
-from linops_video.select import Select, Slice, crop, decimate, zero_pad
+from linops_video.expressions.expression import parse
+from linops_video.expressions.names import OPERATORS, PROBLEMS, Name, Problem
+from linops_video.expressions.storage import load_operator, save_operator
+from linops_video.inverses.normal import ConvergenceWarning, NormalSolver
+from linops_video.operators.circulant import Circulant, circulant
+from linops_video.operators.convolution import Convolution
+from linops_video.operators.cosine import Cosine
+from linops_video.operators.dense import AxisMatrix, Dense
+from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.difference import Difference, gradient
+from linops_video.operators.einsum import einsum
+from linops_video.operators.fourier import Fourier
+from linops_video.operators.function import linear_function
+from linops_video.operators.geometry import Flip, Roll, Transpose
+from linops_video.operators.hadamard import Entries, Hadamard, random_hadamard
+from linops_video.operators.imaging import Bayer, cacti, shutter
+from linops_video.operators.kron import Kron, kron
+from linops_video.operators.multiplier import Multiplier
+from linops_video.operators.patches import Patches, block_sensing
+from linops_video.operators.resample import resize
+from linops_video.operators.sampling import BoxMean
+from linops_video.operators.select import Select, Slice, crop, decimate, zero_pad
+from linops_video.operators.stack import BlockDiagonal, Stack
+from linops_video.operators.warp import Warp
+from linops_video.operators.wavelet import Wavelet
+from linops_video.problems.forward_model import ForwardModel, InverseProblem, collate, forward_model
+from linops_video.problems.noise import estimate_noise, noise_level
 from linops_video.solution import Solution
-from linops_video.stack import BlockDiagonal, Stack
-from linops_video.storage import load_operator, save_operator
-from linops_video.warp import Warp
-from linops_video.wavelet import Wavelet
 
 __all__ = [
     "OPERATORS",

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from linops_video.algebra.krylov import IterativeSolve
+from linops_video.algebra.operator import LinearOperator
+from linops_video.algebra.parameters import Shape, show
 from linops_video.errors import ShapeError
-from linops_video.krylov import IterativeSolve
-from linops_video.normal import NormalSolver
-from linops_video.operator import LinearOperator
-from linops_video.parameters import Shape, show
+from linops_video.inverses.normal import NormalSolver
 
 
 class Ragged(tuple[Tensor, ...]):

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from linops_video.algebra.operator import LinearOperator
+from linops_video.algebra.parameters import Shape, complex_dtype, show
 from linops_video.errors import ShapeError, SpecError
-from linops_video.normal import NormalSolver
-from linops_video.operator import LinearOperator
-from linops_video.parameters import Shape, complex_dtype, show
+from linops_video.inverses.normal import NormalSolver
 
 if TYPE_CHECKING:
     import pylops

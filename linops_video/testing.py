@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from linops_video.diagonal import Diagonal
+from linops_video.algebra.operator import Identity, LinearOperator, scale
+from linops_video.algebra.parameters import Shape, complex_dtype, show
 from linops_video.errors import LinopsError
-from linops_video.normal import NormalSolver
-from linops_video.operator import Identity, LinearOperator, scale
-from linops_video.parameters import Shape, complex_dtype, show
+from linops_video.inverses.normal import NormalSolver
+from linops_video.operators.diagonal import Diagonal
 
 
 class OperatorError(LinopsError):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from linops_video import InverseProblem
-from linops_video.arrays import EIGHT_BIT_NOISE
+from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.solvers.admm import AdmmTV, AdmmWavelet
 from linops_video.solvers.variation import TotalVariation
 

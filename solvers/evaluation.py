@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, forward_model
-from linops_video.arrays import EIGHT_BIT_NOISE
 from linops_video.errors import ShapeError, SpecError
+from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.metrics import data_misfit, psnr, ssim
 from linops_video.solvers.baselines import BASELINE_NAMES, BASELINES
 from linops_video.solvers.registry import SOLVERS, solve

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, Solution
-from linops_video.film import Film
+from linops_video.films.film import Film
+from linops_video.films.parts import Finished
 from linops_video.metrics import ssim
-from linops_video.parts import Finished
 from linops_video.solvers.evaluation import Score
 from linops_video.solvers.iteration import OnStep
 from linops_video.solvers.learned.checkpoint import locate
@@ -66,8 +66,8 @@ def solve_film(
     Raises what `solve` raises, and the errors of `Film.problem`.
 
     Example:
-        >>> from linops_video.film import open_film, simulated_film
-        >>> from linops_video.video import demo_clip
+        >>> from linops_video.films.film import open_film, simulated_film
+        >>> from linops_video.media.video import demo_clip
         >>> film = simulated_film(open_film(demo_clip(), frames=40), "sr4")
         >>> [len(window.frames) for window in solve_film(film, "pinv")]
         [16, 24]

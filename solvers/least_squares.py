@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, NormalSolver, Stack, gradient
-from linops_video.krylov import conjugate_gradient
-from linops_video.parameters import per_sample
+from linops_video.algebra.krylov import conjugate_gradient
+from linops_video.algebra.parameters import per_sample
 from linops_video.solvers.objective import check_positive, check_stopping, squared_misfit, squared_norm, times
 from linops_video.solvers.pinv import Direct, PinvState
 from linops_video.solvers.proximal import check_weight

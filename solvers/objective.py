@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem
+from linops_video.algebra.parameters import per_sample
 from linops_video.errors import SpecError
-from linops_video.parameters import per_sample
 from linops_video.solvers.proximal import Prior
 
 Priors = Prior | tuple[Prior, ...]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from linops_video.algebra.parameters import per_sample
 from linops_video.errors import ShapeError, SpecError
-from linops_video.parameters import per_sample
 
 Memory = tuple[Tensor, ...]
 """What a prior keeps from call to call: tensors of shape (*batch, …), none at first."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, Solution
-from linops_video.cut import Box, cut_problem
 from linops_video.errors import CutError, SpecError
+from linops_video.films.cut import Box, cut_problem
 from linops_video.solvers.iteration import OnStep, Solver, check_problem, run
 
 TILE = 448

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from linops_video import Cosine
-from linops_video.parameters import per_sample
+from linops_video.algebra.parameters import per_sample
 from linops_video.solvers.proximal import Memory, Prior, Step, check_video, check_weight, each
 
 FLOOR = 1e-24

@@ -9,11 +9,11 @@ import pytest
 import torch
 from test_encoding import add_sound, clip, sound_of
 
-from linops_video.arrays import write_array
 from linops_video.cli import main
-from linops_video.parts import Parts
+from linops_video.films.parts import Parts
+from linops_video.media.arrays import write_array
+from linops_video.media.video import read_video, write_video
 from linops_video.solvers.film import WINDOW
-from linops_video.video import read_video, write_video
 
 FRAMES = 2 * WINDOW - 4
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from linops_video import forward_model
-from linops_video.arrays import EIGHT_BIT_NOISE, read_clip, write_array
 from linops_video.cli import main
+from linops_video.media.arrays import EIGHT_BIT_NOISE, read_clip, write_array
+from linops_video.media.video import demo_clip, read_video, write_video
 from linops_video.metrics import psnr
-from linops_video.video import demo_clip, read_video, write_video
 
 SHAPE = (4, 3, 24, 32)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from linops_video.arrays import read_clip
 from linops_video.cli import main
+from linops_video.media.arrays import read_clip
+from linops_video.media.video import demo_clip
 from linops_video.solvers.learned.checkpoint import describe
-from linops_video.video import demo_clip
 
 SMALL = {
     "samples": 1,

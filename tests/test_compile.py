@@ -13,7 +13,7 @@ from torch import Tensor
 from zoo import ZOO, Animal, animal, normal_numbers
 
 from linops_video import Convolution, Diagonal, LinearOperator, NormalSolver, Select
-from linops_video.parameters import Parameters
+from linops_video.algebra.parameters import Parameters
 
 Maps = dict[str, tuple[Callable[[Tensor], Tensor], Tensor]]
 

@@ -7,10 +7,10 @@ import torch
 from zoo import ZOO, Animal, animal, normal_numbers
 
 from linops_video import BoxMean, Convolution, Dense, Diagonal, Identity, forward_model
-from linops_video.cut import Box, cut, cut_problem, shape_of, whole
+from linops_video.algebra.operator import Compose
 from linops_video.errors import CutError, ShapeError
-from linops_video.operator import Compose
-from linops_video.select import Slice
+from linops_video.films.cut import Box, cut, cut_problem, shape_of, whole
+from linops_video.operators.select import Slice
 
 UNCUT = {"cs", "vcs"}
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from linops_video import PROBLEMS, BoxMean, Diagonal, LinearOperator, Shape, forward_model, parse
-from linops_video.description import describe
+from linops_video.problems.description import describe
 from linops_video.testing import check_operator
 
 SHAPE = (4, 3, 10, 12)

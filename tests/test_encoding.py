@@ -7,9 +7,9 @@ import av
 import pytest
 import torch
 
-from linops_video.encoding import check_sound
 from linops_video.errors import FileError
-from linops_video.video import frame_rate, join_videos, read_video, stream_video, write_video
+from linops_video.media.encoding import check_sound
+from linops_video.media.video import frame_rate, join_videos, read_video, stream_video, write_video
 
 FPS = 30000 / 1001
 

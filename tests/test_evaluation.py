@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from linops_video import forward_model
-from linops_video.arrays import EIGHT_BIT_NOISE
 from linops_video.errors import ShapeError, SpecError
+from linops_video.media.arrays import EIGHT_BIT_NOISE
+from linops_video.media.video import demo_clip, read_video
 from linops_video.metrics import psnr, ssim
 from linops_video.solvers import solve
 from linops_video.solvers.baselines import BASELINES
 from linops_video.solvers.evaluation import BATCH, evaluate, score
-from linops_video.video import demo_clip, read_video
 
 COUNT = BATCH + 2
 

@@ -24,8 +24,8 @@ from linops_video import (
     kron,
     scale,
 )
+from linops_video.algebra.operator import Compose, Scaled, Sum
 from linops_video.errors import SpecError
-from linops_video.operator import Compose, Scaled, Sum
 from linops_video.testing import check_operator
 
 Draw = st.DrawFn

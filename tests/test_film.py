@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from linops_video import Diagonal, forward_model
-from linops_video.arrays import EIGHT_BIT_NOISE, read_clip, read_mask, write_array
 from linops_video.errors import CutError, FileError, ShapeError, SpecError
-from linops_video.film import measured_film, open_film, simulated_film
-from linops_video.film_model import Alike, Masked, Rolling, Whole, film_model
-from linops_video.measurement import estimate_noise, model_of
+from linops_video.films.film import measured_film, open_film, simulated_film
+from linops_video.films.film_model import Alike, Masked, Rolling, Whole, film_model
+from linops_video.films.parts import STATE, Finished, Parts
+from linops_video.media.arrays import EIGHT_BIT_NOISE, read_clip, read_mask, write_array
+from linops_video.media.video import read_video, write_video
 from linops_video.metrics import psnr
-from linops_video.parts import STATE, Finished, Parts
+from linops_video.problems.measurement import estimate_noise, model_of
 from linops_video.solvers import AdmmTV, run, solve
 from linops_video.solvers.film import score_of, solve_film, status_of, windows_of
 from linops_video.solvers.registry import fast_fields
 from linops_video.solvers.tiles import ALIGNMENT, count_tiles, ramp, run_in_tiles, spans
-from linops_video.video import read_video, write_video
 
 SHAPE = (50, 3, 24, 20)
 WINDOWS = [(0, 20), (12, 32), (30, 50)]
@@ -110,7 +110,7 @@ def test_a_rolling_window_keeps_no_more_than_it_gave():
 
 
 def simulated_film_of(video: torch.Tensor, spec: str, seed: int = 0, noise: float | None = None):
-    from linops_video.film import Source
+    from linops_video.films.film import Source
 
     source = Source(lambda: iter(video), tuple(video.shape), 25.0, 0.0, ((0,), video[:1]))
     return simulated_film(source, spec, noise, seed)

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from zoo import normal_numbers
 
 from linops_video import AxisMatrix, Diagonal, Kron, LinearOperator, Warp, einsum, linear_function
-from linops_video.einsum import Einsum
+from linops_video.algebra.operator import Compose
 from linops_video.errors import LinopsError, ShapeError, SpecError
-from linops_video.operator import Compose
+from linops_video.operators.einsum import Einsum
 
 SHAPE = (4, 3, 6, 5)
 TEXTS: list[tuple[str, tuple[int, ...], type[LinearOperator]]] = [

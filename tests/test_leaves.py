@@ -29,8 +29,8 @@ from linops_video import (
     kron,
     scale,
 )
+from linops_video.algebra.operator import scalar
 from linops_video.errors import DtypeError, ShapeError, SpecError
-from linops_video.operator import scalar
 from linops_video.testing import OperatorError, check_operator
 
 

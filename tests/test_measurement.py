@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from linops_video import PROBLEMS, forward_model
-from linops_video.arrays import (
+from linops_video.errors import FileError, LinopsError, MeasurementError, ShapeError, SpecError
+from linops_video.media.arrays import (
     EIGHT_BIT_NOISE,
     read_clip,
     read_kernel,
@@ -17,10 +18,9 @@ from linops_video.arrays import (
     read_measurement,
     write_array,
 )
-from linops_video.errors import FileError, LinopsError, MeasurementError, ShapeError, SpecError
-from linops_video.kernels import disk
-from linops_video.measurement import BLUR, estimate_noise, infer_shape, inverse_problem, model_of
-from linops_video.video import demo_clip, read_video, write_video
+from linops_video.media.video import demo_clip, read_video, write_video
+from linops_video.operators.kernels import disk
+from linops_video.problems.measurement import BLUR, estimate_noise, infer_shape, inverse_problem, model_of
 
 TELLING = [name for name in PROBLEMS if name not in ("cs", "vcs")]
 

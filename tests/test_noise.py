@@ -7,7 +7,7 @@ import torch
 
 from linops_video import Diagonal, InverseProblem, collate, estimate_noise, forward_model, noise_level
 from linops_video.errors import MeasurementError
-from linops_video.video import demo_clip, read_video
+from linops_video.media.video import demo_clip, read_video
 
 
 @pytest.fixture(scope="module")

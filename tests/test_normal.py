@@ -19,11 +19,11 @@ from linops_video import (
     Stack,
     forward_model,
 )
+from linops_video.algebra.krylov import conjugate_gradient
+from linops_video.algebra.parameters import like
 from linops_video.errors import SpecError
-from linops_video.inverse import IterativeInverse
-from linops_video.kernels import disk
-from linops_video.krylov import conjugate_gradient
-from linops_video.parameters import like
+from linops_video.inverses.inverse import IterativeInverse
+from linops_video.operators.kernels import disk
 
 
 def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:

@@ -35,10 +35,10 @@ from linops_video import (
     parse,
     save_operator,
 )
-from linops_video.arrays import write_array
 from linops_video.errors import FileError, MemoryLimitError, ShapeError, SpecError
-from linops_video.expression import shape_behind
-from linops_video.names import stream
+from linops_video.expressions.expression import shape_behind
+from linops_video.expressions.names import stream
+from linops_video.media.arrays import write_array
 
 VIDEO = (8, 3, 16, 16)
 SMALL = (3, 3, 4, 6)

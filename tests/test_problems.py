@@ -10,7 +10,7 @@ import torch
 
 from linops_video import PROBLEMS, NormalSolver, forward_model
 from linops_video.errors import MemoryLimitError, ShapeError, SpecError
-from linops_video.kernels import disk, motion_line, motion_line_3
+from linops_video.operators.kernels import disk, motion_line, motion_line_3
 
 PAPER_SIZES = [(9, 1, 14, 14), (4, 3, 16, 16), (4, 3, 32, 32)]
 SMALL = (9, 1, 14, 14)

@@ -26,8 +26,8 @@ from linops_video import (
     zero_pad,
 )
 from linops_video.errors import LinopsError
-from linops_video.kernels import anisotropic_gaussian, box, gaussian, motion_line
-from linops_video.resample import Method, Resample
+from linops_video.operators.kernels import anisotropic_gaussian, box, gaussian, motion_line
+from linops_video.operators.resample import Method, Resample
 
 SIZES = [(13, 21), (18, 25), (9, 10), (5, 3), (37, 7), (70, 131), (37, 50), (1, 1)]
 

@@ -16,7 +16,7 @@ from zoo import ZOO, Animal, animal
 
 from linops_video import Diagonal, LinearOperator, Shape, load_operator, parse, save_operator
 from linops_video.errors import FileError
-from linops_video.storage import FORMAT
+from linops_video.expressions.storage import FORMAT
 
 
 def same(a: Any, b: Any) -> bool:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from linops_video.errors import FileError, LinopsError, ShapeError
-from linops_video.files import check_writable, replacing
+from linops_video.media.files import check_writable, replacing
+from linops_video.media.video import DEFAULT_FPS, demo_clip, read_video, write_video
 from linops_video.metrics import psnr
-from linops_video.video import DEFAULT_FPS, demo_clip, read_video, write_video
 
 LOSSLESS = ["clip.mkv", "clip.avi", "clip"]
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linops_video import Identity, Wavelet
+from linops_video.algebra.operator import Scaled
 from linops_video.errors import ShapeError, SpecError
-from linops_video.operator import Scaled
 from linops_video.testing import check_operator
 
 NAMES = ["haar", "db2", "db4", "db11", "sym5", "coif2"]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from linops_video.errors import FileError, SpecError
-from linops_video.files import replacing
+from linops_video.media.files import replacing
 from linops_video.solvers.learned.unrolled import Config, Unrolled
 
 WEIGHTS = Path(__file__).parent / "weights"

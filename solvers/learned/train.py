@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, NormalSolver, forward_model
-from linops_video.arrays import EIGHT_BIT_NOISE
 from linops_video.errors import FileError, SpecError
+from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.metrics import psnr
 from linops_video.solvers.learned.checkpoint import save_network
 from linops_video.solvers.learned.data import Crops

@@ -18,9 +18,9 @@ from linops_video import (
     circulant,
     kron,
 )
-from linops_video.dense import DenseGram
-from linops_video.toeplitz import Toeplitz
-from linops_video.wavelet import Wavelet
+from linops_video.operators.dense import DenseGram
+from linops_video.operators.toeplitz import Toeplitz
+from linops_video.operators.wavelet import Wavelet
 from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
 
 EVEN_KERNEL = torch.tensor([[0.0, 0.1, 0.1, 0.0], [0.1, 0.2, 0.1, 0.1], [0.0, 0.1, 0.1, 0.1]], dtype=torch.float64)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from linops_video import BoxMean, Diagonal
-from linops_video.einsum import einsum
-from linops_video.function import linear_function
+from linops_video.operators.einsum import einsum
+from linops_video.operators.function import linear_function
 from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
 
 ANIMALS = [

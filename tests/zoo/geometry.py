@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from linops_video import AxisMatrix, BoxMean, Convolution, Cosine, Dense, Diagonal, Flip, Multiplier, Select, Stack
-from linops_video.geometry import Roll, Transpose
-from linops_video.warp import Warp
+from linops_video.operators.geometry import Roll, Transpose
+from linops_video.operators.warp import Warp
 from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
 
 SWAPPED = (4, 3, 5, 6)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from linops_video import AxisMatrix, BoxMean, Convolution, Diagonal, Difference, Flip, Identity, Select, Stack
-from linops_video.difference import gradient
-from linops_video.imaging import BAYER_PATTERNS, Bayer, cacti, shutter
-from linops_video.patches import Patches, block_sensing
-from linops_video.resample import resize
-from linops_video.select import Slice, crop, decimate, zero_pad
+from linops_video.operators.difference import gradient
+from linops_video.operators.imaging import BAYER_PATTERNS, Bayer, cacti, shutter
+from linops_video.operators.patches import Patches, block_sensing
+from linops_video.operators.resample import resize
+from linops_video.operators.select import Slice, crop, decimate, zero_pad
 from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
 
 ANIMALS = [

@@ -24,7 +24,7 @@ from linops_video import (
     circulant,
     kron,
 )
-from linops_video.convolution import Boundary
+from linops_video.operators.convolution import Boundary
 from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
 
 EVEN = (2, 3, 6, 4)

@@ -1,0 +1,1 @@
+"""What every operator is: a linear map on batches of tensors, and the algebra of @, +, ×, adjoint."""

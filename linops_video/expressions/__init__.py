@@ -1,0 +1,1 @@
+"""Operators as text: one registry of names, the parser and its inverse, operators in files."""

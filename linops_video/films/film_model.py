@@ -1,0 +1,268 @@
+"""Models of films of any length: the operator of a window of frames, and the measurements that go with it.
+
+It is the film's operator, cut down to the measurements that see nothing outside (`cut`). Where it treats all frames
+alike, repeats itself, or draws a mask for every frame, it is made for the window itself, so that memory does not depend
+on the length of the film.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from linops_video.algebra.operator import Identity, LinearOperator
+from linops_video.algebra.parameters import Shape
+from linops_video.errors import CutError, FileError, LinopsError, ShapeError
+from linops_video.expressions.named_sampling import block_corners, blocks_mask
+from linops_video.expressions.names import stream
+from linops_video.films.cut import Cut, cut, whole
+from linops_video.media.arrays import read_mask
+from linops_video.media.video import VIDEO_SUFFIXES, stream_video
+from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.select import Select
+from linops_video.problems.forward_model import problem_named
+from linops_video.problems.measurement import (
+    BLUR,
+    check_inputs,
+    model_of,
+)
+
+PROBE = 16
+"""Rows and columns of the small frames on which an operator is tried, to see whether it treats all frames alike."""
+
+Frames = Callable[[], Iterator[Tensor]]
+"""Gives the frames (C, H, W) of a film from its first one on."""
+
+
+class FilmModel(Protocol):
+    """The operator of a film, window by window.
+
+    Attributes:
+        shape: (T, C, H, W) of the film.
+        measured: how many frames its measurement has.
+    """
+
+    @property
+    def shape(self) -> Shape: ...
+
+    @property
+    def measured(self) -> int: ...
+
+    def part(self, start: int, stop: int) -> Cut:
+        """The operator of frames start … stop − 1, and the box of the film's measurements that it gives."""
+        ...
+
+
+@dataclass(frozen=True)
+class Alike:
+    """A model that does the same to every frame, alone: made for the window. `build`: frames -> operator."""
+
+    shape: Shape
+    build: Callable[[int], LinearOperator]
+
+    @property
+    def measured(self) -> int:
+        return self.shape[0]
+
+    def part(self, start: int, stop: int) -> Cut:
+        A = self.build(stop - start)
+        return A, ((start, stop), *whole(A.out_shape)[1:])
+
+
+@dataclass(frozen=True)
+class Segments:
+    """A model that repeats after `period` frames, where a measurement sees at most `reach` frames before or after.
+
+    Made for the window with as many frames around it, and then cut: every frame between the film's ends is treated as
+    it is in the whole. `build`: frames -> operator.
+    """
+
+    shape: Shape
+    build: Callable[[int], LinearOperator]
+    period: int = 1
+    reach: int = 0
+
+    @property
+    def measured(self) -> int:
+        return self.shape[0] // self.period + self.reach
+
+    def part(self, start: int, stop: int) -> Cut:
+        first = max(0, start - self.reach) // self.period * self.period
+        last = min(self.shape[0], -(-(stop + self.reach) // self.period) * self.period)
+        A, box = cut(self.build(last - first), ((start - first, stop - first), *whole(self.shape)[1:]))
+        (a, b), done = box[0], first // self.period
+        return A, ((a + done, b + done), *box[1:])
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """The first `measured` frames are seen as they are, the others not at all."""
+
+    shape: Shape
+    measured: int
+
+    def part(self, start: int, stop: int) -> Cut:
+        seen = min(stop, self.measured) - start
+        if seen < 1:
+            raise CutError(
+                f"{self.shape[0] - self.measured} frames are missing at the end of this film, more than a window holds "
+                "together with frames before them: take fewer frames"
+            )
+        part = (stop - start, *self.shape[1:])
+        A = Identity(part) if seen == stop - start else Select(tuple(range(seen)), 0, part)
+        return A, ((start, start + seen), *whole(self.shape)[1:])
+
+
+class Masked:
+    """A mask for every frame, drawn or read as the windows go on; they must not go back."""
+
+    def __init__(self, shape: Shape, masks: Frames) -> None:
+        self.shape, self.measured = shape, shape[0]
+        self._masks = Rolling(masks())
+
+    def part(self, start: int, stop: int) -> Cut:
+        shape = (stop - start, *self.shape[1:])
+        return Diagonal(self._masks.window(start, stop), shape), ((start, stop), *whole(shape)[1:])
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Any other operator: made for the whole film, and cut."""
+
+    operator: LinearOperator
+
+    @property
+    def shape(self) -> Shape:
+        return self.operator.in_shape
+
+    @property
+    def measured(self) -> int:
+        return self.operator.out_shape[0]
+
+    def part(self, start: int, stop: int) -> Cut:
+        A, box = cut(self.operator, ((start, stop), *whole(self.shape)[1:]))
+        if len(box) != 4:
+            raise CutError(f"{self.operator!r} does not measure frames, so that no frames of y belong to a window")
+        return A, box
+
+
+def film_model(
+    spec: str, shape: Shape, seed: int = 0, mask: str | Path | None = None, kernel: Tensor | None = None
+) -> FilmModel:
+    """The model of a film (T, C, H, W): that of `model_of`, window by window.
+
+    Raises what `model_of` raises, and `CutError` for compressive sensing of the whole film.
+
+    Example:
+        >>> part, measured = film_model("sr4", (10000, 3, 64, 64)).part(500, 532)
+        >>> part.in_shape, measured[0]
+        ((32, 3, 64, 64), (500, 532))
+    """
+    name = spec if spec == BLUR else problem_named(spec)
+
+    def build(frames: int) -> LinearOperator:
+        return model_of(spec, (frames, *shape[1:]), seed, kernel=kernel).operator
+
+    if mask is not None:
+        check_inputs(spec, mask, kernel)
+        return Masked(shape, lambda: mask_frames(mask, shape))
+    if name in ("cs", "vcs"):
+        raise CutError(
+            f"{name} cannot be solved in windows, since its measurements see the whole film: take fewer frames "
+            "(--frames)"
+        )
+    if name == "pid":
+        return Masked(shape, lambda: random_masks(shape, seed))
+    if name == "si":
+        return Masked(shape, lambda: scattered_masks(shape, seed))
+    if name in ("fi2", "fi4"):
+        return Segments(shape, build, period=int(name[2:]))
+    if name == "tdd":
+        return Segments(shape, build, reach=3)
+    if name in ("fp25", "fp50", "fp75"):
+        return Beginning(shape, model_of(spec, (shape[0], 1, 1, 1)).operator.out_shape[0])
+    if _alike(spec, shape, seed, kernel):
+        return Alike(shape, build)
+    return Whole(build(shape[0]))
+
+
+def _alike(spec: str, shape: Shape, seed: int, kernel: Tensor | None) -> bool:
+    """Whether the operator does the same to every frame, alone: tried on as many frames, but small ones.
+
+    For a linear operator, equality on one random video is equality for all of them, but for a chance of rounding.
+    """
+    frames, channels, height, width = shape
+    size = (channels, min(height, PROBE), min(width, PROBE))
+    try:
+        A = model_of(spec, (frames, *size), seed, kernel=kernel).operator
+        one = model_of(spec, (1, *size), seed, kernel=kernel).operator
+    except LinopsError:
+        return False
+    if A.out_shape[:1] != (frames,) or (1, *A.out_shape[1:]) != one.out_shape:
+        return False
+    x = torch.rand(frames, *size, generator=torch.Generator().manual_seed(0))
+    return bool((A(x) - one(x.unsqueeze(1)).squeeze(1)).abs().max() <= 1e-5)
+
+
+def random_masks(shape: Shape, seed: int) -> Iterator[Tensor]:
+    """The mask of "pid" frame by frame."""
+    generator = stream(seed, 0)
+    for _ in range(shape[0]):
+        yield (torch.rand(shape[1:], generator=generator) >= 0.5).float()
+
+
+def scattered_masks(shape: Shape, seed: int) -> Iterator[Tensor]:
+    """The mask of "si" frame by frame."""
+    frames, _, height, width = shape
+    pixels = int(0.2 * height)
+    corners = block_corners((frames, 10), (height, width), pixels, stream(seed, 0))
+    for top, left in zip(*corners, strict=True):
+        yield blocks_mask(top, left, (height, width), pixels)
+
+
+def mask_frames(path: str | Path, shape: Shape) -> Iterator[Tensor]:
+    """The mask of a file frame by frame (`read_mask`); one frame serves for all."""
+    if Path(path).suffix.lower() not in VIDEO_SUFFIXES and not Path(path).is_dir():
+        yield from read_mask(path, shape)
+    elif len(list(stream_video(path, 2))) == 1:
+        yield from itertools.repeat(read_mask(path, (1, *shape[1:]))[0], shape[0])
+    else:
+        for frame in stream_video(path):
+            mask = (frame > 0.5).float()
+            if (mask == mask[:1]).all():
+                mask = mask[:1]
+            if mask.shape[-2:] != shape[-2:] or mask.shape[0] not in (1, shape[1]):
+                raise ShapeError(
+                    f"a frame of the mask {path} of shape {tuple(mask.shape)} does not fit frames {shape[1:]}"
+                )
+            yield mask.expand(shape[1:])
+
+
+class Rolling:
+    """Windows of a stream of frames that go forward: of what was read, no more than one window is kept."""
+
+    def __init__(self, frames: Iterator[Tensor]) -> None:
+        self._frames, self._kept, self._first = frames, deque[Tensor](), 0
+
+    def window(self, start: int, stop: int) -> Tensor:
+        """Frames start … stop − 1, stacked; `start` must not be before that of the last window."""
+        assert start >= self._first, "windows go forward"
+        while self._kept and self._first < start:
+            self._kept.popleft()
+            self._first += 1
+        while self._first + len(self._kept) < stop:
+            frame = next(self._frames, None)
+            if frame is None:
+                raise FileError(f"a film or mask ends after {self._first + len(self._kept)} frames: {stop} are needed")
+            if self._first + len(self._kept) < start:
+                self._first += 1
+            else:
+                self._kept.append(frame)
+        return torch.stack(list(self._kept)[: stop - start])

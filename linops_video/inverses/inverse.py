@@ -1,0 +1,370 @@
+"""The ways to (AᴴA + ρI)⁻¹: from the Gram, from the outer product, block by block, by iteration.
+
+What does not depend on ρ is done once, in float64. `choose` finds the cheapest exact way, `NormalSolver` is its face.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from linops_video.algebra.krylov import IterativeSolve, Map, conjugate_gradient
+from linops_video.algebra.operator import Identity, LinearOperator
+from linops_video.algebra.parameters import complex_dtype, double, like, per_sample
+from linops_video.errors import SpecError
+from linops_video.inverses.preconditioner import nearest_gram
+from linops_video.inverses.spectral import ZERO, Plan, Spectral, plan
+from linops_video.operators.stack import BlockDiagonal, join_parts, split_parts
+from linops_video.operators.toeplitz import MARGIN_LIMIT, Toeplitz, ToeplitzInverse
+
+CG_STEPS = 500
+
+
+class ConvergenceWarning(UserWarning):
+    """An iterative solve stopped before it reached its tolerance; the message says how far it came."""
+
+
+class Decomposition(Protocol):
+    """What inverts G + ρI for any ρ: `Spectral`, `ToeplitzInverse`."""
+
+    def solve(self, rho: float | Tensor, b: Tensor) -> Tensor: ...
+    def solve_in_range(self, rho: float | Tensor, b: Tensor) -> Tensor: ...
+    def occurrences(self) -> tuple[Tensor, Tensor]: ...
+    def smallest(self) -> Tensor: ...
+    def logdet(self, rho: float | Tensor) -> Tensor: ...
+
+
+class Inverse(ABC):
+    """(AᴴA + ρI)⁻¹ and A⁺ of one operator A, as linear maps of tensors; results carry no gradient with respect to A.
+
+    Attributes:
+        operator: A.
+        method: how it is done, in words.
+    """
+
+    operator: LinearOperator
+    method: str
+
+    @abstractmethod
+    def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
+        """(AᴴA + ρI)⁻¹ b."""
+
+    def residual(self, v: Tensor, y: Tensor) -> Tensor:
+        """y − A v."""
+        return y - self.operator(v)
+
+    @abstractmethod
+    def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
+        """(AᴴA + ρI)⁻¹ Aᴴ r, by what keeps most digits."""
+
+    def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
+        """v ↦ argmin_z ½‖y − A z‖² + ρ/2‖z − v‖², with what ρ and y alone decide worked out beforehand."""
+        return lambda v: v + self.correction(rho, y - self.operator(v))
+
+    @abstractmethod
+    def pinv(self, y: Tensor) -> Tensor:
+        """A⁺ y."""
+
+    @abstractmethod
+    def pinv_adjoint(self, x: Tensor) -> Tensor:
+        """(Aᴴ)⁺ x, the adjoint of A⁺."""
+
+    def null(self, x: Tensor) -> Tensor:
+        """(I − A⁺A) x; projected twice, for what rounding left of the range the first time."""
+        for _ in range(2):
+            x = x - self.pinv(self.operator(x))
+        return x
+
+    def eigenvalues(self) -> Tensor:
+        """The eigenvalues of AᴴA, largest first."""
+        raise SpecError(f"{self.operator!r} is solved by iteration: its eigenvalues are not known, only its norm()")
+
+    def smallest(self) -> Tensor:
+        """The smallest eigenvalue of AᴴA that is not zero."""
+        raise SpecError(f"{self.operator!r} is solved by iteration: its smallest singular value is not known")
+
+    def logdet(self, rho: float | Tensor) -> Tensor:
+        """log det(AᴴA + ρI)."""
+        raise SpecError(f"{self.operator!r} is solved by iteration: the determinant is not known")
+
+
+@dataclass(frozen=True, eq=False)
+class ExactInverse(Inverse):
+    """What the two exact ways share.
+
+    Attributes:
+        decomposition: of AᴴA or AAᴴ, in float64 where it mixes entries.
+        exact: A in float64 where the decomposition mixes entries, A itself where it is pointwise: rounding Aᴴr to
+            float32 costs ‖A‖²/ρ of its precision, so that all of a data step but y − A v is done in float64.
+    """
+
+    operator: LinearOperator
+    method: str
+    decomposition: Decomposition
+    exact: LinearOperator
+
+    def smallest(self) -> Tensor:
+        return self.decomposition.smallest()
+
+    def _wide(self, x: Tensor) -> Tensor:
+        return double(x) if mixes(self.decomposition) else x
+
+
+@dataclass(frozen=True, eq=False)
+class GramInverse(ExactInverse):
+    """From a decomposition of AᴴA."""
+
+    def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
+        return _narrow(self.decomposition.solve(rho, self._wide(b)), b)
+
+    def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
+        z = self.decomposition.solve_in_range(rho, self.exact.H(self._wide(residual)))
+        return _narrow(z, residual)
+
+    def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
+        """With AᴴA = QΛQᴴ and Q complete: Q((Λ + ρ)⁻¹ QᴴAᴴy + ρ(Λ + ρ)⁻¹ Qᴴv). Of that only the first term needs
+        float64, where rounding is divided by ρ; the second is no larger than v."""
+        G = self.decomposition
+        if not isinstance(G, Spectral) or G.rest is not None or y.dtype not in (torch.float32, torch.float64):
+            return super().data_step(rho, y)
+        wide, A = G.to(dtype=torch.float64), self.operator.to(dtype=torch.float64)
+        each = per_sample(rho.double() if isinstance(rho, Tensor) else rho, len(G.basis.in_shape))
+        scale = 1 / (wide.eigenvalues + each)
+        known, share = (scale * wide.basis.H._apply(A.H(double(y)))).to(y), (each * scale).to(y)
+        basis = G.basis.to(dtype=y.dtype)
+        return lambda v: basis._apply(torch.addcmul(known, share, basis.H._apply(v)))
+
+    def pinv(self, y: Tensor) -> Tensor:
+        A, target = self.exact, self._wide(y)
+        z = self.decomposition.solve_in_range(0.0, A.H(target))
+        # one step of refinement: the Gram has the square of A's condition number, and rounding Aᴴy costs that much
+        return _narrow(z + self.decomposition.solve_in_range(0.0, A.H(target - A(z))), y)
+
+    def pinv_adjoint(self, x: Tensor) -> Tensor:
+        return _narrow(self.exact(self.decomposition.solve_in_range(0.0, self._wide(x))), x)
+
+    def eigenvalues(self) -> Tensor:
+        return _listed(self.decomposition)
+
+    def logdet(self, rho: float | Tensor) -> Tensor:
+        return self.decomposition.logdet(rho)
+
+
+@dataclass(frozen=True, eq=False)
+class OuterInverse(ExactInverse):
+    """From a decomposition of AAᴴ."""
+
+    def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
+        A, wide = self.exact, self._wide(b)
+        each = per_sample(like(rho, wide.real), len(A.in_shape))
+        x = self._in_parts(rho, each, wide)
+        # one step of refinement: A⁺ has lost digits where a singular value is small
+        return _narrow(x + self._in_parts(rho, each, wide - A.H(A(x)) - each * x), b)
+
+    def _in_parts(self, rho: float | Tensor, each: float | Tensor, b: Tensor) -> Tensor:
+        """On the range of Aᴴ and on its complement separately: the usual b/ρ − Aᴴ(…)Ab/ρ cancels, and loses ‖A‖²/ρ of
+        the precision where b is in the range."""
+        A, H = self.exact, self.decomposition
+        return A.H(H.solve_in_range(0.0, H.solve(rho, A(b)))) + self._null(b) / each
+
+    def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
+        return _narrow(self.exact.H(self.decomposition.solve(rho, self._wide(residual))), residual)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        return _narrow(self.exact.H(self.decomposition.solve_in_range(0.0, self._wide(y))), y)
+
+    def pinv_adjoint(self, x: Tensor) -> Tensor:
+        A, H, wide = self.exact, self.decomposition, self._wide(x)
+        w = H.solve_in_range(0.0, A(wide))
+        return _narrow(w + H.solve_in_range(0.0, A(wide - A.H(w))), x)
+
+    def null(self, x: Tensor) -> Tensor:
+        return _narrow(self._null(self._wide(x)), x)
+
+    def _null(self, x: Tensor) -> Tensor:
+        A = self.exact
+        for _ in range(2):
+            x = x - A.H(self.decomposition.solve_in_range(0.0, A(x)))
+        return x
+
+    def eigenvalues(self) -> Tensor:
+        own, n = _listed(self.decomposition), self.operator.in_size
+        return torch.nn.functional.pad(own, (0, n - own.shape[-1]))  # cut where there are more: those are zero
+
+    def logdet(self, rho: float | Tensor) -> Tensor:
+        surplus = self.operator.in_size - self.operator.out_size  # log det(AᴴA + ρI) − log det(AAᴴ + ρI) of log ρ
+        return self.decomposition.logdet(rho) + surplus * torch.log(torch.as_tensor(rho, dtype=torch.float64))
+
+
+@dataclass(frozen=True, eq=False)
+class BlockInverse(Inverse):
+    """That of every block of a `BlockDiagonal`, each in its own way."""
+
+    operator: BlockDiagonal
+    blocks: tuple[Inverse, ...]
+
+    @property
+    def method(self) -> str:  # type: ignore[override]
+        return "; ".join(dict.fromkeys(block.method for block in self.blocks))
+
+    def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
+        return self._inwards([block.normal(rho, part) for block, part in zip(self.blocks, self._split(b), strict=True)])
+
+    def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
+        parts = zip(self.blocks, self._split_outputs(residual), strict=True)
+        return self._inwards([block.correction(rho, part) for block, part in parts])
+
+    def pinv(self, y: Tensor) -> Tensor:
+        parts = zip(self.blocks, self._split_outputs(y), strict=True)
+        return self._inwards([block.pinv(part) for block, part in parts])
+
+    def pinv_adjoint(self, x: Tensor) -> Tensor:
+        parts = [block.pinv_adjoint(part) for block, part in zip(self.blocks, self._split(x), strict=True)]
+        return join_parts([(part, block.operator.out_shape) for part, block in zip(parts, self.blocks, strict=True)])
+
+    def eigenvalues(self) -> Tensor:
+        return _joined([block.eigenvalues() for block in self.blocks]).sort(-1, descending=True).values
+
+    def smallest(self) -> Tensor:
+        norm = self.operator.norm()
+        kept = [torch.where(s > ZERO * norm**2, s, torch.inf) for s in (block.smallest() for block in self.blocks)]
+        return torch.stack(torch.broadcast_tensors(*kept)).amin(0)
+
+    def logdet(self, rho: float | Tensor) -> Tensor:
+        return torch.stack(torch.broadcast_tensors(*(block.logdet(rho) for block in self.blocks))).sum(0)
+
+    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
+        return split_parts(x, [block.operator.in_shape for block in self.blocks])
+
+    def _split_outputs(self, y: Tensor) -> tuple[Tensor, ...]:
+        return split_parts(y, [block.operator.out_shape for block in self.blocks])
+
+    def _inwards(self, parts: list[Tensor]) -> Tensor:
+        return join_parts([(part, block.operator.in_shape) for part, block in zip(parts, self.blocks, strict=True)])
+
+
+@dataclass(frozen=True, eq=False)
+class IterativeInverse(Inverse):
+    """By conjugate gradients, one system a sample, preconditioned by the inverse of a structured operator near AᴴA.
+
+    Attributes:
+        near: the decomposition of that operator, None if there is none.
+        rtol: the relative residual ‖b − (AᴴA + ρI) x‖/‖b‖ at which a sample stops.
+    """
+
+    operator: LinearOperator
+    method: str
+    near: Decomposition | None
+    rtol: float
+
+    def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
+        return self.solve(rho, b).x
+
+    def solve(self, rho: float | Tensor, b: Tensor, start: Tensor | None = None) -> IterativeSolve:
+        """(AᴴA + ρI)⁻¹ b from `start`, with the iterations and the relative residual of every sample."""
+        result = self._iterate(rho, b, start, self.rtol)
+        rounding = 1 if torch.finfo(b.dtype).eps < 1e-10 else 10  # what rounding x to float32 may add to the residual
+        if bool((result.residual > rounding * self.rtol).any()):
+            warnings.warn(
+                f"conjugate gradients on {self.operator!r} stopped after {int(result.iterations.max())} iterations "
+                f"at a relative residual of {float(result.residual.max()):.1e} (wanted {self.rtol:.0e}): "
+                "use a larger rho, a larger rtol, or float64",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+        return result
+
+    def _iterate(self, rho: float | Tensor, b: Tensor, start: Tensor | None, rtol: float) -> IterativeSolve:
+        A, near = self.operator, self.near
+        precondition: Map | None = None if near is None else lambda r: near.solve(rho, r)
+        shift = per_sample(like(rho, b.real), len(A.in_shape))
+        G: Map = lambda x: A.H(A(x)) + shift * x  # noqa: E731
+        with torch.no_grad():
+            return conjugate_gradient(G, b, len(A.in_shape), precondition, rtol, CG_STEPS, start)
+
+    def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
+        return self.normal(rho, self.operator.H(residual))
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """By Tikhonov steps in float64, until the data misfit Aᴴ(y − A z) is below 1e-6 of Aᴴy or no longer falls."""
+        A = self.operator.to(dtype=torch.float64)
+        # not preconditioned: only then do the iterates stay in the range of Aᴴ, where the solution of least norm is
+        exact = IterativeInverse(A, self.method, None, self.rtol)
+        target = double(y)
+        event = tuple(range(-len(A.in_shape), 0))
+        rho = 1e-8 * float(A.norm().max()) ** 2
+        x = torch.zeros_like(A.H(target))
+        first = misfit = torch.linalg.vector_norm(A.H(target), dim=event)
+        for _ in range(20):
+            x = x + exact._iterate(rho, A.H(target - A(x)), None, 1e-4).x
+            before, misfit = misfit, torch.linalg.vector_norm(A.H(target - A(x)), dim=event)
+            if bool(((misfit <= 1e-6 * first) | (misfit > 0.9 * before)).all()):
+                break
+        return x.to(y.dtype)
+
+    def pinv_adjoint(self, x: Tensor) -> Tensor:
+        return IterativeInverse(self.operator.H, self.method, None, self.rtol).pinv(x)
+
+
+def choose(A: LinearOperator, rtol: float) -> Inverse:
+    """The exact way with the cheaper set-up, the Gram on ties, with the set-up done; else by iteration."""
+    if isinstance(A, BlockDiagonal):
+        return BlockInverse(A, tuple(choose(block, rtol) for block in A.operators))
+    exact = A.to(dtype=torch.float64)
+    # in A's own precision too: a kernel in float32 may be separable up to rounding there only
+    ready = _exact_ways(exact) or (_exact_ways(A) if A.dtype != exact.dtype else [])
+    if ready:
+        kind, side, way = min(ready, key=lambda entry: entry[2].cost)
+        method, found = f"exact: {way.name}, from the {side}", way.build()
+        return kind(A, method, found, exact) if mixes(found) else kind(A, method, _cast(found, A), A)
+    near = nearest_gram(exact)
+    way = near and plan(near)
+    if way is None:
+        return IterativeInverse(A, "cg, not preconditioned", None, rtol)
+    return IterativeInverse(A, f"cg, preconditioned by {way.name}", _cast(way.build(), A), rtol)
+
+
+def _exact_ways(A: LinearOperator) -> list[tuple[type[ExactInverse], str, Plan]]:
+    sides = [(GramInverse, "Gram", _plan(A.gram())), (OuterInverse, "outer product", _plan(A.outer()))]
+    return [(kind, side, way) for kind, side, way in sides if way is not None]
+
+
+def mixes(decomposition: Decomposition) -> bool:
+    """Whether the inverse is not pointwise."""
+    return not (isinstance(decomposition, Spectral) and isinstance(decomposition.basis, Identity))
+
+
+def _narrow(result: Tensor, data: Tensor) -> Tensor:
+    """The result in the precision of the data, complex if it is."""
+    return result.to(complex_dtype(data.dtype) if result.is_complex() else data.dtype)
+
+
+def _plan(G: LinearOperator) -> Plan | None:
+    if not isinstance(G, Toeplitz):
+        return plan(G)
+    if G.margin > MARGIN_LIMIT:
+        return None
+    return Plan(float(G.margin) ** 3, f"FFT and a margin of {G.margin} pixels", lambda: ToeplitzInverse.of(G))
+
+
+def _cast(decomposition: Decomposition, A: LinearOperator) -> Decomposition:
+    """The decomposition in A's precision."""
+    if A.dtype is None or not isinstance(decomposition, Spectral):
+        return decomposition
+    return decomposition.to(dtype=A.dtype.to_real())
+
+
+def _listed(decomposition: Decomposition) -> Tensor:
+    """Every eigenvalue as often as it occurs, float64, largest first."""
+    values, counts = decomposition.occurrences()
+    return values.double().repeat_interleave(counts, -1).sort(-1, descending=True).values
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    batch = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
+    return torch.cat([part.expand(*batch, part.shape[-1]) for part in parts], -1)

@@ -1,0 +1,246 @@
+"""The normal solve: (AᴴA + ρI)⁻¹, the data step built on it, and the pseudoinverse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from linops_video.algebra.krylov import IterativeSolve
+from linops_video.algebra.operator import LinearOperator, compose
+from linops_video.algebra.parameters import like, per_sample
+from linops_video.inverses.aliasing import in_spectrum
+from linops_video.inverses.inverse import ConvergenceWarning, Inverse, IterativeInverse, choose
+from linops_video.inverses.weight import root
+
+__all__ = ["ConvergenceWarning", "NormalSolver"]
+
+RTOL = 1e-6
+"""Relative residual at which an iterative solve stops."""
+
+
+@dataclass(frozen=True, eq=False)
+class NormalSolver:
+    """(AᴴWA + ρI)⁻¹ for one operator and any ρ, without a new factorisation for a new ρ; made by `NormalSolver.of`.
+
+    What does not depend on ρ is computed once: an eigendecomposition of AᴴWA or of W^½AAᴴW^½, whichever is cheaper. ρ
+    is a positive number, or a tensor of shape `batch` with one number per sample. Results are differentiable in ρ, b,
+    v, y, and in those tensors of A and W that require a gradient: implicitly, by one more solve, never through an
+    eigendecomposition.
+
+    Attributes:
+        operator: A.
+        method: how the inverse is done, in words, with "cg" in it only where it is iterative.
+        inverse: the way that was chosen, for W^½A.
+        weight: W, None for I.
+        whiten: W^½, None for I.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import BoxMean
+        >>> normal = NormalSolver.of(BoxMean(2, (8, 3, 32, 32)))
+        >>> normal.method
+        'exact: scalar, from the outer product'
+        >>> normal(0.3, torch.rand(8, 3, 32, 32)).shape
+        torch.Size([8, 3, 32, 32])
+    """
+
+    operator: LinearOperator
+    method: str
+    inverse: Inverse
+    weight: LinearOperator | None = None
+    whiten: LinearOperator | None = None
+
+    @staticmethod
+    def of(A: LinearOperator, weight: LinearOperator | None = None, rtol: float = RTOL) -> NormalSolver:
+        """Choose the side with the cheaper set-up (the Gram on ties) and do the set-up, in float64.
+
+        Where neither side has a structure that can be diagonalised, the solve is by conjugate gradients, one system per
+        sample, preconditioned by the nearest structured Gram.
+
+        Args:
+            weight: W for weighted least squares, a `Diagonal` of inverse noise variances or another positive
+                semidefinite operator that can be diagonalised.
+            rtol: the relative residual at which an iterative solve stops.
+
+        Raises:
+            SpecError: if the weight has negative eigenvalues, or no known square root.
+        """
+        parts = A._normal_solver() if weight is None else None
+        if parts is not None:
+            return parts
+        whiten = weight if weight is None else root(weight)
+        B = (A if whiten is None else compose(whiten, A)).detach()
+        inverse = in_spectrum(B, choose(B, rtol))
+        return NormalSolver(A, inverse.method, inverse, weight, whiten)
+
+    @property
+    def exact(self) -> bool:
+        """Whether no iteration is involved."""
+        return "cg" not in self.method
+
+    def __call__(self, rho: float | Tensor, b: Tensor) -> Tensor:
+        """(AᴴWA + ρI)⁻¹ b.
+
+        An iterative solve that misses its tolerance gives a `ConvergenceWarning`; `solve` returns the residual.
+        """
+        if not self._implicit:
+            return self.inverse.normal(rho, b)
+        return self._with_gradient(rho, b, self._detached(self.inverse.normal, rho, b))
+
+    def solve(self, rho: float | Tensor, b: Tensor, start: Tensor | None = None) -> IterativeSolve:
+        """The same with the number of iterations (0 for an exact solve) and the relative residual of each sample.
+
+        Args:
+            start: where an iterative solve begins, such as the solution for a nearby b; zero if not given.
+        """
+        if isinstance(self.inverse, IterativeInverse):
+            found = self.inverse.solve(_detach(rho), b.detach(), start)
+            return IterativeSolve(self._with_gradient(rho, b, found.x), found.iterations, found.residual)
+        x = self(rho, b)
+        event = tuple(range(-len(self.operator.in_shape), 0))
+        residual = torch.linalg.vector_norm((b - self._normal(rho, x)).detach(), dim=event)
+        scale = torch.linalg.vector_norm(b.detach(), dim=event).clamp(min=torch.finfo(residual.dtype).tiny)
+        return IterativeSolve(x, torch.zeros_like(residual, dtype=torch.long), residual / scale)
+
+    def prox(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
+        """argmin_z ½‖y − A z‖²_W + ρ/2‖z − v‖², the data step of every splitting method; ‖r‖²_W = rᴴWr.
+
+        Computed as v + Bᴴ(BBᴴ + ρI)⁻¹(s − B v) or v + (BᴴB + ρI)⁻¹Bᴴ(s − B v) with B = W^½A, s = W^½y: the form on
+        Bᴴs + ρv is the same in exact arithmetic and loses up to five digits in float32.
+        """
+        residual = self.inverse.residual(v, self._whitened(y))
+        if not self._implicit:
+            return v + self.inverse.correction(rho, residual)
+        z = (v + self._detached(self.inverse.correction, rho, residual)).detach()
+        if not torch.is_grad_enabled():
+            return z
+        slope = self._back(y - self.operator(z)) + per_sample(like(rho, z.real), len(self.operator.in_shape)) * (v - z)
+        return self._plus(z, slope, lambda g: self.inverse.normal(_detach(rho), g))
+
+    def data_step(self, rho: float | Tensor, y: Tensor) -> Callable[[Tensor], Tensor]:
+        """v ↦ `prox(rho, v, y)` for many v: what ρ and y alone decide is worked out once, in float64.
+
+        Where AᴴA is pointwise in a complete basis (a mask, a circular blur), each v then costs one transform and back.
+        """
+        if self._implicit:
+            return lambda v: self.prox(rho, v, y)
+        return self.inverse.data_step(rho, self._whitened(y))
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """A⁺ y, of all z with the smallest ‖y − A z‖_W the one of smallest norm.
+
+        Exact up to singular values below 1e-6 of the largest, which count as zero. An iterative solve takes Tikhonov
+        steps in float64 until the data misfit Aᴴ(y − A z) is below 1e-6 of Aᴴy or no longer falls. The gradient with
+        respect to A's own tensors is that at constant rank.
+        """
+        B, A = (self.operator if self.whiten is None else compose(self.whiten, self.operator)), self.inverse
+        s = self._whitened(y)
+        if not self._implicit:
+            return A.pinv(s)
+        z = self._detached(A.pinv, s)
+        result = self._plus(z, s - B(z), A.pinv_adjoint)
+        if not self._trained:
+            return result
+        # dA⁺ = −A⁺ dA A⁺ + (AᴴA)⁺ dAᴴ (I − AA⁺) + (I − A⁺A) dAᴴ A⁺ᴴA⁺; Golub and Pereyra, SIAM J. Numer. Anal. 10, 1973
+        misfit, source = (s - B(z)).detach(), A.pinv_adjoint(z)
+        result = self._plus(result, B.H(misfit), lambda g: A.pinv(A.pinv_adjoint(g)))
+        return self._plus(result, B.H(source), A.null)
+
+    def null_projection(self, x: Tensor) -> Tensor:
+        """(I − A⁺A) x, what A does not see of x."""
+        if not self._implicit:
+            return self.inverse.null(x)
+        return x - self.range_projection(x)
+
+    def range_projection(self, x: Tensor) -> Tensor:
+        """A⁺A x, the projection onto the range of Aᴴ: what A sees of x."""
+        return x - self.inverse.null(x) if not self._implicit else self.pinv(self.operator(x))
+
+    def eigenvalues(self) -> Tensor:
+        """The eigenvalues of AᴴWA, float64, largest first, shape (*batch_shape, prod(in_shape)).
+
+        Raises:
+            SpecError: where the solve is iterative, or of the Toeplitz kind.
+        """
+        return self.inverse.eigenvalues().clamp(min=0)
+
+    def singular_values(self) -> Tensor:
+        """The singular values of W^½A, float64, largest first, as many as A's smaller side has entries.
+
+        As roots of eigenvalues they are exact to 1e-8 of the largest. Raises as `eigenvalues`.
+        """
+        A = self.inverse.operator
+        return self.eigenvalues()[..., : min(A.in_size, A.out_size)].sqrt()
+
+    def condition_number(self) -> Tensor:
+        """The largest singular value of W^½A over the smallest that is above 1e-6 of it, float64.
+
+        Raises:
+            SpecError: where the solve is iterative.
+        """
+        return self.inverse.operator.norm() / self.inverse.smallest().sqrt()
+
+    def logdet(self, rho: float | Tensor) -> Tensor:
+        """log det(AᴴWA + ρI), float64, one number per sample, differentiable in ρ.
+
+        Raises:
+            SpecError: where the solve is iterative.
+        """
+        return self.inverse.logdet(rho if not isinstance(rho, Tensor) else rho.double())
+
+    @property
+    def _trained(self) -> bool:
+        """Whether A or W has a tensor that requires a gradient."""
+        parts = [p for p in (self.operator, self.weight) if p is not None]
+        return torch.is_grad_enabled() and any(t.requires_grad for p in parts for t, _ in p._tensors())
+
+    @property
+    def _implicit(self) -> bool:
+        """Whether gradients do not flow through the solve itself."""
+        return self._trained or not self.exact
+
+    def _whitened(self, y: Tensor) -> Tensor:
+        return y if self.whiten is None else self.whiten(y)
+
+    def _back(self, residual: Tensor) -> Tensor:
+        """AᴴW r."""
+        return self.operator.H(residual if self.weight is None else self.weight(residual))
+
+    def _normal(self, rho: float | Tensor, x: Tensor) -> Tensor:
+        """(AᴴWA + ρI) x."""
+        return self._back(self.operator(x)) + per_sample(like(rho, x.real), len(self.operator.in_shape)) * x
+
+    def _detached(self, fn: Callable[..., Tensor], *arguments: float | Tensor) -> Tensor:
+        with torch.no_grad():
+            return fn(*(_detach(a) for a in arguments))
+
+    def _with_gradient(self, rho: float | Tensor, b: Tensor, x: Tensor) -> Tensor:
+        """x = (AᴴWA + ρI)⁻¹ b with its gradient: dx = (AᴴWA + ρI)⁻¹ d(b − (AᴴWA + ρI) x₀)."""
+        if not torch.is_grad_enabled():
+            return x
+        return self._plus(x, b - self._normal(rho, x), lambda g: self.inverse.normal(_detach(rho), g))
+
+    @staticmethod
+    def _plus(x: Tensor, residual: Tensor, adjoint: Callable[[Tensor], Tensor]) -> Tensor:
+        """x, with the gradient of x + N r, N a linear map that is given by its adjoint."""
+        return x + _Tangent.apply(adjoint, x.detach(), residual) if residual.requires_grad else x  # type: ignore[operator]
+
+
+def _detach(number: float | Tensor) -> float | Tensor:
+    return number.detach() if isinstance(number, Tensor) else number
+
+
+class _Tangent(torch.autograd.Function):
+    """Zero in the shape of x, with the gradient of N r: what a solution lacks that was found without gradients."""
+
+    @staticmethod
+    def forward(ctx, adjoint: Callable[[Tensor], Tensor], x: Tensor, residual: Tensor) -> Tensor:
+        ctx.adjoint = adjoint
+        return torch.zeros_like(x)
+
+    @staticmethod
+    def backward(ctx, *grads: Tensor):
+        return None, None, ctx.adjoint(grads[0])

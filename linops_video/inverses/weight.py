@@ -1,0 +1,88 @@
+"""Square roots of weights: weighted least squares is least squares of W^½A."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from linops_video.algebra.operator import Identity, LinearOperator, Scaled, scalar, scale
+from linops_video.algebra.parameters import Shape, double
+from linops_video.errors import SpecError
+from linops_video.inverses.spectral import Spectral, spectral
+from linops_video.operators.circulant import Circulant
+from linops_video.operators.dense import AxisMatrix, Dense
+from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.kron import Kron, kron
+from linops_video.operators.multiplier import Multiplier
+from linops_video.operators.stack import BlockDiagonal
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Root(LinearOperator):
+    """W^½ = Q Λ^½ Qᴴ of a positive semidefinite W = Q Λ Qᴴ; made by `root`."""
+
+    weight: LinearOperator
+    decomposition: Spectral
+
+    @property
+    def in_shape(self) -> Shape:
+        return self.weight.in_shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.weight.in_shape
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return self.decomposition.function(lambda values, _: values.clamp(min=0).sqrt(), x)
+
+    _apply_adjoint = _apply
+
+    @property
+    def H(self) -> LinearOperator:
+        return self
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        c = scalar(weight)
+        return super().gram(weight) if c is None else scale(c, self.weight)
+
+    outer = gram
+
+
+def root(W: LinearOperator) -> LinearOperator:
+    """W^½ of a self-adjoint, positive semidefinite W, of the same kind as W where that has a root of its kind.
+
+    Raises:
+        SpecError: if W has a negative eigenvalue, or none of its structures gives them.
+    """
+    c = scalar(W)
+    if c is not None:
+        return scale(_root(torch.as_tensor(c, dtype=torch.float64), W), Identity(W.in_shape))
+    if isinstance(W, Diagonal):
+        return replace(W, diagonal=_root(W.diagonal.real, W))
+    if isinstance(W, Circulant):
+        return replace(W, transfer=_root(W.transfer.real, W))
+    if isinstance(W, Multiplier):
+        return replace(W, values=_root(W.values.real, W))
+    if isinstance(W, Dense | AxisMatrix):
+        values, vectors = torch.linalg.eigh(double(W.matrix))
+        matrix = vectors * _root(values, W).unsqueeze(-2) @ vectors.mH
+        return replace(W, matrix=matrix.to(W.matrix.dtype))
+    if isinstance(W, Scaled):
+        return scale(_root(torch.as_tensor(W.factor), W), root(W.operator))
+    if isinstance(W, Kron):
+        return kron(*(root(f) for f in W.factors))
+    if isinstance(W, BlockDiagonal):
+        return BlockDiagonal(tuple(root(A) for A in W.operators))
+    known = spectral(W.detach().to(dtype=torch.float64))
+    if known is None:
+        raise SpecError(f"the weight {W!r} has no known square root: weight by L @ A instead, with W = LᴴL")
+    _root(known.occurrences()[0], W)
+    return Root(W, known if W.dtype is None else known.to(dtype=W.dtype.to_real()))
+
+
+def _root(eigenvalues: Tensor, W: LinearOperator) -> Tensor:
+    if bool((eigenvalues < -1e-6 * eigenvalues.abs().max()).any()):
+        raise SpecError(f"the weight {W!r} has the eigenvalue {float(eigenvalues.min()):.2g}: all must be 0 or more")
+    return eigenvalues.clamp(min=0).sqrt()

@@ -1,0 +1,1 @@
+"""Video and arrays in files."""

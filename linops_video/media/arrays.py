@@ -1,0 +1,138 @@
+"""Arrays in files: measurements, clips, masks, kernels, matrices, from NumPy files or anything that FFmpeg decodes."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from linops_video.algebra.operator import Shape
+from linops_video.errors import FileError, MeasurementError, ShapeError
+from linops_video.media.files import replacing
+from linops_video.media.video import DEFAULT_FPS, Video, check_limit, read_video
+
+NUMPY = (".npz", ".npy")
+
+EIGHT_BIT_NOISE = 1 / (255 * math.sqrt(12))
+"""Standard deviation of rounding to 8 bits, for values in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Measured values y, float32; frames per second; the least noise σ that the file format leaves in y."""
+
+    y: Tensor
+    fps: float
+    noise_floor: float
+
+
+def read_measurement(path: str | Path, frames: int | None = None) -> Measurement:
+    """Read y from a `.npz` or `.npy` file or from anything that `read_video` reads.
+
+    8-bit sources carry rounding noise: `noise_floor` is `EIGHT_BIT_NOISE` for videos and uint8 arrays, else 0.
+
+    Raises `FileError` for files that cannot be read, `MeasurementError` for NaN, infinite or no values.
+    """
+    if Path(path).suffix.lower() not in NUMPY:
+        video = read_video(path, frames)
+        return Measurement(video.frames, video.fps, EIGHT_BIT_NOISE)
+    check_limit(frames)
+    y, fps, eight_bit = _read_numpy(Path(path), "y")
+    return Measurement(y[:frames], fps, EIGHT_BIT_NOISE if eight_bit else 0.0)
+
+
+def read_clip(path: str | Path, frames: int | None = None) -> Video:
+    """Read a whole video `(T, C, H, W)`: a file or folder for `read_video`, or the array "x" of a NumPy file."""
+    if Path(path).suffix.lower() not in NUMPY:
+        return read_video(path, frames)
+    check_limit(frames)
+    x, fps, _ = _read_numpy(Path(path), "x")
+    if x.ndim != 4:
+        raise ShapeError(f"a video in {path} must have the shape (T, C, H, W), not {tuple(x.shape)}")
+    return Video(x[:frames], fps)
+
+
+def write_array(path: str | Path, name: str, array: Tensor, fps: float = DEFAULT_FPS) -> None:
+    """Write one array and the frame rate as a `.npz` file, whole or not at all."""
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, **{name: array.detach().cpu().numpy(), "fps": np.float64(fps)})
+
+
+def _read_numpy(path: Path, name: str) -> tuple[Tensor, float, bool]:
+    """The array `name`, or the only array there is, as float32; frames per second; whether it was uint8."""
+    if not path.exists():
+        raise FileError(f"no such file: {path}")
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            arrays = {name: loaded}
+        else:
+            with loaded as archive:
+                arrays = {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = "it holds pickled objects" if "Object arrays" in str(error) else f"not a {path.suffix} file"
+        raise FileError(f"cannot read {path}: {reason}; write plain arrays with numpy.savez or numpy.save") from None
+    fps = float(arrays.pop("fps", DEFAULT_FPS))
+    array = arrays.get(name) if len(arrays) != 1 else next(iter(arrays.values()))
+    if array is None:
+        listed = ", ".join(arrays) or "none at all"
+        raise FileError(f'{path} needs an array "{name}", or only one array; it has {listed}')
+    if not (np.issubdtype(array.dtype, np.floating) or array.dtype in (np.uint8, np.bool_)):
+        raise MeasurementError(f'the array "{name}" of {path} must be float or uint8, not {array.dtype}')
+    if array.size == 0:
+        raise MeasurementError(f'the array "{name}" of {path} is empty, its shape is {array.shape}')
+    values = torch.from_numpy(array.astype(np.float32))
+    if not torch.isfinite(values).all():
+        count = int((~torch.isfinite(values)).sum())
+        raise MeasurementError(f'the array "{name}" of {path} has {count} NaN or infinite values: all must be finite')
+    return (values / 255 if array.dtype == np.uint8 else values), fps, array.dtype == np.uint8
+
+
+def read_matrix(path: str | Path) -> Tensor:
+    """Read a matrix `(rows, columns)` as float32 from a `.npz` (the array "matrix", or the only one) or a `.npy` file.
+
+    Raises `FileError` for other files, and `ShapeError` for arrays that have not two axes.
+    """
+    if Path(path).suffix.lower() not in NUMPY:
+        raise FileError(f"a matrix is read from a .npz or .npy file, not from {path}")
+    matrix, _, _ = _read_numpy(Path(path), "matrix")
+    if matrix.ndim != 2:
+        raise ShapeError(f"the matrix {path} must have two axes, not the shape {tuple(matrix.shape)}")
+    return matrix
+
+
+def read_mask(path: str | Path, shape: Shape) -> Tensor:
+    """Read a mask (1 kept, 0 lost; split at ½) from an image, a video or a NumPy file, and spread it over `shape`.
+
+    One frame serves all frames, one channel all channels. A gray mask saved as RGB counts as one channel if its
+    channels agree. Raises `ShapeError` if the mask does not fit the video.
+    """
+    mask = (read_measurement(path).y > 0.5).float()
+    if mask.ndim == 2:
+        mask = mask[None, None]
+    if mask.ndim == 4 and (mask == mask[:, :1]).all():
+        mask = mask[:, :1]
+    try:
+        return mask.expand(shape).contiguous()
+    except RuntimeError:
+        raise ShapeError(
+            f"the mask {path} of shape {tuple(mask.shape)} does not fit a video of shape {shape}"
+        ) from None
+
+
+def read_kernel(path: str | Path) -> Tensor:
+    """Read a blur kernel `(h, w)` from an image (divided by its sum) or a NumPy file (as it is)."""
+    kernel = read_measurement(path).y
+    if Path(path).suffix.lower() not in NUMPY:
+        kernel = kernel[0].mean(dim=0)
+    if kernel.ndim != 2:
+        raise ShapeError(f"the kernel {path} must have two axes, not the shape {tuple(kernel.shape)}")
+    total = kernel.sum().item()
+    if abs(total) < 1e-6:
+        raise MeasurementError(f"the kernel {path} sums to {total:g}: a blur kernel needs a positive sum")
+    return kernel / total if Path(path).suffix.lower() not in NUMPY else kernel

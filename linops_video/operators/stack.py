@@ -1,0 +1,148 @@
+"""Operators side by side: several measurements of one video, and several videos at once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from linops_video.algebra.operator import Identity, LinearOperator, add, scalar, scale
+from linops_video.algebra.parameters import Shape
+from linops_video.algebra.text import call_on
+from linops_video.errors import ShapeError
+from linops_video.operators.diagonal import Diagonal
+
+Operators = tuple[LinearOperator, ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Stack(LinearOperator):
+    """x ↦ [A₁ x; A₂ x; …]: several measurements of one video; the outputs are flattened and joined.
+
+    Raises:
+        ShapeError: if the operators do not take the same input.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import Identity, Select
+        >>> A = Stack((Select((0,), 0, (3,)), 2.0 * Identity((3,))))
+        >>> A.split(A(torch.ones(3)))
+        (tensor([1.]), tensor([2., 2., 2.]))
+    """
+
+    operators: Operators
+
+    def __post_init__(self) -> None:
+        for A in self.operators:
+            if A.in_shape != self.operators[0].in_shape:
+                raise ShapeError(f"Stack needs operators on one input shape, got {self.operators[0]!r} and {A!r}")
+        vars(self)["_text"] = call_on("stack", self.operators)
+
+    @property
+    def in_shape(self) -> Shape:
+        return self.operators[0].in_shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return (sum(math.prod(A.out_shape) for A in self.operators),)
+
+    def split(self, y: Tensor) -> tuple[Tensor, ...]:
+        """The parts of a stacked measurement, each in the `out_shape` of its operator."""
+        return split_parts(y, [A.out_shape for A in self.operators])
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return join_parts([(A._apply(x), A.out_shape) for A in self.operators])
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        parts = zip(self.operators, self.split(y), strict=True)
+        return reduce(torch.add, (A._apply_adjoint(part) for A, part in parts))
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        weights = _part_weights(weight, [A.out_shape for A in self.operators])
+        if weights is None:
+            return super().gram(weight)
+        return add(*(A.gram(w) for A, w in zip(self.operators, weights, strict=True)))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BlockDiagonal(LinearOperator):
+    """[x₁; x₂; …] ↦ [A₁ x₁; A₂ x₂; …], inputs and outputs flattened and joined.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import Identity
+        >>> BlockDiagonal((Identity((2,)), 3.0 * Identity((1,))))(torch.ones(3))
+        tensor([1., 1., 3.])
+    """
+
+    operators: Operators
+
+    @property
+    def in_shape(self) -> Shape:
+        return (sum(math.prod(A.in_shape) for A in self.operators),)
+
+    @property
+    def out_shape(self) -> Shape:
+        return (sum(math.prod(A.out_shape) for A in self.operators),)
+
+    def _apply(self, x: Tensor) -> Tensor:
+        parts = zip(self.operators, split_parts(x, [A.in_shape for A in self.operators]), strict=True)
+        return join_parts([(A._apply(part), A.out_shape) for A, part in parts])
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return self.H._apply(y)
+
+    @property
+    def H(self) -> LinearOperator:
+        return BlockDiagonal(tuple(A.H for A in self.operators))
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        weights = _part_weights(weight, [A.out_shape for A in self.operators])
+        if weights is None:
+            return super().gram(weight)
+        return BlockDiagonal(tuple(A.gram(w) for A, w in zip(self.operators, weights, strict=True)))
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return self.H.gram(weight)
+
+    def _after(self, other: LinearOperator) -> LinearOperator | None:
+        if not isinstance(other, BlockDiagonal) or len(other.operators) != len(self.operators):
+            return None
+        if any(A.in_shape != B.out_shape for A, B in zip(self.operators, other.operators, strict=True)):
+            return None
+        return BlockDiagonal(tuple(A @ B for A, B in zip(self.operators, other.operators, strict=True)))
+
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        return BlockDiagonal(tuple(scale(factor, A) for A in self.operators))
+
+    def _known_norm(self) -> Tensor:
+        return torch.stack(torch.broadcast_tensors(*(A.norm() for A in self.operators))).amax(0)
+
+
+def split_parts(y: Tensor, shapes: list[Shape]) -> tuple[Tensor, ...]:
+    """The parts of a joined tensor (*batch, n), each in its shape."""
+    parts = y.split([math.prod(shape) for shape in shapes], dim=-1)
+    return tuple(part.reshape(*part.shape[:-1], *shape) for part, shape in zip(parts, shapes, strict=True))
+
+
+def join_parts(parts: list[tuple[Tensor, Shape]]) -> Tensor:
+    """Tensors with their event shapes, flattened and joined."""
+    flat = [part.reshape(*part.shape[: part.ndim - len(shape)], math.prod(shape)) for part, shape in parts]
+    batch = torch.broadcast_shapes(*(part.shape[:-1] for part in flat))
+    return torch.cat([part.expand(*batch, part.shape[-1]) for part in flat], dim=-1)
+
+
+def _part_weights(weight: LinearOperator | None, shapes: list[Shape]) -> list[LinearOperator | None] | None:
+    """The weight of each part where the weight leaves the parts apart, else None."""
+    c = scalar(weight)
+    if c is not None:
+        return [scale(c, Identity(shape)) for shape in shapes]
+    if isinstance(weight, Diagonal):
+        full = weight.diagonal.expand(*weight.diagonal.shape[:-1], weight.in_shape[0])
+        return [Diagonal(part, shape) for part, shape in zip(split_parts(full, shapes), shapes, strict=True)]
+    if isinstance(weight, BlockDiagonal) and [A.in_shape for A in weight.operators] == shapes:
+        return list(weight.operators)
+    return None

@@ -1,0 +1,142 @@
+"""Measurements: operator and noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from linops_video.algebra.operator import LinearOperator
+from linops_video.algebra.parameters import Shape
+from linops_video.batch import Batch, Ragged, batch, sample_of
+from linops_video.errors import ShapeError
+from linops_video.expressions.expression import parse
+from linops_video.expressions.names import PROBLEMS, stream
+
+
+@dataclass(frozen=True, eq=False)
+class InverseProblem:
+    """y = A x + noise: find x.
+
+    Attributes:
+        operator: A.
+        y: the measurement, shape (*batch, *A.out_shape); for a `batch` of operators a tuple, one measurement a sample.
+        noise_std: standard deviation of the white Gaussian noise on every entry of y: a number, or one per sample.
+        name: the name in `PROBLEMS`, by which solvers find their tuned defaults; None for any other problem.
+    """
+
+    operator: LinearOperator
+    y: Any  # Tensor | tuple[Tensor, ...]: solvers take either without asking which
+    noise_std: float | Tensor = 0.0
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.operator, Batch):
+            object.__setattr__(self, "y", self.operator.measurements(self.y))
+
+    @property
+    def batch_shape(self) -> Shape:
+        """The batch axes of the measurement."""
+        if isinstance(self.operator, Batch):
+            sample = InverseProblem(self.operator.operators[0], self.y[0])
+            return (*sample.batch_shape, *self.operator.batch_shape)
+        return tuple(self.y.shape[: self.y.ndim - len(self.operator.out_shape)])
+
+    def samples(self) -> tuple[InverseProblem, ...]:
+        """The problems of the samples where the operator is a `batch`, else the problem itself alone."""
+        if not isinstance(self.operator, Batch):
+            return (self,)
+        parts = enumerate(zip(self.operator.operators, self.y, strict=True))
+        return tuple(InverseProblem(A, y, sample_of(self.noise_std, i), self.name) for i, (A, y) in parts)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> InverseProblem:
+        """The same problem on another device or in another precision."""
+        std = self.noise_std.to(device, dtype) if isinstance(self.noise_std, Tensor) else self.noise_std
+        return InverseProblem(self.operator.to(device, dtype), self.y.to(device, dtype), std, self.name)
+
+
+def collate(problems: Sequence[InverseProblem]) -> InverseProblem:
+    """One problem of which these are the samples, each with its own operator, measurement and noise.
+
+    Example:
+        >>> import torch
+        >>> video = torch.rand(4, 3, 16, 16)
+        >>> problem = collate([forward_model(name, (4, 3, 16, 16)).measure(video) for name in ("sr2", "pid")])
+        >>> problem.batch_shape, problem.noise_std
+        ((2,), tensor([0.0000, 0.1000]))
+    """
+    operator = batch([problem.operator for problem in problems])
+    y = Ragged(problem.y for problem in problems)
+    noise = torch.stack([torch.as_tensor(problem.noise_std, dtype=y[0].dtype.to_real()) for problem in problems], -1)
+    names = {problem.name for problem in problems}
+    return InverseProblem(operator, y, noise.to(y.device), names.pop() if len(names) == 1 else None)
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardModel:
+    """What a camera does: x ↦ A x + noise of standard deviation `noise_std`; `name` is that of a named problem.
+
+    Example:
+        >>> import torch
+        >>> model = forward_model("sr4", (8, 3, 64, 64))
+        >>> model.measure(torch.rand(8, 3, 64, 64)).y.shape
+        torch.Size([8, 3, 16, 16])
+    """
+
+    operator: LinearOperator
+    noise_std: float = 0.0
+    name: str | None = None
+
+    def measure(self, video: Tensor, seed: int = 0) -> InverseProblem:
+        """Measure a video (*batch, T, C, H, W): the same noise for the same seed, on any device."""
+        y = self.operator(video)
+        if self.noise_std:
+            y = y + self.noise_std * _noise_like(y, stream(seed, 1))
+        return InverseProblem(self.operator, y, self.noise_std, self.name)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ForwardModel:
+        """The same model on another device or in another precision."""
+        return replace(self, operator=self.operator.to(device, dtype))
+
+
+def _noise_like(y: Any, generator: torch.Generator) -> Any:
+    if isinstance(y, Ragged):
+        return Ragged(_noise_like(part, generator) for part in y)
+    return torch.randn(y.shape, generator=generator, dtype=torch.float32).to(y)
+
+
+def forward_model(spec: str, shape: tuple[int, ...], seed: int = 0) -> ForwardModel:
+    """The forward model of a named problem, or of any expression, for videos of one shape.
+
+    Args:
+        spec: a name in `PROBLEMS`, or an expression as `parse` reads it, without noise. The expression of a problem,
+            sr(4) for sr4, gets its name too, and so the solvers' defaults for it.
+        shape: (T, C, H, W), or (*batch, T, C, H, W) for a new random mask, matrix or angle per sample.
+        seed: the same seed gives the same operator on any device.
+
+    Raises:
+        SpecError: if the name is unknown (the near ones are listed), or the expression cannot be read.
+        ShapeError: if the problem cannot be posed for the shape.
+        MemoryLimitError: if a dense matrix would not fit in memory.
+
+    Example:
+        >>> forward_model("fi2", (9, 1, 14, 14)).operator.out_shape
+        (4, 1, 14, 14)
+        >>> forward_model("sr(2) @ blur(disk, 4, 2, circular)", (9, 1, 14, 14)).operator.out_shape
+        (9, 1, 7, 7)
+    """
+    if len(shape) < 4 or min(shape) < 1:
+        raise ShapeError(f"{spec} needs a video shape (T, C, H, W) with positive sizes, got {tuple(shape)}")
+    operator = parse(spec, tuple(shape[-4:]), seed, tuple(shape[:-4]))
+    if spec in PROBLEMS:
+        return ForwardModel(operator, PROBLEMS[spec].noise_std, spec)
+    return ForwardModel(operator, name=problem_named(spec))
+
+
+def problem_named(spec: str) -> str | None:
+    """The name of the problem whose expression `spec` is; None for other expressions."""
+    plain = "".join(spec.split())
+    return next((name for name, problem in PROBLEMS.items() if plain in (name, "".join(problem.text.split()))), None)

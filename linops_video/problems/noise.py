@@ -1,0 +1,122 @@
+"""The noise of a measurement, from the measurement itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from linops_video.errors import MeasurementError
+from linops_video.inverses.normal import NormalSolver
+from linops_video.operators.stack import Stack
+from linops_video.problems.forward_model import InverseProblem
+
+PATCHES = 50_000
+"""Patches that are looked at: the error of σ is below 1 % from 10,000 on."""
+
+LEAST = 64
+"""Fewest patches, or entries that A leaves to noise alone, that tell σ."""
+
+
+def noise_level(problem: InverseProblem) -> float:
+    """σ of the white noise on y = A x + noise, estimated from y; `problem.noise_std` is not looked at.
+
+    Where y has more entries than A can reach (dropped entries, margins of a full convolution), what is left of it,
+    y − A A⁺ y, is nothing but noise, and its norm beside that of white noise treated in the same way is σ. Where y is a
+    video, or a stack that begins with one, σ is that of its patches (`estimate_noise`).
+
+    Raises:
+        MeasurementError: if A reaches all of y, and y is no video: then nothing in y tells noise from signal.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import forward_model
+        >>> model = forward_model("pid", (4, 3, 32, 32))
+        >>> round(noise_level(model.measure(torch.rand(4, 3, 32, 32))), 2)
+        0.1
+    """
+    samples = problem.samples()
+    if len(samples) > 1:
+        squares = [noise_level(sample) ** 2 for sample in samples]
+        return (sum(squares) / len(squares)) ** 0.5
+    A, y = problem.operator, problem.y
+    normal = NormalSolver.of(A)
+    white = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(y)
+    left, left_of_white = (v - A(normal.pinv(v)) for v in (y, white))
+    freedom, power = left_of_white.double().square().sum(), left.double().square().sum()
+    rounding = torch.finfo(y.dtype).eps * y.double().square().sum()
+    if freedom >= max(LEAST, 1e-3 * y.numel()) and power > rounding:
+        return float((power / freedom).sqrt())
+    ones = torch.ones(A.in_shape, dtype=y.dtype, device=y.device)
+    if isinstance(A, Stack):
+        A = A.operators[0]
+        y = problem.operator.split(y)[0]  # type: ignore[attr-defined]  # of a Stack
+    if len(A.out_shape) == 4:
+        return estimate_noise(y, A(ones))
+    raise MeasurementError(f"the noise of {A!r} cannot be told from y, which is no video: give noise_std")
+
+
+def estimate_noise(y: Tensor, observed: Tensor | None = None) -> float:
+    """Noise σ of a video (*batch, T, C, H, W), or of frames (..., H, W), by the principal components of patches.
+
+    Neighbouring entries of a video, in space, time and colour, are so much alike that most components of a patch of
+    2 × C × 3 × 3 (5 × 5 without colours) hold next to nothing but noise: those whose variances have a mean no larger
+    than their median (Chen, Zhu and Heng, IEEE ICCV, 2015). σ is the median of their magnitudes over 0.6745, over the
+    quarter of the patches that have least in the other components: texture that does reach those is left out.
+    `observed`: like y, zero where y says nothing; patches that touch such a place are left out, and smaller ones taken
+    where too few remain. Fewer than 64 patches give 0.
+
+    Example:
+        >>> import torch
+        >>> y = 0.1 * torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        >>> round(estimate_noise(y), 2)
+        0.1
+    """
+    if y.ndim < 2 or min(y.shape[-2:]) < 2:
+        return 0.0
+    y = y.reshape((1,) * max(4 - y.ndim, 0) + y.shape)
+    seen = None if observed is None else (observed != 0).expand(y.shape)
+    for size in _patch_sizes(tuple(y.shape[-4:])):
+        patches = _patches(y, size)
+        if seen is not None:
+            patches = patches[_patches(seen, size).all(-1)]
+        count, entries = patches.shape
+        if count >= max(LEAST, 10 * entries):
+            return _noise_of_patches(patches.double())
+    return 0.0
+
+
+def _patch_sizes(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """From those that tell most to those of which most will be complete."""
+    frames, channels, height, width = shape
+    side = min(3 if frames > 1 and channels > 1 else 5, height, width)
+    yield min(2, frames), channels, side, side
+    yield 1, channels, side, side
+    yield 1, 1, side, side
+    yield 1, 1, 2, 2
+
+
+def _patches(y: Tensor, size: tuple[int, ...]) -> Tensor:
+    """All patches, or evenly some of them: one in each row."""
+    batch = y.ndim - 4
+    for axis, length in enumerate(size):
+        y = y.unfold(batch + axis, length, 1)
+    every = max(1, int((y[..., 0, 0, 0, 0].numel() / PATCHES) ** 0.5))
+    y = y[(..., slice(None, None, every), slice(None, None, every), *(slice(None),) * 4)]
+    return y.reshape(-1, y.shape[-4] * y.shape[-3] * y.shape[-2] * y.shape[-1])
+
+
+def _noise_of_patches(patches: Tensor) -> float:
+    centred = patches - patches.mean(0)
+    variances, components = torch.linalg.eigh(centred.mT @ centred / len(centred))
+    count = next(k for k in range(len(variances), 0, -1) if variances[:k].mean() <= _median(variances[:k]))
+    coefficients = centred @ components
+    detail = coefficients[:, count:-1].square().sum(-1)  # all that is not noise but the largest, which is brightness
+    smooth = detail <= detail.kthvalue(max(1, len(detail) // 4)).values
+    return float(coefficients[smooth, :count].abs().median() / 0.6745)
+
+
+def _median(values: Tensor) -> Tensor:
+    """Of an even number of values the mean of the middle two."""
+    return values.quantile(0.5)
