@@ -20,10 +20,10 @@ from torch import Tensor
 
 from linops_video import InverseProblem, NormalSolver
 from linops_video.solvers.iteration import relative_change
-from linops_video.solvers.objective import Priors, Regularised, as_tuple, check_positive, check_relaxation
-from linops_video.solvers.proximal import Memory, Prior, Step, each, total
-from linops_video.solvers.sparsity import WaveletL1
-from linops_video.solvers.variation import DEFAULT_PRIOR, TotalVariation
+from linops_video.solvers.objective import AnyPriors, Regularised, check_positive, check_relaxation
+from linops_video.solvers.priors.prior import Memory, Prior, Step, each, total
+from linops_video.solvers.priors.variation import TotalVariation
+from linops_video.solvers.priors.wavelet import WaveletL1
 
 BALANCE_AT = tuple(5 * 2**k for k in range(20))
 """Steps after which ρ is balanced: ever more rarely, as ADMM converges for a ρ that is constant in the end."""
@@ -187,11 +187,8 @@ def mean(parts: Sequence[Tensor]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Admm(AdmmBase):
+class Admm(AdmmBase, AnyPriors):
     """min_x ½‖y − A x‖² + Σ Rᵢ(x) by ADMM, for any priors.
-
-    Attributes:
-        prior: a `Prior`, or a tuple of them.
 
     Example:
         >>> import torch
@@ -201,12 +198,6 @@ class Admm(AdmmBase):
         >>> run(Admm((TotalVariation(0.01), Box()), max_steps=5), problem).x.shape
         torch.Size([8, 3, 16, 16])
     """
-
-    prior: Priors = DEFAULT_PRIOR
-
-    @property
-    def priors(self) -> tuple[Prior, ...]:
-        return as_tuple(self.prior)
 
 
 @dataclass(frozen=True, kw_only=True)

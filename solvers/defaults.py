@@ -10,7 +10,7 @@ import torch
 from linops_video import InverseProblem
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.solvers.admm import AdmmTV, AdmmWavelet
-from linops_video.solvers.variation import TotalVariation
+from linops_video.solvers.priors.variation import TotalVariation
 
 Tuned = dict[str, dict[float, AdmmTV]] | dict[str, dict[float, AdmmWavelet]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -10,9 +10,8 @@ from linops_video import InverseProblem, NormalSolver
 from linops_video.errors import SpecError
 from linops_video.solvers.admm import mean, start
 from linops_video.solvers.iteration import relative_change
-from linops_video.solvers.objective import Priors, Regularised, as_tuple, check_positive
-from linops_video.solvers.proximal import Memory, Prior
-from linops_video.solvers.variation import DEFAULT_PRIOR
+from linops_video.solvers.objective import AnyPriors, check_positive
+from linops_video.solvers.priors.prior import Memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +28,8 @@ class HqsState:
         return self.z
 
 
-@dataclass(frozen=True)
-class HalfQuadratic(Regularised):
+@dataclass(frozen=True, kw_only=True)
+class HalfQuadratic(AnyPriors):
     """min_{z,xᵢ} ½‖y − A z‖² + Σᵢ (Rᵢ(xᵢ) + ρ_k/2 ‖xᵢ − z‖²) by turns, ρ_k = rho · growth^k, i = 1 … n:
 
         xᵢ ← prox_{Rᵢ/ρ_k}(z),    z ← argmin_z ½‖y − A z‖² + nρ_k/2 ‖z − mean(xᵢ)‖².
@@ -41,7 +40,6 @@ class HalfQuadratic(Regularised):
     IEEE Transactions on Pattern Analysis and Machine Intelligence 44(10), 2022.
 
     Attributes:
-        prior: a `Prior`, or a tuple of them.
         rho: the first penalty, > 0.
         growth: ρ_{k+1}/ρ_k, 1 or more.
 
@@ -54,15 +52,9 @@ class HalfQuadratic(Regularised):
         1
     """
 
-    prior: Priors = DEFAULT_PRIOR
-    _: KW_ONLY
     rho: float = 0.01
     growth: float = 1.2
     max_steps: int = 30
-
-    @property
-    def priors(self) -> tuple[Prior, ...]:
-        return as_tuple(self.prior)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -12,8 +12,8 @@ from linops_video.algebra.krylov import conjugate_gradient
 from linops_video.algebra.parameters import per_sample
 from linops_video.solvers.objective import check_positive, check_stopping, squared_misfit, squared_norm, times
 from linops_video.solvers.pinv import Direct, PinvState
-from linops_video.solvers.proximal import check_weight
-from linops_video.solvers.variation import SquaredDifferences
+from linops_video.solvers.priors.prior import check_weight
+from linops_video.solvers.priors.variation import SquaredDifferences
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,13 @@ from torch import Tensor
 from linops_video import InverseProblem
 from linops_video.algebra.parameters import per_sample
 from linops_video.errors import SpecError
-from linops_video.solvers.proximal import Prior
+from linops_video.solvers.priors.prior import Prior
+from linops_video.solvers.priors.variation import TotalVariation
 
 Priors = Prior | tuple[Prior, ...]
+
+DEFAULT_PRIOR = TotalVariation(0.01)
+"""The prior of solvers that take any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +57,19 @@ class Regularised(ABC):
                 )
 
 
-def as_tuple(prior: Priors) -> tuple[Prior, ...]:
-    """One prior, or several, as a tuple."""
-    return prior if isinstance(prior, tuple) else (prior,)
+@dataclass(frozen=True)
+class AnyPriors(Regularised):
+    """A solver that takes any priors.
+
+    Attributes:
+        prior: a `Prior`, or a tuple of them.
+    """
+
+    prior: Priors = DEFAULT_PRIOR
+
+    @property
+    def priors(self) -> tuple[Prior, ...]:
+        return self.prior if isinstance(self.prior, tuple) else (self.prior,)
 
 
 def check_stopping(max_steps: int, tol: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import torch
@@ -12,9 +12,8 @@ from torch import Tensor
 from linops_video import InverseProblem
 from linops_video.solvers.admm import start
 from linops_video.solvers.iteration import relative_change
-from linops_video.solvers.objective import Priors, Regularised, as_tuple, check_positive, check_relaxation
-from linops_video.solvers.proximal import VIDEO_AXES, Prior
-from linops_video.solvers.variation import DEFAULT_PRIOR
+from linops_video.solvers.objective import AnyPriors, check_positive, check_relaxation
+from linops_video.solvers.priors.prior import VIDEO_AXES
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +30,8 @@ class PrimalDualState:
         return self.x
 
 
-@dataclass(frozen=True)
-class PrimalDual(Regularised):
+@dataclass(frozen=True, kw_only=True)
+class PrimalDual(AnyPriors):
     """min_x ½‖y − A x‖² + Σ gᵢ(Kᵢ x) by projections of the dual variables and the exact data step:
 
         x₊ ← argmin_x ½‖y − A x‖² + ρ/2 ‖x − (x_k − Σ Kᵢᵀpᵢ/ρ)‖²,    pᵢ₊ ← prox_{σgᵢ*}(pᵢ + σKᵢ(2x₊ − x_k)),
@@ -42,7 +41,6 @@ class PrimalDual(Regularised):
     2011; Condat, Journal of Optimization Theory and Applications 158, 2013.
 
     Attributes:
-        prior: a `Prior`, or a tuple of them; total variation is used by its gradient and a projection.
         rho: 1/τ, the inverse of the primal step length, > 0.
         relaxation: over-relaxation in (0, 2).
 
@@ -55,14 +53,8 @@ class PrimalDual(Regularised):
         torch.Size([8, 3, 16, 16])
     """
 
-    prior: Priors = DEFAULT_PRIOR
-    _: KW_ONLY
     rho: float = 0.1
     relaxation: float = 1.8
-
-    @property
-    def priors(self) -> tuple[Prior, ...]:
-        return as_tuple(self.prior)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,9 +11,8 @@ from linops_video import InverseProblem
 from linops_video.algebra.parameters import per_sample
 from linops_video.errors import SpecError
 from linops_video.solvers.iteration import relative_change
-from linops_video.solvers.objective import Priors, Regularised, as_tuple
-from linops_video.solvers.proximal import Memory, Prior, each, total
-from linops_video.solvers.variation import DEFAULT_PRIOR
+from linops_video.solvers.objective import AnyPriors
+from linops_video.solvers.priors.prior import Memory, each, total
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,14 +38,14 @@ class GradientState:
         return self.x
 
 
-@dataclass(frozen=True)
-class ProximalGradient(Regularised):
+@dataclass(frozen=True, kw_only=True)
+class ProximalGradient(AnyPriors):
     """min_x ½‖y − A x‖² + R(x) by x ← prox_{τR}(x − τAᴴ(A x − y)), τ = 1/‖A‖² from the exact norm, from x = τAᴴy.
 
-    Source: Combettes and Wajs, Multiscale Modeling & Simulation 4(4), 2005.
+    For several priors take a splitting method, as Admm or PrimalDual. Source: Combettes and Wajs, Multiscale Modeling &
+    Simulation 4(4), 2005.
 
     Attributes:
-        prior: one `Prior`; for several take a splitting method, as Admm or PrimalDual.
         inner: iterations of a prior whose proximal operator is iterated, each going on from the last; one that is exact
             needs one.
 
@@ -59,13 +58,7 @@ class ProximalGradient(Regularised):
         torch.Size([8, 3, 16, 16])
     """
 
-    prior: Priors = DEFAULT_PRIOR
-    _: KW_ONLY
     inner: int = 10
-
-    @property
-    def priors(self) -> tuple[Prior, ...]:
-        return as_tuple(self.prior)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -25,7 +25,7 @@ from linops_video.solvers.learned.start import (
     total_variation_start,
 )
 from linops_video.solvers.learned.unrolled import Config, Unrolled, paper_config
-from linops_video.solvers.proximal import Prior
+from linops_video.solvers.priors.prior import Prior
 
 SMALL = Config(steps=2, features=8, coarse=1, fine=1)
 FORMS = [

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from linops_video import InverseProblem, NormalSolver
 from linops_video.batch import BatchNormal
-from linops_video.solvers.variation import TotalVariation
+from linops_video.solvers.priors.variation import TotalVariation
 
 NOISE_FLOOR = 1e-3
 """Standard deviation of the measurement in the noise-free case: keeps the augmented system well scaled in float32."""

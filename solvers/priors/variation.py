@@ -10,7 +10,7 @@ from torch import Tensor
 
 from linops_video import Cosine
 from linops_video.algebra.parameters import per_sample
-from linops_video.solvers.proximal import Memory, Prior, Step, check_video, check_weight, each
+from linops_video.solvers.priors.prior import Memory, Prior, Step, check_video, check_weight, each
 
 FLOOR = 1e-24
 """Squares below it count as zero: 1/√ of them, and its derivative, stay finite in float32."""
@@ -189,10 +189,6 @@ class SquaredDifferences(Differences):
 
     def dual_prox(self, q: Tensor, sigma: float) -> Tensor:
         return q / (1 + sigma / max(self.weight, FLOOR))
-
-
-DEFAULT_PRIOR = TotalVariation(0.01)
-"""The prior of solvers that take any."""
 
 
 def _second_difference(n: int) -> Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from linops_video.errors import ShapeError
-from linops_video.solvers.proximal import VIDEO_AXES, Memory, Prior, Step, check_video, check_weight, each
+from linops_video.solvers.priors.prior import VIDEO_AXES, Memory, Prior, Step, check_video, check_weight, each
 
 Denoise = Callable[[Tensor, "float | Tensor"], Tensor]
 """(noisy, σ) -> clean, shape kept: a function or an nn.Module; σ is a number, or one per sample of what it is given."""

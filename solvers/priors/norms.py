@@ -1,100 +1,16 @@
-"""Priors by their proximal operators: what is asked of one, and those that a formula settles."""
+"""Priors that a formula settles: bounds, norms, norms of groups and of singular values."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from linops_video.algebra.parameters import per_sample
-from linops_video.errors import ShapeError, SpecError
-
-Memory = tuple[Tensor, ...]
-"""What a prior keeps from call to call: tensors of shape (*batch, …), none at first."""
-
-Step = float | Tensor
-"""A step length: a number, or one per sample, shape (*batch,)."""
-
-VIDEO_AXES = 4
-"""T, C, H, W: the event axes of what a prior is applied to."""
-
-
-class Prior(ABC):
-    """A prior R on videos (*batch, T, C, H, W), known by its proximal operator.
-
-    A convex prior that has no closed proximal operator is written R(x) = g(K x), K linear, where g has one: then
-    `__call__` is one iteration, and primal-dual methods use K and g by `analyse`, `synthesise`, `norm`, `dual_prox`.
-    For all others K is the identity.
-    """
-
-    @abstractmethod
-    def __call__(self, v: Tensor, step: Step, memory: Memory = (), relaxation: float = 1.0) -> tuple[Tensor, Memory]:
-        """argmin_x ½‖x − v‖² + step·R(x), or one iteration towards it that goes on from `memory` (empty at first).
-
-        Args:
-            v: shape (*batch, T, C, H, W).
-            step: the step length.
-            memory: what the last call returned; a prior that returns none is exact in one call.
-            relaxation: over-relaxation of an iteration, in (0, 2); an exact prior has no use for it.
-        """
-
-    def value(self, x: Tensor) -> Tensor | None:
-        """R(x) of each sample, shape (*batch,); None where R is known by its proximal operator alone."""
-        return None
-
-    def rescaled(self, memory: Memory, factor: Step) -> Memory:
-        """The memory for calls with a step that is `factor` times as large."""
-        return memory
-
-    def changes(self, before: Memory, after: Memory) -> tuple[Step, Step]:
-        """‖after − before‖² of each sample for the split variables in the memory and for their scaled duals."""
-        return 0.0, 0.0
-
-    def analyse(self, x: Tensor) -> Tensor:
-        """K x."""
-        return x
-
-    def synthesise(self, p: Tensor) -> Tensor:
-        """Kᵀ p."""
-        return p
-
-    def norm(self, shape: tuple[int, ...]) -> float:
-        """‖K‖ on videos of shape (T, C, H, W)."""
-        return 1.0
-
-    def dual_prox(self, q: Tensor, sigma: float) -> Tensor:
-        """argmin_p ½‖p − q‖² + sigma·g*(p), which is q − sigma · prox_{g/sigma}(q/sigma) (Moreau, 1965)."""
-        return q - sigma * self(q / sigma, 1 / sigma)[0]
-
-
-def each(step: Step) -> Step:
-    """A number per sample, made to broadcast over videos (*batch, T, C, H, W)."""
-    return per_sample(step, VIDEO_AXES)
-
-
-def check_video(v: Tensor) -> None:
-    """Raise a ShapeError unless v can be a video."""
-    if v.ndim < VIDEO_AXES:
-        raise ShapeError(f"video priors need a tensor of shape (*batch, T, C, H, W), got {tuple(v.shape)}")
-
-
-def check_weight(name: str, weight: float | Tensor) -> None:
-    """Raise a SpecError unless the weight is 0 or more."""
-    if not 0 <= float(torch.as_tensor(weight).detach()) < math.inf:
-        raise SpecError(f"{name} must be 0 or more, got {weight}")
-
-
-def soft_threshold(x: Tensor, threshold: Step) -> Tensor:
-    """sign(x) · max(|x| − threshold, 0), entry by entry."""
-    return x - torch.clamp(x, -threshold, threshold)  # type: ignore[call-overload]  # numbers or tensors, both are taken
-
-
-def total(x: Tensor) -> Tensor:
-    """The sum over T, C, H, W."""
-    return x.sum((-4, -3, -2, -1))
+from linops_video.errors import SpecError
+from linops_video.solvers.priors.prior import VIDEO_AXES, Memory, Prior, Step, check_video, check_weight, each, total
 
 
 @dataclass(frozen=True)

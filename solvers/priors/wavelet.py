@@ -11,7 +11,16 @@ from torch import Tensor
 
 from linops_video import Wavelet
 from linops_video.errors import SpecError
-from linops_video.solvers.proximal import Memory, Prior, Step, check_video, check_weight, each, soft_threshold, total
+from linops_video.solvers.priors.prior import (
+    Memory,
+    Prior,
+    Step,
+    check_video,
+    check_weight,
+    each,
+    soft_threshold,
+    total,
+)
 
 AXES = (-4, -2, -1)
 

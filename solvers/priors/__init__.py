@@ -1,0 +1,1 @@
+"""Priors on videos, by their proximal operators: one family a file."""

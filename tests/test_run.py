@@ -1,0 +1,120 @@
+"""The loop of every solver: stopping, trace, history, and what it refuses."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from videos import inpainting, video
+
+from linops_video import Diagonal, InverseProblem, forward_model
+from linops_video.errors import DtypeError, MeasurementError, ShapeError, SpecError
+from linops_video.metrics import psnr
+from linops_video.solvers import (
+    AdmmTV,
+    AdmmWavelet,
+    Box,
+    Pinv,
+    PlugAndPlay,
+    run,
+    solve,
+)
+
+
+@pytest.mark.parametrize("solver", [AdmmWavelet(tol=0.03, levels=(1, 2, 2)), AdmmTV(tol=0.03, weight=0.05)])
+def test_each_sample_stops_on_its_own(solver):
+    """A sample gives the same video and stops at the same step whatever is beside it in the batch."""
+    event = (4, 1, 8, 8)
+    mask = torch.stack((torch.ones(event), (video(*event) > 0.5).float())).double()
+    y = mask * torch.stack((torch.full(event, 0.5, dtype=torch.float64), video(*event, seed=1)))
+    alone = [run(solver, InverseProblem(Diagonal(mask[i : i + 1], event), y[i : i + 1])) for i in (0, 1)]
+    assert alone[0].steps < alone[1].steps
+    both = run(solver, InverseProblem(Diagonal(mask, event), y))
+    assert both.steps == max(solution.steps for solution in alone)
+    assert both.status == "converged"
+    torch.testing.assert_close(both.x, torch.cat([s.x for s in alone]), rtol=0, atol=1e-13)
+    assert both.residuals[-1] <= 0.03 < both.residuals[-2]
+
+
+def test_the_trace_the_callback_and_the_status():
+    problem, seen = inpainting(4, 1, 8, 8), []
+    solution = run(AdmmTV(max_steps=6, tol=0.0), problem, lambda step, state, residual: seen.append((step, residual)))
+    assert (solution.status, solution.steps) == ("max_steps", 6)
+    assert seen == list(enumerate(solution.residuals, 1))
+    assert run(Pinv(), problem).status == "direct"
+    assert run(AdmmTV(max_steps=3, tol=10.0), problem).status == "converged"
+
+
+@pytest.mark.parametrize("solver", [AdmmWavelet(tol=0.0), AdmmTV(tol=0.0)])
+def test_a_state_goes_on(solver):
+    problem = inpainting(2, 4, 1, 8, 8)
+    straight = run(dataclasses.replace(solver, max_steps=12), problem)
+    first = run(dataclasses.replace(solver, max_steps=5), problem)
+    second = run(dataclasses.replace(solver, max_steps=7), problem, start=first)
+    torch.testing.assert_close(second.x, straight.x, rtol=0, atol=0)
+    assert first.residuals + second.residuals == straight.residuals
+
+
+def test_the_history_is_per_sample():
+    truth = video(2, 4, 1, 8, 8)
+    problem = forward_model("sr2", (2, 4, 1, 8, 8)).to(dtype=torch.float64).measure(truth)
+    solver = AdmmTV(max_steps=4, tol=0.0)
+    solution = solve(problem, solver, truth=truth, history=True)
+    history = solution.history
+    assert history is not None
+    assert history.residual.shape == history.misfit.shape == (4, 2)
+    x = solution.x
+    torch.testing.assert_close(history.psnr[-1], psnr(x, truth))  # type: ignore[index]
+    misfit = (problem.operator(x) - problem.y).square().mean((-4, -3, -2, -1)).sqrt()
+    torch.testing.assert_close(history.misfit[-1], misfit)
+    value = misfit**2 * 4 * 16 / 2 + solver.priors[0].value(x)
+    torch.testing.assert_close(history.objective[-1], value)  # type: ignore[index]
+    assert solution.sample_steps.tolist() == [4, 4]  # type: ignore[union-attr]
+    assert solution.converged.tolist() == [False, False]  # type: ignore[union-attr]
+    denoised = solve(problem, "admm", prior=PlugAndPlay(lambda x, sigma: x), max_steps=2, history=True)
+    assert denoised.history is not None
+    assert denoised.history.objective is None
+
+
+GOOD = forward_model("sr2", (2, 3, 8, 8)).measure(torch.rand(2, 3, 8, 8))
+
+
+def with_y(y):
+    return dataclasses.replace(GOOD, y=y)
+
+
+@pytest.mark.parametrize(
+    ("problem", "solver", "fields", "error", "words"),
+    [
+        (GOOD, "admm-vt", {}, SpecError, "unknown solver 'admm-vt': did you mean admm-tv"),
+        (GOOD, "zzz", {}, SpecError, "known are pinv"),
+        (GOOD, "pinv", {"rho": 1.0}, SpecError, "Pinv has no field rho: it has none"),
+        (GOOD, "admm-tv", {"lam": 1.0}, SpecError, "no field lam: its fields are max_steps, .*time_weight"),
+        (GOOD, "fista", {"prior": (Box(), Box())}, SpecError, "Fista takes one prior, got 2: take admm"),
+        (GOOD, "fista", {"inner": 0}, SpecError, "inner must be"),
+        (GOOD, "admm", {"prior": torch.sin}, SpecError, "wrap a denoiser in PlugAndPlay"),
+        (GOOD, "admm", {"relaxation": 2.0}, SpecError, "relaxation must lie between 0 and 2, got 2"),
+        (GOOD, "primal-dual", {"rho": -1.0}, SpecError, "rho must be a positive number"),
+        (GOOD, "hqs", {"growth": 0.5}, SpecError, "growth must be 1 or more"),
+        (GOOD, "cgls", {"max_steps": 0}, SpecError, "max_steps must be"),
+        (GOOD, "tikhonov", {"weight": 0.0}, SpecError, "weight must be a positive number"),
+        (GOOD, AdmmTV(), {"levels": 1}, SpecError, "AdmmTV has no field levels"),
+        (GOOD, "admm-tv", {"rho": 0.0}, SpecError, "rho must be a positive number, got 0"),
+        (GOOD, "admm-tv", {"rho": math.nan}, SpecError, "rho must be"),
+        (GOOD, "admm-tv", {"weight": -1.0}, SpecError, "weight must be 0 or more, got -1"),
+        (GOOD, "admm-tv", {"max_steps": 0}, SpecError, "max_steps must be"),
+        (GOOD, "admm-tv", {"max_steps": 2.5}, SpecError, "max_steps must be"),
+        (GOOD, "admm-tv", {"tol": -1e-3}, SpecError, "tol must be"),
+        (GOOD, "admm-tv", {"time_weight": -1.0}, SpecError, "time_weight must be"),
+        (GOOD, "admm-wavelet", {"wavelet": "bior2.2"}, SpecError, "not orthonormal"),
+        (GOOD, "admm-wavelet", {"levels": (1, 1)}, SpecError, "each of T, H, W"),
+        (with_y(torch.rand(2, 3, 5, 4)), "pinv", {}, ShapeError, "got y of shape"),
+        (with_y(torch.rand(4)), "pinv", {}, ShapeError, "got y of shape"),
+        (with_y(torch.rand(0, 2, 3, 4, 4)), "pinv", {}, MeasurementError, "no entries"),
+        (with_y(torch.full((2, 3, 4, 4), math.nan)), "pinv", {}, MeasurementError, "96 of 96 measurements are NaN"),
+        (with_y(torch.zeros(2, 3, 4, 4, dtype=torch.uint8)), "pinv", {}, DtypeError, "floating point"),
+    ],
+)
+def test_bad_input_is_told(problem, solver, fields, error, words):
+    with pytest.raises(error, match=words):
+        solve(problem, solver, **fields)

@@ -1,0 +1,55 @@
+"""Videos and measurements that the tests of solvers share."""
+
+import torch
+
+from linops_video import Convolution, Diagonal, InverseProblem, forward_model
+from linops_video.solvers import run
+
+
+def video(*shape, seed=0, dtype=torch.float64):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def smooth_video(frames=8, channels=3, size=24):
+    """A bright disk that moves over a ramp: piecewise smooth, as the priors expect of videos."""
+    t = torch.arange(frames, dtype=torch.float32).reshape(-1, 1, 1, 1)
+    i = torch.arange(size, dtype=torch.float32).reshape(-1, 1)
+    j = torch.arange(size, dtype=torch.float32)
+    disk = ((i - 8 - t / 2) ** 2 + (j - 12) ** 2 < 30).float()
+    shade = torch.linspace(0.5, 1, channels).reshape(-1, 1, 1)
+    return ((0.2 + 0.3 * i / size + 0.4 * disk) * shade).expand(frames, channels, size, size).contiguous()
+
+
+def objective(solver, problem, x):
+    """The solver's objective at x, a number."""
+    value = solver.objective(problem, x)
+    assert value is not None
+    return value.item()
+
+
+def trace(solver, problem):
+    """The solver's objective after each step."""
+    history = run(solver, problem, history=True).history
+    assert history is not None
+    assert history.objective is not None
+    return history.objective
+
+
+def inpainting(*shape, seed=0):
+    """Half of the entries of noise, float64."""
+    A = Diagonal((video(*shape, seed=seed + 1) > 0.5).double(), shape[-4:])
+    return InverseProblem(A, A(video(*shape, seed=seed)), 0.1)
+
+
+def tv_problem(name):
+    """2-D and temporal structure, noise, float64; strongly regularised, so that all methods arrive."""
+    shape = (4, 1, 12, 12)
+    truth = smooth_video(4, 1, 12).double()
+    operators = {
+        "sr2": forward_model("sr2", shape).operator.to(dtype=torch.float64),
+        "mask": Diagonal((video(*shape, seed=5) > 0.3).double(), shape),
+        "blur": Convolution(torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]).double() / 16, shape),
+    }
+    A = operators[name]
+    noise = torch.randn(A.out_shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    return InverseProblem(A, A(truth) + 0.02 * noise, 0.02)
