@@ -15,7 +15,8 @@ from linops_video.solvers import (
     run,
     solve,
 )
-from linops_video.solvers.defaults import TUNED, tuned
+from linops_video.solvers.defaults import tuned
+from linops_video.solvers.tuned import TUNED
 
 
 @pytest.mark.parametrize("solver", ["admm-wavelet", "admm-tv"])
