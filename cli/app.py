@@ -14,6 +14,7 @@ from linops_video.cli.evaluate import evaluate
 from linops_video.cli.ops import ops
 from linops_video.cli.solve import solve
 from linops_video.cli.train import train
+from linops_video.cli.tune import tune
 
 app = typer.Typer(
     name="linops-video",
@@ -26,6 +27,7 @@ app.command()(solve)
 app.command()(ops)
 app.command()(evaluate)
 app.command()(train)
+app.command()(tune)
 
 
 def _print_version(wanted: bool) -> None:

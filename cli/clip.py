@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -14,6 +16,8 @@ from linops_video import InverseProblem, Solution
 from linops_video.cli.figure import Column, measurement_column, save_figure
 from linops_video.cli.progress import progress
 from linops_video.cli.report import Row, print_table, problem_line, report_of, write_json
+from linops_video.errors import CutError
+from linops_video.films.cut import cut_problem, middle
 from linops_video.media.arrays import read_clip, read_measurement, write_array
 from linops_video.media.encoding import check_sound
 from linops_video.media.video import demo_clip, write_video
@@ -40,7 +44,7 @@ class Request:
     mask: Path | None
     kernel: Tensor | None
     device: torch.device
-    fields: dict[str, str]
+    fields: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Task:
 
 def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: Console) -> Row:
     """Solve a clip, or the demo clip, write what is asked for, and print the table."""
-    task, sound = _task(request, input), sound_of(input)
+    task, sound = task_of(request, input), sound_of(input)
     if outputs.out is not None and sound is not None:
         check_sound(outputs.out, sound)
     truth = None if task.truth is None else task.truth.to(request.device)
@@ -93,23 +97,33 @@ def sound_of(input: Path | None) -> Path | None:
     return input if input is not None and input.is_file() and input.suffix.lower() not in (".npz", ".npy") else None
 
 
-def _task(request: Request, input: Path | None) -> Task:
+def task_of(request: Request, input: Path | None, part: int | None = None) -> Task:
+    """What is to be solved for a file, or of its frames only the middle `part`×`part` pixels, where they can be cut."""
     if not request.simulate:
         assert input is not None
         measurement = read_measurement(input, request.frames)
         given = (request.shape, request.noise, request.seed, request.mask, request.kernel)
         problem = inverse_problem(measurement, request.op, *given)
+        if part is not None:
+            with suppress(CutError):
+                problem = cut_problem(problem, middle(problem.operator.in_shape, part))
         return Task(problem, frame_rate_of(request.op, measurement.fps), None)
     if input is None:
         clip = read_clip(demo_clip(), DEMO_FRAMES if request.frames is None else request.frames)
     else:
         clip = read_clip(input, request.frames)
-    model = model_of(request.op, tuple(clip.frames.shape), request.seed, request.mask, request.kernel)
+    box = None if part is None else middle(tuple(clip.frames.shape), part)
+    return simulated(request, clip.frames if box is None else clip.frames[tuple(slice(a, b) for a, b in box)], clip.fps)
+
+
+def simulated(request: Request, video: Tensor, fps: float = 25.0) -> Task:
+    """A video that is measured first, with the truth."""
+    model = model_of(request.op, tuple(video.shape), request.seed, request.mask, request.kernel)
     model = model if request.noise is None else replace(model, noise_std=request.noise)
-    return Task(model.measure(clip.frames, request.seed), clip.fps, clip.frames)
+    return Task(model.measure(video, request.seed), fps, video)
 
 
-def _timed(name: str, task: Task, fields: dict[str, str]) -> tuple[Solution, Row]:
+def _timed(name: str, task: Task, fields: dict[str, Any]) -> tuple[Solution, Row]:
     """Run a solver under its progress bar and score what it gives."""
     solver = build(task.problem, name, **fields)
     with progress(name, solver.max_steps * count_tiles(task.problem)) as on_step:

@@ -38,6 +38,11 @@ def is_collection(path: Path) -> bool:
     return bool(suffixes & set(FILM_SUFFIXES)) and not suffixes & set(IMAGE_SUFFIXES)
 
 
+def films_in(folder: Path) -> list[Path]:
+    """The films of a folder, in order."""
+    return sorted((p for p in folder.iterdir() if p.suffix.lower() in FILM_SUFFIXES), key=natural_order)
+
+
 def solve_files(request: Request, folder: Path, out: Path | None, console: Console) -> None:
     """Solve every film of a folder into another folder; of several processes, each takes its share of the files.
 
@@ -46,7 +51,7 @@ def solve_files(request: Request, folder: Path, out: Path | None, console: Conso
     if out is not None:
         _make_folder(out, folder)
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    files = sorted((p for p in folder.iterdir() if p.suffix.lower() in FILM_SUFFIXES), key=natural_order)
+    files = films_in(folder)
     failed: list[tuple[Path, str]] = []
     with bar("files", len(files[rank::processes])) as advance:
         for done, file in enumerate(files[rank::processes]):

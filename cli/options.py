@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
+from typing import Any
 
 import torch
 
-from linops_video.errors import ShapeError, SpecError
+from linops_video.errors import FileError, ShapeError, SpecError
+from linops_video.solvers import SOLVERS
 
 
 def parse_shape(text: str) -> tuple[int, int, int, int]:
@@ -38,6 +42,36 @@ def parse_names(text: str, known: object, what: str) -> list[str]:
         listed = ", ".join(known)  # type: ignore[call-overload]
         raise SpecError(f"unknown {what} {', '.join(unknown) or text!r}; known are {listed}")
     return names
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise FileError(f"no such file: {path}") from None
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read {path} as JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise SpecError(f"{path} must hold a JSON object, not {type(content).__name__}")
+    return content
+
+
+def read_fields(path: Path | None, solver: str) -> dict[str, Any]:
+    """Fields of a solver from a file that `tune` wrote, or {"fields": {…}}: lists become tuples."""
+    if path is None:
+        return {}
+    content = read_json(path)
+    fields, of = content.get("fields"), content.get("solver", solver)
+    if not isinstance(fields, dict):
+        raise SpecError(f'{path} must hold fields of the solver, as in {{"fields": {{"weight": 0.01}}}}')
+    if of != solver:
+        raise SpecError(f"{path} has fields of {of}, not of {solver}: give --solver {of}")
+    for name, value in fields.items():
+        own = getattr(SOLVERS.get(solver), name, None)
+        if isinstance(own, int | float) and not isinstance(value, int | float):
+            raise SpecError(f"{name} in {path} must be a number, not {value!r}")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 
 
 def check_seed(seed: int) -> None:

@@ -34,8 +34,8 @@ def progress(name: str, steps: int) -> Iterator[Callable[[int, Any, float], None
 
 
 @contextmanager
-def bar(name: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Give an `advance(done)` that draws how many of `total` things are done, of which there are `done` already.
+def bar(name: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """Give an `advance(done)` that draws how many of `total` things (None: who knows) are done, `done` already.
 
     Drawn as `progress` is; a bar within another one stands below it.
     """

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from linops_video.cli.clip import Outputs, Request
 from linops_video.cli.films import is_collection, solve_file, solve_files
-from linops_video.cli.options import check_seed, parse_device, parse_shape
+from linops_video.cli.options import check_seed, parse_device, parse_shape, read_fields
 from linops_video.errors import FileError, SpecError
 from linops_video.media.arrays import read_kernel
 from linops_video.media.files import check_writable
@@ -48,6 +48,9 @@ def solve(
     kernel: Annotated[Path | None, typer.Option(help="Kernel of blur: an image or .npz.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     weights: Annotated[str | None, typer.Option(help="Weights of a learned solver: a file or a shipped name.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help='Fields of the solver: JSON that `tune` wrote, or {"fields": {"weight": 0.01}}.')
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the report to this file.")] = None,
     figure: Annotated[Path | None, typer.Option(help="Write frames side by side to this .png file.")] = None,
 ) -> None:
@@ -72,7 +75,7 @@ def solve(
         mask,
         None if kernel is None else read_kernel(kernel),
         where,
-        fast_fields(solver, where) | ({} if weights is None else {"weights": weights}),
+        fast_fields(solver, where) | read_fields(config, solver) | ({} if weights is None else {"weights": weights}),
     )
     console = Console()
     if input is not None and is_collection(input):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from linops_video import PROBLEMS
-from linops_video.cli.options import check_seed, parse_names
-from linops_video.errors import FileError, ShapeError, SpecError
+from linops_video.cli.options import check_seed, parse_names, read_json
+from linops_video.errors import ShapeError, SpecError
 from linops_video.media.files import check_writable
 from linops_video.solvers.learned.data import Crops, load_videos
 from linops_video.solvers.learned.train import MIXTURE, TrainConfig
@@ -80,14 +79,9 @@ def train(
 def _read_config(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    try:
-        fields = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise FileError(f"no such file: {path}") from None
-    except (OSError, ValueError) as error:
-        raise FileError(f"cannot read {path} as JSON: {error}") from None
-    if not isinstance(fields, dict) or not isinstance(fields.get("network", {}), dict):
-        raise SpecError(f"{path} must hold a JSON object of fields, and one of them, network, again an object")
+    fields = read_json(path)
+    if not isinstance(fields.get("network", {}), dict):
+        raise SpecError(f"network in {path} must be a JSON object of fields")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
 
 

@@ -20,8 +20,15 @@ S = TypeVar("S")
 Point = dict[str, Any]
 
 
+OnTrial = Callable[[Point, float], None]
+
+
 def tune(
-    problems: Sequence[InverseProblem], solver: S, axes: Mapping[str, Sequence[Any]], truths: Sequence[Tensor] = ()
+    problems: Sequence[InverseProblem],
+    solver: S,
+    axes: Mapping[str, Sequence[Any]],
+    truths: Sequence[Tensor] = (),
+    on_trial: OnTrial | None = None,
 ) -> S:
     """The solver with the values of `axes` that suit the problems best, by `coordinate_search` from its own.
 
@@ -34,6 +41,8 @@ def tune(
         solver: a solver object.
         axes: name of a field -> its values in order, from which neighbours are tried.
         truths: one video per problem, of the shape of its reconstruction; none for the discrepancy principle.
+        on_trial: called after each trial with the fields and their mean PSNR in dB; without truths with the misfit over
+            that which the noise explains, root mean squares.
 
     Raises:
         SpecError: if the solver has no such field, or there is not one truth per problem.
@@ -52,16 +61,20 @@ def tune(
     if truths and len(truths) != len(problems):
         raise SpecError(f"tuning needs one true video per problem, got {len(truths)} for {len(problems)}")
     if not truths and any(float(torch.as_tensor(p.noise_std).min()) <= 0 for p in problems):
-        raise MeasurementError("the discrepancy principle needs the noise of every problem: give noise_std, or truths")
+        raise MeasurementError("the discrepancy principle needs the noise of every problem: give its σ, or true videos")
 
     def value(point: Point) -> float:
         chosen: Any = dataclasses.replace(solver, **point)  # type: ignore[type-var]  # every solver is a dataclass
         found = [run(chosen, problem).x for problem in problems]
         if truths:
             scores = [psnr(x, truth.expand(x.shape)).mean() for x, truth in zip(found, truths, strict=True)]
+            told = best = float(torch.stack(scores).mean())
         else:
-            scores = [-_discrepancy(problem, x) for problem, x in zip(problems, found, strict=True)]
-        return float(torch.stack(scores).mean())
+            logs = torch.cat([_log_misfit(problem, x) for problem, x in zip(problems, found, strict=True)])
+            told, best = float(logs.mean().exp()), -float(logs.abs().mean())
+        if on_trial is not None:
+            on_trial(point, told)
+        return best
 
     start = {name: _nearest(values, getattr(solver, name)) for name, values in axes.items()}
     with torch.no_grad():
@@ -85,6 +98,7 @@ def coordinate_search(
         return seen[key]
 
     best = dict(start)
+    known(best)
     for _ in range(rounds):
         before = dict(best)
         for axis, choices in axes.items():
@@ -98,12 +112,44 @@ def coordinate_search(
     return best
 
 
-def _discrepancy(problem: InverseProblem, x: Tensor) -> Tensor:
-    """|log(‖y − A x‖² / E‖noise‖²)|, the mean over the samples."""
+def around(value: float, factor: float = 2.0, reach: int = 6) -> list[float]:
+    """A positive number times powers of a factor, in order: to two digits, or whole numbers if it is one.
+
+    Example:
+        >>> around(0.01, reach=2), around(3, reach=2)
+        ([0.0025, 0.005, 0.01, 0.02, 0.04], [1, 2, 3, 6, 12])
+    """
+    powers = [value * factor**k for k in range(-reach, reach + 1)]
+    if isinstance(value, int):
+        return sorted({max(1, round(power)) for power in powers})
+    return sorted({float(f"{power:.2g}") for power in powers if power != value} | {value})
+
+
+def searchable(solver: Any, names: Sequence[str], factor: float = 2.0) -> dict[str, list[float]]:
+    """Axes for `tune`: these fields of a solver, each `around` its own value, by powers of a factor.
+
+    Raises:
+        SpecError: if the solver has no such field, or it is no positive number.
+
+    Example:
+        >>> from linops_video.solvers import AdmmTV
+        >>> list(searchable(AdmmTV(), ["weight", "rho"]))
+        ['weight', 'rho']
+    """
+    check_fields(type(solver), dict.fromkeys(names))
+    for name in names:
+        value = getattr(solver, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise SpecError(f"{name} = {value!r} cannot be tuned by itself: only positive numbers can")
+    return {name: around(getattr(solver, name), factor) for name in names}
+
+
+def _log_misfit(problem: InverseProblem, x: Tensor) -> Tensor:
+    """log(‖y − A x‖ / √E‖noise‖²) of each sample, in one axis."""
     ones = problem.y - problem.y
     ones = ones + 1 if isinstance(ones, Tensor) else type(ones)(part + 1 for part in ones)
     energy = squared_norm(problem, ones) * torch.as_tensor(problem.noise_std).double().square()
-    return (squared_misfit(problem, x) / energy).clamp(min=1e-12).log().abs().mean()
+    return (squared_misfit(problem, x) / energy).clamp(min=1e-12).log().flatten() / 2
 
 
 def _nearest(values: Sequence[Any], own: Any) -> Any:

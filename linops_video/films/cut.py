@@ -79,6 +79,18 @@ def whole(shape: Shape) -> Box:
     return tuple((0, n) for n in shape)
 
 
+def middle(shape: Shape, size: int) -> Box:
+    """The middle of a video (T, C, H, W): at most size×size pixels of all frames, from multiples of 8 on.
+
+    Example:
+        >>> middle((4, 3, 64, 200), 128)
+        ((0, 4), (0, 3), (0, 64), (32, 160))
+    """
+    starts = [max(0, n - size) // 16 * 8 for n in shape[-2:]]
+    spans = [(start, min(n, start + size)) for start, n in zip(starts, shape[-2:], strict=True)]
+    return (*whole(shape[:-2]), *spans)
+
+
 def shape_of(box: Box) -> Shape:
     """The size of a box along every axis."""
     return tuple(b - a for a, b in box)

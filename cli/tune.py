@@ -1,0 +1,161 @@
+"""`linops-video tune`: the fields of a solver that suit a problem, by true clips or by the noise."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from linops_video.cli.clip import Request, Task, simulated, task_of
+from linops_video.cli.films import films_in, is_collection
+from linops_video.cli.options import check_seed, parse_device, parse_shape
+from linops_video.cli.progress import bar
+from linops_video.cli.report import finite, write_json
+from linops_video.errors import SpecError
+from linops_video.media.arrays import read_kernel
+from linops_video.media.files import check_writable
+from linops_video.media.video import check_limit
+from linops_video.solvers.learned.data import load_videos
+from linops_video.solvers.registry import build
+from linops_video.solvers.tuning import Point, searchable
+from linops_video.solvers.tuning import tune as tune_solver
+
+PART = 128
+"""Of larger frames the middle, so many rows and columns, is solved in each trial."""
+
+Trial = tuple[Point, float]
+"""Fields, and what `tune` tells of them."""
+
+SHOWN = 10
+"""Trials in the table, the best ones."""
+
+
+def tune(
+    op: Annotated[str, typer.Option(help="A problem, or an expression of what `linops-video ops` lists.")],
+    input: Annotated[
+        Path | None,
+        typer.Argument(
+            help="True clips: an archive (.npz), or with --simulate a file or a folder of films; without it a "
+            "measurement, whose noise decides; left out: a demo clip."
+        ),
+    ] = None,
+    solver: Annotated[str, typer.Option(help="The solver, as admm-tv, admm-wavelet, tikhonov, cgls.")] = "admm-tv",
+    fields: Annotated[
+        str | None, typer.Option(help="Fields to search; default: weight,rho with true clips, else weight.")
+    ] = None,
+    simulate: Annotated[bool, typer.Option("--simulate", help="INPUT is true: degrade it first.")] = False,
+    split: Annotated[str, typer.Option(help="Of an archive: train, val, test, or all.")] = "val",
+    clips: Annotated[int, typer.Option(help="At most so many clips of an archive or a folder.")] = 4,
+    frames: Annotated[int, typer.Option(help="At most so many frames of each.")] = 8,
+    noise: Annotated[float | None, typer.Option(help="σ of the noise; default: the problem's, or estimated.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of masks, matrices, angles and noise.")] = 0,
+    shape: Annotated[str | None, typer.Option(help="T,C,H,W of the video, where INPUT does not tell it.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Mask of pid, bi, si: an image, a video or .npz; white is kept.")
+    ] = None,
+    kernel: Annotated[Path | None, typer.Option(help="Kernel of blur: an image or .npz.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    json: Annotated[Path | None, typer.Option(help="Write the result, for `linops-video solve --config`.")] = None,
+) -> None:
+    """Search fields of --solver for --op: the best PSNR on true clips, else a misfit of the size of the noise."""
+    check_seed(seed)
+    check_limit(frames)
+    check_limit(clips)
+    if noise is not None and not 0 <= noise < float("inf"):
+        raise SpecError(f"--noise is a standard deviation, 0 or more, not {noise:g}")
+    if json is not None:
+        check_writable(json)
+    where = parse_device(device)
+    size = None if shape is None else parse_shape(shape)
+    blur = None if kernel is None else read_kernel(kernel)
+    archive = input is not None and _is_archive(input)
+    simulate = simulate or input is None or archive
+    request = Request(op, solver, simulate, noise, seed, frames, size, mask, blur, where, {})
+    if archive:
+        assert input is not None
+        videos = load_videos(input, None if split == "all" else split)
+        chosen = videos[:: max(1, len(videos) // clips)][:clips, :frames].float() / 255
+        tasks = [simulated(request, video) for video in chosen]
+    else:
+        files = films_in(input)[:clips] if input is not None and is_collection(input) else [input]
+        tasks = [task_of(request, file, PART) for file in files]
+    first = build(tasks[0].problem.to(where), solver)
+    names = _names(first, fields, simulate)
+    best, trials = _search(tasks, first, names, request)
+    console = Console()
+    _print(console, request, tasks, trials, simulate)
+    values = {name: getattr(best, name) for name in names}
+    console.print("best:", ", ".join(f"{name}={value:g}" for name, value in values.items()), markup=False)
+    if json is not None:
+        write_json(json, _report(request, tasks, values, trials, simulate))
+        console.print(f"report: {json}", markup=False)
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether a .npz file holds many clips, not one."""
+    if path.suffix.lower() != ".npz" or not path.is_file():
+        return False
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return bool({"video", "delta_xz"} & set(arrays.files))
+    except (OSError, ValueError):
+        return False  # the reader of clips says what is wrong with it
+
+
+def _names(solver: Any, given: str | None, truth: bool) -> list[str]:
+    if given is not None:
+        return [name.strip() for name in given.split(",") if name.strip()]
+    wanted = ("weight", "rho") if truth else ("weight",)
+    names = [name for name in wanted if hasattr(solver, name)]
+    if not names:
+        raise SpecError(f"{type(solver).__name__} has no {' and no '.join(wanted)}: say what to search with --fields")
+    return names
+
+
+def _search(tasks: list[Task], solver: Any, names: list[str], request: Request) -> tuple[Any, list[Trial]]:
+    """The best solver, and all trials: first by factors of 2, then of √2."""
+    problems = [task.problem.to(request.device) for task in tasks]
+    truths = [task.truth.to(request.device) for task in tasks if task.truth is not None]
+    trials: list[Trial] = []
+    with bar(f"{request.solver}: trials", None) as advance:
+
+        def note(point: Point, value: float) -> None:
+            trials.append((point, value))
+            advance(len(trials))
+
+        for factor in (2.0, 2**0.5):
+            solver = tune_solver(problems, solver, searchable(solver, names, factor), truths, note)
+    return solver, trials
+
+
+def _print(console: Console, request: Request, tasks: list[Task], trials: list[Trial], truth: bool) -> None:
+    sigma, video = float(tasks[0].problem.noise_std), "×".join(map(str, tasks[0].problem.operator.in_shape))
+    what = f"{request.op}, noise σ = {sigma:.4g}: {request.solver} on {len(tasks)} clip(s) of {video}"
+    console.print(what, highlight=False, markup=False)
+    table = Table(*trials[0][0], escape("PSNR [dB]") if truth else "misfit / noise")
+    distinct = {repr(point): (point, value) for point, value in trials}.values()
+    order = sorted(distinct, key=lambda trial: -trial[1] if truth else abs(math.log(max(trial[1], 1e-12))))
+    for index, (point, value) in enumerate(order[:SHOWN]):
+        cells = (*(f"{number:g}" for number in point.values()), f"{value:.2f}")
+        table.add_row(*cells, style="bold" if index == 0 else None)
+    console.print(table)
+
+
+def _report(request: Request, tasks: list[Task], values: Point, trials: list[Trial], truth: bool) -> dict[str, Any]:
+    criterion = "psnr" if truth else "misfit over noise"
+    return {
+        "op": request.op,
+        "noise_std": finite(float(tasks[0].problem.noise_std)),
+        "solver": request.solver,
+        "fields": values,
+        "criterion": criterion,
+        "clips": len(tasks),
+        "shape": list(tasks[0].problem.operator.in_shape),
+        "trials": [{**point, criterion: finite(value)} for point, value in trials],
+    }
