@@ -69,6 +69,7 @@ def main() -> None:
         "Fourier, T C H W": Fourier((0, 1, 2, 3), shape),
         "haar, 1 level": Wavelet(shape, "haar", (1, 0, 1, 1)),
         "haar, 3 levels": Wavelet(shape, "haar", (3, 0, 3, 3)),
+        "db4, 2 levels": Wavelet(shape, "db4", (2, 0, 2, 2)),
         "db4, 1 level": Wavelet(shape, "db4", (1, 0, 1, 1)),
         "db4, 2 levels in space": Wavelet(shape, "db4", (0, 0, 2, 2)),
     }
@@ -78,9 +79,13 @@ def main() -> None:
         calls[name] = lambda A=A: A(x)
         calls[name + ", adjoint"] = lambda A=A, y=y: A.H(y)
         if isinstance(A, Wavelet):
-            axes = [axis for axis, depth in enumerate(A.depths) if depth]
-            arguments = (A.wavelets[-1], "periodization", max(A.depths), axes)
+            assert isinstance(A.levels, tuple)
+            axes = [axis for axis, depth in enumerate(A.levels) if depth]
+            arguments = (A.wavelet, "periodization", max(A.levels), axes)
+            parts = pywt.wavedecn(x.numpy(), *arguments)
             calls[name + ", PyWavelets"] = lambda arguments=arguments: pywt.wavedecn(x.numpy(), *arguments)
+            inverse = (A.wavelet, "periodization", axes)
+            calls[name + ", adjoint, PyWavelets"] = lambda parts=parts, i=inverse: pywt.waverecn(parts, *i)
     times = in_turns(calls, args.repeats)
     for name, value in times.items():
         print(f"{name:<36}{value:8.1f} ms   {value / times['rfftn']:6.2f} × rfftn")

@@ -120,11 +120,7 @@ class Batch(LinearOperator):
         return torch.stack(tuple(samples), -len(self.in_shape) - 1)
 
     def measurements(self, y: Sequence[Tensor] | Tensor) -> Ragged:
-        """The measurements, one a sample, as a vector.
-
-        Raises:
-            ShapeError: if they are not a tuple of one tensor a sample.
-        """
+        """The measurements as a vector; a ShapeError if they are not a tuple of one tensor a sample."""
         if isinstance(y, Tensor) or len(y) != len(self.operators):
             got = f"a tensor of shape {show(y.shape)}" if isinstance(y, Tensor) else f"{len(y)} tensors"
             raise ShapeError(f"{self!r} needs a tuple of {len(self.operators)} measurements, one a sample, got {got}")

@@ -1,5 +1,6 @@
-"""The package: what is listed, what is linked, what a wheel holds."""
+"""The package: what is listed, what is linked, what a wheel holds; nothing in it is long."""
 
+import ast
 import importlib
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import linops_video
+from linops_video import LinearOperator
 
 tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
@@ -67,6 +69,25 @@ def test_one_module_object_per_file():
     assert {file for file in ours if file.suffix == ".py"} >= {
         p.resolve() for p in sources().values() if p.suffix == ".py"
     }
+
+
+def test_no_file_is_over_400_lines():
+    lengths = {path: len(path.read_text().splitlines()) for path in (ROOT / "linops_video").rglob("*.py")}
+    assert len(lengths) > 50
+    assert {path: n for path, n in lengths.items() if n > 400} == {}
+
+
+def test_no_operator_is_over_60_lines():
+    lengths = {}
+    for path in (ROOT / "linops_video").rglob("*.py"):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                found = getattr(importlib.import_module(module), node.name)
+                if issubclass(found, LinearOperator) and found is not LinearOperator:  # the interface has no kernels
+                    lengths[found] = (node.end_lineno or 0) - node.lineno + 1
+    assert len(lengths) > 30
+    assert {operator: n for operator, n in lengths.items() if n > 60} == {}
 
 
 @pytest.mark.parametrize("name", ["solvers", "cli"])
