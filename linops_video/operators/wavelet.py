@@ -130,6 +130,8 @@ def _analyse(W: Wavelet, x: Tensor, level: int) -> Tensor:
     for dim, wavelet, half, _ in steps:
         x = analyse(x, dim, wavelet)
         corner[dim] = slice(half)
+    if not _steps(W, level + 1):
+        return x
     inner = _analyse(W, x[tuple(corner)], level + 1)
     for dim, _, half, room in steps:
         x = _insert_zeros(x, dim, half, room - half)
@@ -143,14 +145,8 @@ def _synthesise(W: Wavelet, y: Tensor, level: int, adjoint: bool) -> Tensor:
     steps = _steps(W, level)
     if not steps:
         return y
-    corner = [slice(None)] * y.ndim
-    for dim, _, _, room in steps:
-        corner[dim] = slice(room)
-    inner = _synthesise(W, y[tuple(corner)], level + 1, adjoint)
-    for dim, _, half, room in steps:
-        y = torch.cat((y.narrow(dim, 0, half), y.narrow(dim, room, half)), dim)
-        corner[dim] = slice(half)
-    y[tuple(corner)] = inner
+    if _steps(W, level + 1):
+        y = _with_approximations(W, y, level, adjoint)
     for dim, wavelet, _, _ in steps:
         y = synthesise(y, dim, wavelet)
         odd = _lengths(W)[dim][level - 1] % 2
@@ -158,6 +154,18 @@ def _synthesise(W: Wavelet, y: Tensor, level: int, adjoint: bool) -> Tensor:
             y, last = y.split((y.shape[dim] - 1, 1), dim)
         if odd and adjoint:
             y = torch.cat((y.narrow(dim, 0, y.shape[dim] - 1), y.narrow(dim, -1, 1) + last), dim)
+    return y
+
+
+def _with_approximations(W: Wavelet, y: Tensor, level: int, adjoint: bool) -> Tensor:
+    """The coefficients of one level: approximations, of the deeper ones' coefficients, then y's details."""
+    corner, approximations = [slice(None)] * y.ndim, [slice(None)] * y.ndim
+    for dim, _, half, room in _steps(W, level):
+        corner[dim], approximations[dim] = slice(room), slice(half)
+    inner = _synthesise(W, y[tuple(corner)], level + 1, adjoint)
+    for dim, _, half, room in _steps(W, level):
+        y = torch.cat((y.narrow(dim, 0, half), y.narrow(dim, room, half)), dim)
+    y[tuple(approximations)] = inner
     return y
 
 
