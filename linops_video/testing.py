@@ -123,7 +123,7 @@ class _Check:
 
     def weights(self, shape: Shape) -> list[tuple[str, LinearOperator | None]]:
         diagonal = torch.rand(shape, generator=self.generator, dtype=self.dtype.to_real()).to(self.A.device)
-        return [("I", None), ("c·I", scale(1.5, Identity(shape))), ("diagonal", Diagonal(diagonal, shape))]
+        return [("I", None), ("c·I", scale(1.3, Identity(shape))), ("diagonal", Diagonal(diagonal, shape))]
 
     def normal_solve(self, x: Tensor, Ay: Tensor) -> str:
         A, normal = self.A, NormalSolver.of(self.A)

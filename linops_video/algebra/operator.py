@@ -14,7 +14,7 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import lanczos_norm
 from linops_video.algebra.linear_map import LinearMap
-from linops_video.algebra.parameters import Self, Shape, conj, show, tensor_field, times
+from linops_video.algebra.parameters import Self, Shape, as_tensor, conj, show, tensor_field, times
 from linops_video.algebra.text import adjoint, handing_on, infix, multiple, negative, spelled, text_of, with_text
 from linops_video.errors import DtypeError, ShapeError
 
@@ -327,7 +327,7 @@ class Scaled(LinearOperator):
 
     def _known_norm(self) -> Tensor | None:
         norm = self.operator._known_norm()
-        return None if norm is None else torch.as_tensor(self.factor).abs().double() * norm
+        return None if norm is None else as_tensor(self.factor).abs().double() * norm
 
 
 def compose(left: LinearOperator, right: LinearOperator) -> LinearOperator:
@@ -367,17 +367,19 @@ def add(*operators: LinearOperator) -> LinearOperator:
     for A in operators:
         if (A.in_shape, A.out_shape) != (operators[0].in_shape, operators[0].out_shape):
             raise ShapeError(f"{operators[0]!r} + {A!r}: operators that are added must have the same shapes")
-        for term in A.terms if isinstance(A, Sum) else (A,):
-            for i, known in enumerate(terms):
-                c, d = scalar(known), scalar(term)
-                both = None if c is None or d is None else scale(c + d, Identity(A.in_shape))
-                merged = both or known._plus(term) or term._plus(known)
-                if merged is not None:
-                    terms[i] = merged
-                    break
-            else:
-                terms.append(term)
+        terms = reduce(_with_term, A.terms if isinstance(A, Sum) else (A,), terms)
     return terms[0] if len(terms) == 1 else Sum(tuple(terms))
+
+
+def _with_term(terms: list[LinearOperator], term: LinearOperator) -> list[LinearOperator]:
+    """The terms of a sum and one more; what it merges with one of them may merge with the others."""
+    for i, known in enumerate(terms):
+        c, d = scalar(known), scalar(term)
+        both = None if c is None or d is None else scale(c + d, Identity(term.in_shape))
+        merged = both or known._plus(term) or term._plus(known)
+        if merged is not None:
+            return reduce(_with_term, terms[i + 1 :], _with_term(terms[:i], merged))
+    return [*terms, term]
 
 
 def scale(factor: float | Tensor, A: LinearOperator) -> LinearOperator:

@@ -111,7 +111,7 @@ def like(parameter: Tensor, x: Tensor) -> Tensor: ...
 def like(parameter: float | Tensor, x: Tensor) -> float | Tensor: ...
 def like(parameter: float | Tensor, x: Tensor) -> float | Tensor:
     """The parameter in the precision of x, complex if it is complex itself or x is."""
-    if not isinstance(parameter, Tensor):
+    if not isinstance(parameter, Tensor) or parameter.dtype == x.dtype:
         return parameter
     return parameter.to(complex_dtype(x.dtype) if parameter.is_complex() else x.dtype)
 
@@ -125,6 +125,13 @@ def common(parameter: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     """The parameter and x, both in the precision of x, and complex if one of them is."""
     parameter = like(parameter, x)
     return parameter, x.to(parameter.dtype)
+
+
+def as_tensor(number: float | Tensor) -> Tensor:
+    """A tensor as it is, a number of Python's as one without axes in float64 or complex128: all of its digits."""
+    if isinstance(number, Tensor):
+        return number
+    return torch.tensor(number, dtype=torch.complex128 if isinstance(number, complex) else torch.float64)
 
 
 def double(t: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, Scaled, scalar, scale
-from linops_video.algebra.parameters import Shape, double
+from linops_video.algebra.parameters import Shape, as_tensor, double
 from linops_video.errors import SpecError
 from linops_video.inverses.spectral import Spectral, spectral
 from linops_video.operators.circulant import Circulant
@@ -70,7 +70,7 @@ def root(W: LinearOperator) -> LinearOperator:
         matrix = vectors * _root(values, W).unsqueeze(-2) @ vectors.mH
         return replace(W, matrix=matrix.to(W.matrix.dtype))
     if isinstance(W, Scaled):
-        return scale(_root(torch.as_tensor(W.factor), W), root(W.operator))
+        return scale(_root(as_tensor(W.factor), W), root(W.operator))
     if isinstance(W, Kron):
         return kron(*(root(f) for f in W.factors))
     if isinstance(W, BlockDiagonal):

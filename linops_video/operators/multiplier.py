@@ -6,11 +6,10 @@ import dataclasses
 from dataclasses import Field, dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Adjoint, Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, like, per_sample, tensor_field
+from linops_video.algebra.parameters import Shape, as_tensor, like, per_sample, tensor_field
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.kron import kron_gram
 
@@ -18,10 +17,7 @@ from linops_video.operators.kron import kron_gram
 def diagonal_in(A: LinearOperator, transform: LinearOperator) -> Tensor | None:
     """w with A x = Uᴴ(w ⊙ U x), to be broadcast over U's output, where A is known to be of that form, else None."""
     c = scalar(A)
-    if c is None:
-        return A._diagonal_in(transform)
-    factor = torch.as_tensor(c)
-    return factor.reshape(factor.shape + (1,) * len(transform.out_shape))
+    return A._diagonal_in(transform) if c is None else as_tensor(per_sample(c, len(transform.out_shape)))
 
 
 def _long(values: Tensor) -> set[int]:

@@ -108,6 +108,12 @@ ANIMALS = [
         "exact: FFT" + GRAM,
     ),
     Animal(
+        "sum of a blur, an identity and a blur",
+        lambda r: Convolution(EVEN_KERNEL, VIDEO, "circular")
+        + (0.7 * Identity(VIDEO) + Convolution(EVEN_KERNEL, VIDEO, "circular")),
+        "exact: FFT" + GRAM,
+    ),
+    Animal(
         "stack of masks",
         lambda r: Stack((Diagonal(mask(r, *VIDEO), VIDEO), Diagonal(r(*VIDEO), VIDEO))),
         "exact: pointwise" + GRAM,
