@@ -50,16 +50,17 @@ class LinearMap(Parameters, ABC):
         Raises:
             ShapeError: if the trailing axes of x are not `in_shape`, or its batch axes do not fit the parameters'.
         """
-        n = len(self.in_shape)
-        if tuple(x.shape[x.ndim - n :]) != self.in_shape or x.ndim < n:
-            raise ShapeError(f"{self!r} needs an input of shape {show((*'…',) + self.in_shape)}, got {show(x.shape)}")
-        batch = self.batch_shape
-        pairs = zip(reversed(x.shape[: x.ndim - n]), reversed(batch), strict=False)
-        if any(1 != given != own != 1 for given, own in pairs):
-            raise ShapeError(
-                f"{self!r} has parameters for a batch of shape {show(batch)}, got an input of shape "
-                f"{show(x.shape)}: its leading axes must be equal to it or 1"
-            )
+        in_shape, shape = self.in_shape, x.shape
+        leading = len(shape) - len(in_shape)
+        if leading < 0 or shape[leading:] != in_shape:
+            raise ShapeError(f"{self!r} needs an input of shape {show(('*…',) + in_shape)}, got {show(shape)}")
+        if leading and (batch := self.batch_shape):
+            pairs = zip(reversed(shape[:leading]), reversed(batch), strict=False)
+            if any(1 != given != own != 1 for given, own in pairs):
+                raise ShapeError(
+                    f"{self!r} has parameters for a batch of shape {show(batch)}, got an input of shape "
+                    f"{show(shape)}: its leading axes must be equal to it or 1"
+                )
         return self._apply(x)
 
     def __repr__(self) -> str:
