@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import Abort, TyperException
 
 from linops_video import LinopsError, __version__
+from linops_video.cli.data import data
 from linops_video.cli.evaluate import evaluate
 from linops_video.cli.ops import ops
 from linops_video.cli.solve import solve
@@ -28,6 +29,7 @@ app.command()(ops)
 app.command()(evaluate)
 app.command()(train)
 app.command()(tune)
+app.add_typer(data, name="data")
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,108 +2,130 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from linops_video import PROBLEMS
-from linops_video.cli.options import check_seed, parse_device, parse_names
-from linops_video.cli.report import finite, write_json
-from linops_video.errors import ShapeError
+from linops_video import OPERATORS, PROBLEMS
+from linops_video.cli.comparison import Comparison
+from linops_video.cli.options import check_seed, parse_device
+from linops_video.cli.progress import bar
+from linops_video.datasets import VideoSet, dataset, spread
+from linops_video.datasets.table1 import table1_problems
+from linops_video.errors import SpecError, near_names
 from linops_video.media.files import check_writable
 from linops_video.media.video import check_limit
-from linops_video.solvers import SOLVERS
-from linops_video.solvers.baselines import BASELINE_NAMES, BASELINES
-from linops_video.solvers.evaluation import BATCH, Result
+from linops_video.problems.forward_model import problem_named
 from linops_video.solvers.evaluation import evaluate as evaluate_solvers
-from linops_video.solvers.learned.data import load_videos
+from linops_video.solvers.methods import parse_method, split_list
+
+TABLE1 = "table1"
+
+Data = Annotated[str, typer.Option(help="rotated-mnist, scanned-cifar10, ucf101, video, or an archive (.npz).")]
+Solvers = Annotated[
+    str, typer.Option(help="Solvers with fields and baselines, as in videoonet,paper-wavelet,admm-tv(weight=0.01).")
+]
+Problems = Annotated[
+    str, typer.Option(help="table1 for the paper's 15, or problems and expressions, as in sr4,sr(2) @ mask(0.5).")
+]
+Root = Annotated[
+    Path | None, typer.Option(help="Folder of the data, or their .npz; default: where `data fetch` puts them.")
+]
+Split = Annotated[str, typer.Option(help="train, val or test; of video and archives also all.")]
+Frames = Annotated[int | None, typer.Option(help="Frames of each video of video and archives, 8 unless given.")]
+Size = Annotated[int | None, typer.Option(help="Height and width of crops of video and archives; else whole frames.")]
+Noise = Annotated[float | None, typer.Option(help="Noise σ of all measurements, in place of the problems' own.")]
+EightBit = Annotated[bool, typer.Option("--eight-bit", help="Round the measurements to 8 bits.")]
+Weights = Annotated[str | None, typer.Option(help="Weights of the learned solvers: file or shipped name.")]
+Seed = Annotated[int, typer.Option(help="Seed of masks, matrices, angles and noise.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Archive of videos (.npz), as `linops-video train` takes it.")],
-    solvers: Annotated[str, typer.Option(help="Solvers and baselines, as in videoonet,admm-tv,bicubic,pinv.")],
-    problems: Annotated[str, typer.Option(help="Problems, as in sr4,fi2.")],
-    split: Annotated[str, typer.Option(help="train, val or test; all for the whole archive.")] = "test",
-    frames: Annotated[int, typer.Option(help="Frames of each clip, from its beginning.")] = 8,
-    clips: Annotated[int | None, typer.Option(help="Take at most so many clips, spread over the archive.")] = None,
-    eight_bit: Annotated[bool, typer.Option("--eight-bit", help="Round the measurements to 8 bits.")] = False,
-    weights: Annotated[str | None, typer.Option(help="Weights of the learned solvers: file or shipped name.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of masks, matrices, angles and noise.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    data: Data,
+    solvers: Solvers,
+    problems: Problems,
+    root: Root = None,
+    split: Split = "test",
+    frames: Frames = None,
+    size: Size = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "--clips", help="Take at most so many videos, spread over the split.")
+    ] = None,
+    noise: Noise = None,
+    eight_bit: EightBit = False,
+    weights: Weights = None,
+    seed: Seed = 0,
+    device: Device = "auto",
     json: Annotated[Path | None, typer.Option(help="Write the results to this file.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables to this file.")] = None,
 ) -> None:
-    """Mean PSNR of solvers on problems over the clips of --data."""
-    names = parse_names(solvers, (*SOLVERS, *BASELINE_NAMES), "solver")
-    tasks = parse_names(problems, PROBLEMS, "problem")
-    check_seed(seed)
-    check_limit(frames)
-    check_limit(clips)
-    if json is not None:
-        check_writable(json)
-    videos = load_videos(data, None if split == "all" else split)
-    if videos.shape[1] < frames:
-        raise ShapeError(f"the clips of {data} have {videos.shape[1]} frames: --frames {frames} is too many")
-    videos = videos[:: max(1, len(videos) // clips)][:clips] if clips else videos
-    videos = videos[:, :frames].to(parse_device(device))
+    """PSNR of solvers on problems over a data set, beside the paper's Table 1 where it has numbers for them."""
+    names = parse_solvers(solvers, weights)
+    check_options(seed, noise)
+    check_limit(limit)
+    for path in (json, markdown):
+        if path is not None:
+            check_writable(path)
+    named = parse_problems(problems)
+    videos = open_data(data, split, root, frames, size)
+    tasks = list(table1_problems(videos.name, videos.shape[1])) if named == [TABLE1] else named
+    chosen = spread(len(videos), limit)
 
-    pairs = sum(name in SOLVERS or name in BASELINES.get(task, {}) for task in tasks for name in names)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        job = bar.add_task("", total=pairs * math.ceil(len(videos) / BATCH))
-        results = evaluate_solvers(
-            videos,
-            tasks,
-            names,
-            seed,
-            eight_bit,
-            weights,
-            lambda problem, solver: bar.update(job, advance=1, description=f"{problem} {solver}"),
+    done = 0
+    pairs = sum(parse_method(name).applies(problem_named(task)) for task in tasks for name in names)
+    with bar("", total=pairs * len(chosen)) as advance:
+
+        def on_batch(problem: str, solver: str, solved: int) -> None:
+            nonlocal done
+            done += solved
+            advance(done, f"{problem} {solver}")
+
+        truth = videos.videos(chosen).to(parse_device(device))
+        results = evaluate_solvers(truth, tasks, names, seed, eight_bit, weights, noise, on_batch)
+    comparison = Comparison(Path(data).name, videos, limit, noise, eight_bit, tasks, names, results)
+    comparison.print(Console())
+    if json is not None:
+        comparison.write_json(json)
+    if markdown is not None:
+        comparison.write_markdown(markdown)
+
+
+def open_data(data: str, split: str, root: Path | None, frames: int | None, size: int | None) -> VideoSet:
+    """The data set, with a bar while its clips are decoded for the first time."""
+    with bar(f"decoding {data}", total=0) as advance:
+        return dataset(data, split, root, frames, size, lambda done, total: advance(done, total=total))
+
+
+def parse_solvers(text: str, weights: str | None) -> list[str]:
+    """The methods of a list, each of which can be read."""
+    names = split_list(text)
+    for name in names:
+        parse_method(name, weights)
+    if not names:
+        raise SpecError("--solvers names none: write them as in pinv,paper-wavelet,admm-tv")
+    return list(dict.fromkeys(names))
+
+
+def parse_problems(text: str) -> list[str]:
+    """The problems of a list, each of which is a name or an expression; or "table1" alone."""
+    if text == TABLE1:
+        return [TABLE1]
+    names = list(dict.fromkeys(split_list(text)))
+    for name in names:
+        if name.isidentifier() and name not in PROBLEMS and name not in OPERATORS:
+            raise SpecError(f"unknown problem {name!r}: {near_names(name, (TABLE1, *PROBLEMS))}, or an expression")
+    if not names:
+        raise SpecError(
+            f"--problems names none: write {TABLE1} for the paper's, or names and expressions, as in sr4,pid"
         )
-    size = "×".join(map(str, videos.shape[1:]))
-    title = f"Mean PSNR [dB] over {len(videos)} clips of {size} ({data.name}, {split})"
-    _print(Console(), title, tasks, names, results)
-    if json is not None:
-        report = {
-            "data": data.name,
-            "split": split,
-            "clips": len(videos),
-            "shape": list(videos.shape[1:]),
-            "seed": seed,
-            "eight_bit": eight_bit,
-            "weights": weights,
-            "results": {task: {r.solver: _entry(r) for r in results if r.problem == task} for task in tasks},
-        }
-        write_json(json, report)
+    return names
 
 
-def _entry(result: Result) -> dict[str, object]:
-    spread = result.psnr.std(correction=0).item()
-    return {
-        "psnr": finite(result.psnr.mean().item()),
-        "psnr_std": finite(spread),
-        "ssim": None if result.ssim is None else finite(result.ssim.mean().item()),
-        "seconds_per_clip": round(result.seconds, 4),
-        "psnr_of_clips": [finite(round(value, 3)) for value in result.psnr.tolist()],
-    }
-
-
-def _print(console: Console, title: str, problems: list[str], solvers: list[str], results: list[Result]) -> None:
-    means = {(r.problem, r.solver): r.psnr.mean().item() for r in results}
-    console.print(title, highlight=False, markup=False)
-    table = Table("problem")
-    for name in solvers:
-        table.add_column(name, justify="right")
-    for problem in problems:
-        best = max((means[key] for key in means if key[0] == problem), default=0.0)
-        cells = []
-        for name in solvers:
-            value = means.get((problem, name))
-            text = "–" if value is None else f"{value:.2f}"
-            cells.append(f"[bold]{text}[/bold]" if value == best else text)
-        table.add_row(problem, *cells)
-    console.print(table)
+def check_options(seed: int, noise: float | None) -> None:
+    """Raise `SpecError` for a negative seed or noise."""
+    check_seed(seed)
+    if noise is not None and not 0 <= noise < float("inf"):
+        raise SpecError(f"--noise is a standard deviation, 0 or more, not {noise:g}")

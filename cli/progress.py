@@ -34,10 +34,10 @@ def progress(name: str, steps: int) -> Iterator[Callable[[int, Any, float], None
 
 
 @contextmanager
-def bar(name: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
+def bar(name: str, total: int | None, done: int = 0) -> Iterator[Callable[..., None]]:
     """Give an `advance(done)` that draws how many of `total` things (None: who knows) are done, `done` already.
 
-    Drawn as `progress` is; a bar within another one stands below it.
+    Drawn as `progress` is; a bar within another one stands below it. `advance` also takes another `name` or `total`.
     """
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -49,4 +49,8 @@ def bar(name: str, total: int | None, done: int = 0) -> Iterator[Callable[[int],
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(name, total=total, completed=done)
-        yield lambda done: bars.update(task, completed=done)
+
+        def advance(done: int, name: str | None = None, total: int | None = None) -> None:
+            bars.update(task, completed=done, description=name, total=total)
+
+        yield advance

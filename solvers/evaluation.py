@@ -1,4 +1,4 @@
-"""Scores of reconstructions, one clip at a time or over a data set."""
+"""Scores of reconstructions, one video at a time or over a data set."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from linops_video import InverseProblem, forward_model
-from linops_video.errors import ShapeError, SpecError
+from linops_video import ForwardModel, InverseProblem, forward_model
+from linops_video.errors import ShapeError
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.metrics import data_misfit, psnr, ssim
-from linops_video.solvers.baselines import BASELINE_NAMES, BASELINES
-from linops_video.solvers.registry import SOLVERS, solve
+from linops_video.problems.forward_model import problem_named
+from linops_video.solvers.methods import Method, parse_method
 
-BATCH = 4
-"""Clips that are solved at once: enough to fill the vector units, little enough for memory."""
+BATCH, MOST = 4, 64
+"""Fewest and most videos that are solved at once."""
+
+ENTRIES, ENTRIES_OF_OPERATORS = 400_000, 40_000_000
+"""About so many entries of videos, and of operators, are solved at once: enough to fill the vector units, little enough
+for memory, of which an operator's inverse takes several times as much in float64."""
+
+CAP = 100.0
+"""dB: a reconstruction without any error of its own, which float32 cannot tell from a better one."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +56,30 @@ def score(problem: InverseProblem, x: Tensor, truth: Tensor | None = None) -> Sc
 
 @dataclass(frozen=True)
 class Result:
-    """A solver on a problem: PSNR and (or None) SSIM of every clip, shape (N,), and seconds per clip."""
+    """A solver on a problem: PSNR and (or None) SSIM of every video, shape (N,), and seconds per video."""
 
     problem: str
     solver: str
     psnr: Tensor
     ssim: Tensor | None
     seconds: float
+
+    @property
+    def capped(self) -> Tensor:
+        """The PSNRs, each at most `CAP`, of which means are taken: one exact video would make the mean infinite."""
+        return self.psnr.clamp(max=CAP)
+
+
+def summary(result: Result) -> dict[str, float | None]:
+    """Mean, median and (population) standard deviation of the capped PSNRs, and the rest of a table's cell."""
+    return {
+        "psnr_mean": result.capped.mean().item(),
+        "psnr_median": result.capped.quantile(0.5).item(),
+        "psnr_std": result.capped.std(correction=0).item(),
+        "ssim_mean": None if result.ssim is None else result.ssim.mean().item(),
+        "seconds_per_video": result.seconds,
+        "videos": len(result.psnr),
+    }
 
 
 def evaluate(
@@ -65,23 +89,26 @@ def evaluate(
     seed: int = 0,
     eight_bit: bool = False,
     weights: str | None = None,
-    on_batch: Callable[[str, str], None] | None = None,
+    noise: float | None = None,
+    on_batch: Callable[[str, str, int], None] | None = None,
 ) -> list[Result]:
-    """Solve every problem on every clip with every solver.
+    """Solve every problem on every video with every solver.
 
-    Each clip has its own mask, matrix or angle, and every solver sees the same measurements.
+    Each video has its own mask, matrix or angle, and every solver sees the same measurements and is told their noise.
 
     Args:
-        videos: clips (N, T, C, H, W), uint8 or float in [0, 1]; solved where they are (cpu, cuda).
-        problems: names in `PROBLEMS`.
-        solvers: names in `SOLVERS` or of baselines; a baseline is left out where the problem has none of that name.
+        videos: (N, T, C, H, W), uint8 or float in [0, 1]; solved where they are (cpu, cuda).
+        problems: names in `PROBLEMS`, or expressions as `parse` reads them.
+        solvers: what `parse_method` reads; a baseline is left out where the problem has none of that name.
         seed: of masks, matrices, angles and noise.
         eight_bit: round the measurements to 8 bits, and solve them with noise of at least `EIGHT_BIT_NOISE`.
         weights: for the learned solvers, a file or the name of a shipped set; None: their default.
-        on_batch: called with problem and solver after every `BATCH` clips.
+        noise: σ of the measurements in place of the problem's own.
+        on_batch: called with problem, solver and the number of videos that one call has solved.
 
     Raises:
-        SpecError: for unknown names. ShapeError: if `videos` has not five axes.
+        SpecError: for unknown names and fields; all are looked at before the first video.
+        ShapeError: if `videos` has not five axes, or a problem cannot be posed for their shape.
 
     Example:
         >>> import torch
@@ -89,55 +116,72 @@ def evaluate(
         >>> [(r.solver, tuple(r.psnr.shape)) for r in results]
         [('pinv', (2,)), ('bicubic', (2,))]
     """
-    if videos.ndim != 5:
+    if videos.ndim != 5 or len(videos) == 0:
         raise ShapeError(f"videos to evaluate have the shape (N, T, C, H, W), not {tuple(videos.shape)}")
-    for name in solvers:
-        if name not in SOLVERS and name not in BASELINE_NAMES:
-            raise SpecError(f"unknown solver {name!r}: known are {', '.join((*SOLVERS, *BASELINE_NAMES))}")
+    methods = [parse_method(text, weights) for text in solvers]
+    sizes = {}
+    for problem in problems:
+        model = forward_model(problem, tuple(videos.shape[1:]), seed)
+        sizes[problem] = batch_size(model)
+        for method in methods:
+            if method.applies(model.name):
+                method.check(model.measure(_as_float(videos[0].cpu())))
     results = []
     for problem in problems:
-        applicable = [name for name in solvers if name in SOLVERS or name in BASELINES.get(problem, {})]
-        found: dict[str, list[tuple[Tensor, Tensor | None, float]]] = {name: [] for name in applicable}
-        for batch, start in enumerate(range(0, len(videos), BATCH)):
-            truth = _as_float(videos[start : start + BATCH])
-            posed = _pose(problem, truth, seed + batch, eight_bit)
-            for name in applicable:
-                began = time.perf_counter()
-                x = _reconstruct(posed, problem, name, weights)
-                seconds = time.perf_counter() - began
-                found[name].append((psnr(x, truth), ssim(x, truth), seconds))
+        applicable = [method for method in methods if method.applies(problem_named(problem))]
+        found: dict[str, list[tuple[Tensor, Tensor | None, float]]] = {method.label: [] for method in applicable}
+        for batch, part in enumerate(videos.split(sizes[problem])):
+            truth = _as_float(part)
+            posed = _pose(problem, truth, seed + batch, eight_bit, noise)
+            for method in applicable:
+                x, seconds = _timed(method, posed)
+                found[method.label].append((psnr(x, truth), ssim(x, truth), seconds))
                 if on_batch is not None:
-                    on_batch(problem, name)
-        results += [_result(problem, name, found[name], len(videos)) for name in applicable]
+                    on_batch(problem, method.label, len(part))
+        results += [_result(problem, label, parts, len(videos)) for label, parts in found.items()]
     return results
+
+
+def batch_size(model: ForwardModel) -> int:
+    """Videos that are solved at once: fewer of large ones, and where each has a large matrix of its own.
+
+    Example:
+        >>> batch_size(forward_model("sr2", (9, 1, 14, 14))), batch_size(forward_model("sr2", (8, 3, 64, 64)))
+        (64, 4)
+    """
+    entries = math.prod(model.operator.in_shape)
+    own = sum(tensor.numel() for tensor, _ in model.operator._tensors())
+    return max(BATCH, min(MOST, ENTRIES // entries, ENTRIES_OF_OPERATORS // max(own, 1)))
 
 
 def _as_float(videos: Tensor) -> Tensor:
     return videos.float() / 255 if videos.dtype == torch.uint8 else videos.float()
 
 
-def _pose(problem: str, truth: Tensor, seed: int, eight_bit: bool) -> InverseProblem:
-    posed = forward_model(problem, tuple(truth.shape), seed).to(truth.device).measure(truth, seed)
+def _pose(problem: str, truth: Tensor, seed: int, eight_bit: bool, noise: float | None) -> InverseProblem:
+    model = forward_model(problem, tuple(truth.shape), seed).to(truth.device)
+    posed = (model if noise is None else replace(model, noise_std=noise)).measure(truth, seed)
     if not eight_bit:
         return posed
     y = (posed.y * 255).round() / 255
     return replace(posed, y=y, noise_std=math.hypot(float(posed.noise_std), EIGHT_BIT_NOISE))
 
 
-def _reconstruct(posed: InverseProblem, problem: str, name: str, weights: str | None) -> Tensor:
-    with torch.no_grad():
-        if name not in SOLVERS:
-            return BASELINES[problem][name](posed)
-        learned = name in ("onenet", "videoonet") and weights is not None
-        return (solve(posed, name, weights=weights) if learned else solve(posed, name)).x
+def _timed(method: Method, posed: InverseProblem) -> tuple[Tensor, float]:
+    """The reconstruction, and the seconds that it took, to its end on a GPU."""
+    began = time.perf_counter()
+    x = method(posed)
+    if x.is_cuda:
+        torch.cuda.synchronize(x.device)
+    return x, time.perf_counter() - began
 
 
-def _result(problem: str, name: str, parts: list[tuple[Tensor, Tensor | None, float]], clips: int) -> Result:
+def _result(problem: str, label: str, parts: list[tuple[Tensor, Tensor | None, float]], videos: int) -> Result:
     similar = [s for _, s, _ in parts if s is not None]
     return Result(
         problem,
-        name,
+        label,
         torch.cat([p for p, _, _ in parts]).cpu(),
         torch.cat(similar).cpu() if similar else None,
-        sum(seconds for _, _, seconds in parts) / clips,
+        sum(seconds for _, _, seconds in parts) / videos,
     )

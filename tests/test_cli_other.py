@@ -1,11 +1,9 @@
-"""`linops-video ops` and `evaluate`, and the command as a whole."""
+"""`linops-video ops`, and the command as a whole."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import linops_video
@@ -63,9 +61,6 @@ def test_ops_tells_the_known_numbers_of_a_box_mean(capsys):
         (("ops", "sr5"), "did you mean sr, sr4 or sr2"),
         (("ops", "sr4", "--shape", "8,3,64"), "T,C,H,W"),
         (("ops", "sr4", "--shape", "8,3,2,2"), "at least 4×4"),
-        (("evaluate", "--data", "no.npz", "--solvers", "pinv", "--problems", "sr2"), "no such file: no.npz"),
-        (("evaluate", "--data", "no.npz", "--solvers", "magic", "--problems", "sr2"), "unknown solver 'magic'"),
-        (("evaluate", "--data", "no.npz", "--solvers", "pinv", "--problems", "sr3"), "unknown problem 'sr3'"),
         (("restore",), "restore"),
     ],
 )
@@ -75,36 +70,6 @@ def test_bad_input_is_one_sentence(capsys, arguments, words):
     assert captured.err.startswith("error: ")
     assert words in captured.err
     assert captured.err.count("\n") == 1
-
-
-def archive(path: Path, clips: int = 3) -> None:
-    video = np.random.default_rng(0).integers(0, 255, (clips, 6, 16, 16, 3), dtype=np.uint8)
-    np.savez(path, video=video, split=np.array(["train"] + ["test"] * (clips - 1)))
-
-
-def test_evaluate_writes_the_table_and_the_numbers(capsys, tmp_path):
-    archive(tmp_path / "data.npz")
-    arguments = ("--solvers", "pinv,bicubic", "--problems", "sr2,dd", "--frames", 4, "--json", "out.json")
-    assert run("evaluate", "--data", "data.npz", *arguments) == 0
-    printed = capsys.readouterr().out
-    report = json.loads((tmp_path / "out.json").read_text())
-    assert (report["clips"], report["shape"], report["split"]) == (2, [4, 3, 16, 16], "test")
-    assert set(report["results"]) == {"sr2", "dd"}
-    assert set(report["results"]["sr2"]) == {"pinv", "bicubic"}
-    assert set(report["results"]["dd"]) == {"pinv"}
-    entry = report["results"]["sr2"]["pinv"]
-    assert np.mean(entry["psnr_of_clips"]) == pytest.approx(entry["psnr"], abs=1e-3)
-    assert f"{entry['psnr']:.2f}" in printed
-    assert entry["ssim"] is not None
-    assert "[dB]" in printed
-
-
-def test_evaluate_refuses_more_frames_than_there_are(capsys, tmp_path):
-    archive(tmp_path / "data.npz")
-    arguments = ("--solvers", "pinv", "--problems", "sr2", "--frames", 8, "--json", "out.json")
-    assert run("evaluate", "--data", "data.npz", *arguments) == 2
-    assert "have 6 frames" in capsys.readouterr().err
-    assert not (tmp_path / "out.json").exists()
 
 
 def test_the_process_itself_exits_with_the_code():

@@ -1,5 +1,7 @@
 """Scores over a data set: the same numbers as one by one, fair to every solver."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,11 +10,11 @@ from linops_video.errors import ShapeError, SpecError
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.media.video import demo_clip, read_video
 from linops_video.metrics import psnr, ssim
-from linops_video.solvers import solve
+from linops_video.solvers import evaluation, solve
 from linops_video.solvers.baselines import BASELINES
-from linops_video.solvers.evaluation import BATCH, evaluate, score
+from linops_video.solvers.evaluation import CAP, Result, batch_size, evaluate, score, summary
 
-COUNT = BATCH + 2
+COUNT = 6
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +61,42 @@ def test_baselines_are_left_out_where_they_do_not_exist(videos):
     assert [(r.problem, r.solver) for r in results] == [("fi2", "linear"), ("fi2", "pinv"), ("dd", "pinv")]
 
 
-def test_progress_is_told_per_batch(videos):
+def test_progress_is_told_per_batch(videos, monkeypatch):
+    monkeypatch.setattr(evaluation, "MOST", 4)
     told = []
-    evaluate(videos, ["sr2"], ["pinv"], on_batch=lambda problem, solver: told.append((problem, solver)))
-    assert told == [("sr2", "pinv")] * 2
+    in_two = evaluate(videos, ["sr2"], ["pinv"], on_batch=lambda *batch: told.append(batch))
+    assert told == [("sr2", "pinv", 4), ("sr2", "pinv", 2)]
+    monkeypatch.undo()
+    torch.testing.assert_close(in_two[0].psnr, evaluate(videos, ["sr2"], ["pinv"])[0].psnr)
+
+
+def test_batches_are_small_where_a_video_or_its_matrix_is_large():
+    sizes = [
+        batch_size(forward_model(name, shape))
+        for name, shape in (("pid", (9, 1, 14, 14)), ("cs", (9, 1, 14, 14)), ("cs", (4, 3, 32, 32)))
+    ]
+    assert sizes == [64, 64, 4]
+
+
+def test_means_are_of_capped_psnrs():
+    """One reconstruction without any error would make them infinite."""
+    psnr = torch.tensor([float("inf"), 20.0, 30.0, 120.0])
+    numbers = summary(Result("p", "s", psnr, torch.tensor([0.5, 1.0]), 0.25))
+    assert numbers["psnr_mean"] == pytest.approx((2 * CAP + 50) / 4)
+    assert numbers["psnr_median"] == pytest.approx((30 + CAP) / 2)
+    assert numbers["psnr_std"] == pytest.approx(torch.tensor([CAP, 20, 30, CAP]).std(correction=0).item())
+    assert (numbers["ssim_mean"], numbers["seconds_per_video"], numbers["videos"]) == (0.75, 0.25, 4)
+
+
+def test_the_noise_is_told_to_every_method(videos):
+    """The noise of the measurement, and what the solver knows of it: with the right σ it does better."""
+    (noisy,) = evaluate(videos, ["tdd"], ["admm-tv"], noise=0.05)
+    assert (noisy.psnr > 15).all()
+    truth = videos.float() / 255
+    model = replace(forward_model("tdd", tuple(truth.shape)), noise_std=0.05)
+    posed = model.measure(truth)
+    assert (posed.y - model.operator(truth)).std().item() == pytest.approx(0.05, rel=0.05)
+    torch.testing.assert_close(noisy.psnr, psnr(solve(posed, "admm-tv").x, truth), atol=1e-3, rtol=0)
 
 
 def test_unknown_names_and_shapes_are_refused(videos):

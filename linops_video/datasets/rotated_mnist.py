@@ -69,8 +69,7 @@ class RotatedMnist:
         chosen = np.arange(len(digits)) if split == "test" else hold_out(len(digits), split, seed)
         phases = numbers(seed, split).uniform(0, 360, len(digits))[chosen]
         complete = len(digits) == COUNTS[part]
-        of = f"{'the' if complete else 'of'} {COUNTS[part]:,} {part}{'ing' * (part == 'train')} digits"
-        note = f"Rotated MNIST, {len(chosen):,} videos {'of' if split != 'test' or not complete else 'from'} {of}"
+        note = f"Rotated MNIST, {len(chosen):,} of the {COUNTS[part]:,} {part}{'ing' * (part == 'train')} digits"
         sources = [f"{part}/{i}" for i in chosen]
         return RotatedMnist(split, digits[chosen], phases.astype(np.float32), sources, complete, note)
 

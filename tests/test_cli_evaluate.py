@@ -1,0 +1,167 @@
+"""`linops-video evaluate` and `figure`: tables, JSON and pictures of the right numbers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_datasets import write_arrays, write_idx
+
+from linops_video import forward_model
+from linops_video.cli import main
+from linops_video.datasets import dataset
+from linops_video.datasets.table1 import PUBLISHED, table1_problems
+from linops_video.metrics import psnr
+from linops_video.solvers import AdmmWavelet, solve
+from linops_video.solvers.evaluation import CAP, evaluate
+
+KEYS = {"psnr_mean", "psnr_median", "psnr_std", "ssim_mean", "seconds_per_video", "videos"}
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "250")
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    return ended.value.code if isinstance(ended.value.code, int) else 1
+
+
+def archive(path: Path, clips: int = 3) -> None:
+    video = np.random.default_rng(0).integers(0, 255, (clips, 6, 16, 16, 3), dtype=np.uint8)
+    write_arrays(path, {"video": video, "split": np.array(["train"] + ["test"] * (clips - 1))})
+
+
+def digits(count: int = 6) -> None:
+    """A folder mnist with test digits that look a little like ones."""
+    Path("mnist").mkdir()
+    images = np.zeros((count, 28, 28), np.uint8)
+    images[:, 5:22, 12:16] = np.random.default_rng(1).integers(100, 255, (count, 17, 4))
+    write_idx(Path("mnist/t10k-images-idx3-ubyte.gz"), images)
+
+
+def test_the_json_is_what_is_promised(capsys):
+    archive(Path("data.npz"))
+    arguments = ("--solvers", "pinv,bicubic", "--problems", "sr2,dd", "--frames", 4, "--json", "out.json")
+    assert run("evaluate", "--data", "data.npz", *arguments) == 0
+    printed = capsys.readouterr().out
+    report = json.loads(Path("out.json").read_text())
+    assert set(report) == {"data", "split", "limit", "results"}
+    assert (report["data"], report["split"], report["limit"]) == ("data.npz", "test", None)
+    assert {solver: set(cells) for solver, cells in report["results"].items()} == {
+        "pinv": {"sr2", "dd"},
+        "bicubic": {"sr2"},
+    }
+    videos = dataset("data.npz", "test", frames=4).videos([0, 1])
+    for result in evaluate(videos, ["sr2", "dd"], ["pinv", "bicubic"]):
+        cell = report["results"][result.solver][result.problem]
+        assert set(cell) == KEYS
+        psnr = np.minimum(result.psnr.numpy(), CAP)
+        assert cell["psnr_mean"] == pytest.approx(psnr.mean())
+        assert cell["psnr_median"] == pytest.approx(np.median(psnr))
+        assert cell["psnr_std"] == pytest.approx(psnr.std())
+        assert result.ssim is not None
+        assert cell["ssim_mean"] == pytest.approx(result.ssim.mean().item())
+        assert cell["seconds_per_video"] > 0
+        assert cell["videos"] == 2
+        assert f"{cell['psnr_mean']:.2f}" in printed
+
+
+def test_table_one_stands_beside_our_numbers(capsys):
+    digits()
+    arguments = ("--data", "rotated-mnist", "--root", "mnist", "--problems", "table1", "--limit", 4)
+    assert run("evaluate", *arguments, "--solvers", "paper-wavelet,pinv", "--markdown", "t.md", "--json", "t.json") == 0
+    columns = table1_problems("rotated-mnist", 1)
+    table = [line for line in Path("t.md").read_text().splitlines() if line.startswith("|")]
+    assert table[0] == f"| method | {' | '.join(columns)} |"
+    rows = {line.split(" | ")[0].removeprefix("| "): line.strip("| ").split(" | ")[1:] for line in table[2:9]}
+    assert list(rows)[:2] == ["paper-wavelet", "pinv"]
+    for name, cells in PUBLISHED["rotated-mnist"].items():
+        assert [cell.strip("*") for cell in rows[f"paper: {name}"]] == [f"{cells[p]:.1f}" for p in columns]
+    report = json.loads(Path("t.json").read_text())
+    assert report["limit"] == 4
+    for k, problem in enumerate(columns):
+        ours = [report["results"][solver][problem]["psnr_mean"] for solver in ("paper-wavelet", "pinv")]
+        assert [float(rows[s][k].strip("*")) for s in ("paper-wavelet", "pinv")] == [round(v, 2) for v in ours]
+        bold = [name for name, cells in rows.items() if cells[k].startswith("**")]
+        assert bold == ["paper-wavelet" if ours[0] == max(ours) else "pinv"], "six digits are not the paper's set"
+    printed = capsys.readouterr().out
+    assert "4 videos of 9×1×14×14; Rotated MNIST, 6 of the 10,000 test digits" in printed
+    assert "VideoOneNet BCRNN" in printed
+
+
+def test_the_papers_wavelet_row_is_that_solver():
+    videos = torch.rand(3, 9, 1, 14, 14)
+    (result,) = evaluate(videos, ["sr2"], ["paper-wavelet"])
+    solver = AdmmWavelet(rho=0.3, weight=0.05, max_steps=13, tol=0.0, levels=0)
+    problem = forward_model("sr2", tuple(videos.shape)).measure(videos)
+    assert torch.equal(result.psnr, psnr(solve(problem, solver).x, videos))
+
+
+def test_noise_replaces_that_of_the_problems(capsys):
+    digits()
+    arguments = ("--data", "rotated-mnist", "--root", "mnist", "--problems", "pid,dd", "--solvers", "pinv")
+    for noise, file in ((None, "own.json"), (0.1, "same.json"), (0.02, "less.json")):
+        extra = () if noise is None else ("--noise", noise)
+        assert run("evaluate", *arguments, *extra, "--json", file) == 0
+    printed = capsys.readouterr().out
+    own, same, less = (
+        {p: cell["psnr_mean"] for p, cell in json.loads(Path(f).read_text())["results"]["pinv"].items()}
+        for f in ("own.json", "same.json", "less.json")
+    )
+    assert own["pid"] == same["pid"] < less["pid"], "the problem's own noise is 0.1"
+    assert own["dd"] > 80 > less["dd"] > same["dd"]
+    assert "noise σ = 0.02" in printed
+    assert printed.count("paper: OneNet CNN") == 1, "the paper has no numbers for other noise"
+
+
+def test_expressions_are_problems_too():
+    archive(Path("data.npz"))
+    arguments = ("--data", "data.npz", "--frames", 6, "--solvers", "pinv,bicubic", "--json", "out.json")
+    assert run("evaluate", *arguments, "--problems", "sr(2) @ blur(disk, 4, 2), sr(4), sr4") == 0
+    cells = json.loads(Path("out.json").read_text())["results"]
+    assert list(cells["pinv"]) == ["sr(2) @ blur(disk, 4, 2)", "sr(4)", "sr4"]
+    for solver in ("pinv", "bicubic"):
+        assert cells[solver]["sr(4)"]["psnr_mean"] == cells[solver]["sr4"]["psnr_mean"]
+
+
+def test_all_is_looked_at_before_the_first_video(capsys):
+    archive(Path("data.npz"))
+    base = ("evaluate", "--data", "data.npz", "--frames", 6, "--json", "out.json")
+    for solvers, problems, words in (
+        ("magic", "sr2", "unknown solver 'magic'"),
+        ("pinv", "sr3", "unknown problem 'sr3'"),
+        ("pinv", "pid,srr(2)", "unknown name 'srr'"),
+        ("pinv", "pid,sr(99)", "at least 99×99"),
+        ("admm-tv(wait=1)", "sr2", "has no field wait"),
+        ("admm-tv(weight=x)", "sr2", "texts in quotes"),
+        ("pinv,admm-tv(0.1)", "sr2", "cannot read the fields"),
+        ("bicubic(a=1)", "sr2", "has no fields"),
+        ("videoonet(weights='no.safetensors')", "sr2", "no such file"),
+        (",", "sr2", "--solvers names none"),
+        ("pinv", ",", "--problems names none"),
+    ):
+        assert run(*base, "--solvers", solvers, "--problems", problems) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert words in error
+        assert error.count("\n") == (3 if "(" in problems else 1), "one sentence, and the place in an expression"
+    for extra, words in (
+        (("--noise", -1), "0 or more"),
+        (("--limit", 0), "at least 1"),
+        (("--split", "dev"), "train, val, test, all"),
+        (("--seed", -1), "0 or more"),
+        (("--root", "here"), "leave the root out"),
+        (("--markdown", "no/t.md"), "does not exist"),
+    ):
+        assert run(*base, "--solvers", "pinv", "--problems", "sr2", *extra) == 2
+        assert words in capsys.readouterr().err
+    assert run("evaluate", "--data", "data.npz", "--solvers", "pinv", "--problems", "sr2") == 2
+    assert "which has 6 frames" in capsys.readouterr().err
+    assert run("evaluate", "--data", "no.npz", "--solvers", "pinv", "--problems", "sr2") == 2
+    assert "no such file: no.npz" in capsys.readouterr().err
+    assert not Path("out.json").exists()
