@@ -1,94 +1,163 @@
-"""`linops-video train`: train a learned solver on archives of videos."""
+"""`linops-video train`: train a network on a data set or on archives of videos."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from torch import Tensor
 
 from linops_video import PROBLEMS
-from linops_video.cli.options import check_seed, parse_names, read_json
-from linops_video.errors import ShapeError, SpecError
+from linops_video.cli.options import check_seed, parse_device, parse_names, read_json
+from linops_video.datasets import DATASETS, dataset, spread
+from linops_video.errors import ShapeError, SpecError, near_names
 from linops_video.media.files import check_writable
-from linops_video.solvers.learned.data import Crops, load_videos
-from linops_video.solvers.learned.train import MIXTURE, TrainConfig
+from linops_video.solvers.learned.config import TrainConfig
+from linops_video.solvers.learned.data import Crops, Drawn, load_videos
+from linops_video.solvers.learned.objective import Videos
+from linops_video.solvers.learned.parallel import team as processes
+from linops_video.solvers.learned.recipes import RECIPES, recipe
+from linops_video.solvers.learned.train import OnStep
+from linops_video.solvers.learned.train import Progress as State
 from linops_video.solvers.learned.train import train as train_network
-from linops_video.solvers.learned.unrolled import Config
 
 
 def train(
-    data: Annotated[list[Path], typer.Option(help="Archive of videos (.npz) with splits; may be given several times.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; a run that is there is continued.")],
-    solver: Annotated[str, typer.Option(help="videoonet or onenet.")] = "videoonet",
-    problems: Annotated[str, typer.Option(help="Problems to mix, as in sr4,pid; default: all.")] = ",".join(MIXTURE),
+    data: Annotated[
+        list[str],
+        typer.Option(help=f"{', '.join(DATASETS)}, or an archive of videos (.npz) with splits, even several of them."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.")],
+    solver: Annotated[str, typer.Option(help=f"{', '.join(RECIPES)}.")] = "videoonet",
+    root: Annotated[Path | None, typer.Option(help="Folder or file with the data set; default: fetched data.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    problems: Annotated[str, typer.Option(help="Problems to mix, as in sr4,pid; default: those of the data.")] = "",
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = TrainConfig.steps,
-    size: Annotated[int, typer.Option(help="Height and width of the training crops.")] = 32,
-    clips: Annotated[int, typer.Option(help="Validation clips, spread over the val split of the first archive.")] = 32,
+    minutes: Annotated[float | None, typer.Option(help="End after so many minutes of training instead.")] = None,
+    size: Annotated[int, typer.Option(help="Archives: height and width of the training crops.")] = 32,
+    clips: Annotated[
+        int, typer.Option(help="Validation clips, spread over the val split (of the first archive).")
+    ] = 32,
     config: Annotated[
         Path | None,
         typer.Option(help='JSON with other fields of TrainConfig, as in {"samples": 2, "network": {"steps": 3}}.'),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights, crops, problems and noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of weights, videos, problems and noise.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
-    """Train a network on mixed problems, drawn anew at each step; writes weights, curve and state into the folder."""
-    names = parse_names(problems, PROBLEMS, "problem")
+    """Train a network on mixed problems, drawn anew at each step; writes weights, curve and state into the folder.
+
+    With `torchrun --nproc-per-node N -m linops_video.cli train …` N processes share the work.
+    """
     check_seed(seed)
-    fields = _read_config(config)
-    network = {"form": solver, **fields.pop("network", {})}
-    chosen: dict[str, Any] = {
-        "steps": steps,
-        "seed": seed,
-        "problems": {name: MIXTURE.get(name, 1.0) for name in names},
-    }
-    settings = _build(TrainConfig, {**chosen, **fields, "network": _build(Config, network)})
+    place, fields = parse_device(device), {} if config is None else _tuples(read_json(config))
+    names = parse_names(problems, PROBLEMS, "problem") if problems else None
+    archives = [Path(name) for name in data if Path(name).suffix == ".npz"]
+    if archives and (len(archives) < len(data) or root is not None):
+        raise SpecError("--data is one data set (with --root), or archives (.npz) alone")
+    if not archives and len(data) > 1:
+        raise SpecError(f"--data takes one data set, not {', '.join(data)}")
+    if not archives and data[0] not in DATASETS:
+        raise SpecError(f"unknown data set {data[0]!r}: {near_names(data[0], DATASETS)}, or the path of a .npz archive")
     check_writable(out / "curve.csv" if out.is_dir() else out)
-    archives = tuple(load_videos(path, "train") for path in data)
-    validation = load_videos(data[0], "val")
-    length = max(settings.frames)
-    for path, archive in zip((*data, data[0]), (*archives, validation), strict=True):
-        if archive.shape[1] < length or min(archive.shape[-2:]) < size:
-            raise ShapeError(
-                f"the clips of {path} are {'×'.join(map(str, archive.shape[1:]))}: "
-                f"too small for {length} frames of {size}×{size}"
-            )
-    validation = validation[:: max(1, len(validation) // clips)][:clips, :length].float() / 255
-    crops = Crops(archives, (1.0,) * len(archives), size)
-
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("loss {task.fields[loss]:.3f}"))
+    source = _Archives(archives, size) if archives else _Set(data[0], root)
+    base = recipe(solver, data[0], source.channels)
+    shares = base.problems if names is None else {name: base.problems.get(name, 1.0) for name in names}
+    chosen = {"steps": steps, "minutes": minutes, "seed": seed, "problems": shares}
+    network = _replaced(base.network, {"channels": source.channels, **fields.pop("network", {})})
+    settings = _replaced(base, {**chosen, **fields, "network": network})
+    videos, validation = source.videos(settings), source.validation(settings, clips)
+    torch.set_flush_denormal(True)  # outputs are zero at the start: training is 7 times as slow without it
+    about = {"data": [Path(name).name for name in data]}
     console = Console()
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        job = bar.add_task("", total=settings.steps, loss=float("nan"))
-        about = {"data": [path.name for path in data]}
-        train_network(
-            settings,
-            crops,
-            validation,
-            out,
-            solver,
-            about,
-            on_step=lambda step, loss: bar.update(job, completed=step, loss=loss),
-        )
-    console.print(f"weights: {out / solver}.safetensors (the best validation)", markup=False)
-    console.print(f"curve: {out / 'curve.csv'}", markup=False)
+    with processes(place) as team, _progress(team.rank == 0) as on_step:
+        train_network(settings, videos, validation, out, solver, about, None, resume, team, on_step)
+        leads = team.rank == 0
+    if leads:
+        console.print(f"weights: {out / solver}.safetensors (the best validation)", markup=False)
+        console.print(f"curve: {out / 'curve.csv'}, {out / 'curve.png'}", markup=False)
 
 
-def _read_config(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    fields = read_json(path)
+class _Archives:
+    """Crops of archives; validation clips of the first."""
+
+    def __init__(self, paths: list[Path], size: int) -> None:
+        self.paths, self.size = paths, size
+        self.training = tuple(load_videos(path, "train") for path in paths)
+        self.held_out = load_videos(paths[0], "val")
+        self.channels = self.held_out.shape[2]
+
+    def videos(self, settings: TrainConfig) -> Videos:
+        length, size = max(settings.frames), self.size
+        for path, archive in zip((*self.paths, self.paths[0]), (*self.training, self.held_out), strict=True):
+            if archive.shape[1] < length or min(archive.shape[-2:]) < size:
+                raise ShapeError(
+                    f"the clips of {path} are {'×'.join(map(str, archive.shape[1:]))}: "
+                    f"too small for {length} frames of {size}×{size}"
+                )
+        return Crops(self.training, (1.0,) * len(self.training), size)
+
+    def validation(self, settings: TrainConfig, clips: int) -> Tensor:
+        chosen = self.held_out[spread(len(self.held_out), clips)]
+        return chosen[:, : max(settings.frames)].float() / 255
+
+
+class _Set:
+    """A data set by its name."""
+
+    def __init__(self, name: str, root: Path | None) -> None:
+        self.training, self.held_out = dataset(name, "train", root), dataset(name, "val", root)
+        self.channels = self.training.shape[1]
+
+    def videos(self, settings: TrainConfig) -> Videos:
+        return Drawn(self.training)
+
+    def validation(self, settings: TrainConfig, clips: int) -> Tensor:
+        return self.held_out.videos(spread(len(self.held_out), clips))
+
+
+@contextmanager
+def _progress(shown: bool) -> Iterator[OnStep]:
+    """Give an `on_step` that draws loss, last validation, speed and time left."""
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    console = Console(stderr=True)
+    last: dict[str, float] = {}
+    with Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal)) as bar:
+        job = bar.add_task("", total=1.0)
+
+        def on_step(state: State) -> None:
+            text = (
+                f"step {state.step}, loss {state.loss:.3f}, {state.videos_per_second:.1f} videos/s, "
+                f"{state.seconds_left / 60:.0f} min left"
+            )
+            bar.update(job, completed=state.done, description=text)
+            if shown and state.scores and state.scores != last:
+                last.update(state.scores)
+                scores = ", ".join(f"{name} {value:.2f}" for name, value in state.scores.items())
+                bar.console.print(f"step {state.step}: {scores} dB", markup=False, highlight=False)
+
+        yield on_step
+
+
+def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(fields.get("network", {}), dict):
-        raise SpecError(f"network in {path} must be a JSON object of fields")
+        raise SpecError("network in --config must be a JSON object of fields")
     return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
 
 
-def _build(kind: type, fields: dict[str, Any]) -> Any:
-    """The dataclass from fields, each of which it must have."""
-    known = [field.name for field in dataclasses.fields(kind)]
+def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
+    """The dataclass with other fields, each of which it must have."""
+    known = [field.name for field in dataclasses.fields(settings)]
     unknown = [name for name in fields if name not in known]
     if unknown:
-        raise SpecError(f"{kind.__name__} has no field {', '.join(unknown)}: its fields are {', '.join(known)}")
-    return kind(**fields)
+        raise SpecError(
+            f"{type(settings).__name__} has no field {', '.join(unknown)}: its fields are {', '.join(known)}"
+        )
+    return dataclasses.replace(settings, **fields)

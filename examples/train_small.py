@@ -9,8 +9,9 @@ from linops_video import forward_model
 from linops_video.media.video import demo_clip, read_video
 from linops_video.metrics import psnr
 from linops_video.solvers import solve
+from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.data import Crops
-from linops_video.solvers.learned.train import TrainConfig, train
+from linops_video.solvers.learned.train import train
 from linops_video.solvers.learned.unrolled import Config
 
 

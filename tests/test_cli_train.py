@@ -58,11 +58,27 @@ def test_a_run_writes_weights_that_solve_takes(here, capsys):
     assert json.loads((here / "r.json").read_text())["steps"] == 1
 
 
-def test_a_run_continues_where_it_was(here):
+def test_a_run_continues_where_it_was_when_asked_to(here, capsys):
     assert run(*TRAIN, "--steps", 4) == 0
     curve = (here / "runs" / "curve.csv").read_text()
-    assert run(*TRAIN, "--steps", 4) == 0  # done already: nothing is trained again
+    assert run(*TRAIN, "--steps", 4, "--resume") == 0  # done already: nothing is trained again
     assert (here / "runs" / "curve.csv").read_text() == curve
+    assert run(*TRAIN, "--steps", 4) == 2
+    assert "holds a run: resume it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("solver", ["onenet-cnn", "onenet-projector"])
+def test_a_data_set_by_name_and_the_papers_forms(here, solver):
+    digits = np.random.default_rng(0).integers(0, 255, (20, 28, 28)).astype(np.uint8)
+    np.savez(here / "digits.npz", x_train=digits, x_test=digits)
+    (here / "paper.json").write_text('{"network": {"features": 4, "steps": 2}, "groups": 2}')
+    command = ("train", "--data", "rotated-mnist", "--root", "digits.npz", "--solver", solver, "-o", "runs")
+    assert run(*command, "--steps", 2, "--clips", 2, "--config", "paper.json") == 0
+    facts = describe(here / "runs" / f"{solver}.safetensors")
+    assert facts["config"]["channels"] == 1
+    assert facts["config"]["blocks"] == "convolutional"
+    assert facts["data"] == ["rotated-mnist"]
+    assert len(facts["problems"]) == 15
 
 
 @pytest.mark.parametrize(
@@ -74,9 +90,13 @@ def test_a_run_continues_where_it_was(here):
         (("--config", "data.npz"), "as JSON"),
         (("--config", "odd.json"), "TrainConfig has no field speed"),
         (("--config", "list.json"), "JSON object"),
+        (("--data", "rotated-mnist"), "or archives (.npz) alone"),
+        (("--resume",), "nothing to resume in runs"),
+        (("--device", "tpu"), "--device is auto, cpu or cuda"),
+        (("--minutes", 0), "minutes must be positive"),
         (("--size", 64), "too small for 4 frames of 64×64"),
         (("--steps", 0), "1 or more"),
-        (("--solver", "admm-tv"), "videoonet"),
+        (("--solver", "videonet"), "did you mean videoonet"),
         (("-o", "no/folder/run"), "does not exist"),
     ],
 )

@@ -13,17 +13,15 @@ import torch
 from linops_video import PROBLEMS
 from linops_video.errors import FileError, SpecError
 from linops_video.solvers.learned.checkpoint import describe, load_network
-from linops_video.solvers.learned.data import Crops, load_videos
-from linops_video.solvers.learned.train import (
-    MIXTURE,
-    ProblemPool,
-    TrainConfig,
-    draw_noise,
-    learning_rate,
-    loss_of,
-    train,
-    validate,
-)
+from linops_video.solvers.learned.config import TrainConfig
+from linops_video.solvers.learned.curve import draw
+from linops_video.solvers.learned.data import Crops, Drawn, load_videos
+from linops_video.solvers.learned.objective import log_mse, validate
+from linops_video.solvers.learned.parallel import Team
+from linops_video.solvers.learned.pool import MIXTURE, ProblemPool, draw_noise
+from linops_video.solvers.learned.projector import perturb
+from linops_video.solvers.learned.recipes import RECIPES, recipe
+from linops_video.solvers.learned.train import Progress, Run, Trainer, learning_rate, train
 from linops_video.solvers.learned.unrolled import Config, Unrolled, paper_config
 
 TINY = TrainConfig(
@@ -142,11 +140,12 @@ def test_noise_levels():
     assert max(levels("denoise")) <= 0.1
 
 
-def test_the_pool_keeps_few_operators_and_makes_fresh_masks():
+def test_the_pool_keeps_operators_of_large_videos_alone_and_makes_fresh_masks():
     pool, generator = ProblemPool(), torch.Generator().manual_seed(0)
-    truth = torch.rand(2, 2, 3, 8, 8)
-    drawn = [pool.draw("vcs", truth, 0.0, generator)[1] for _ in range(20)]
-    assert len({id(normal) for normal in drawn}) == 4
+    large, truth = torch.rand(2, 2, 3, 32, 32), torch.rand(2, 2, 3, 8, 8)
+    for videos, different in ((large, 4), (truth, 12)):
+        drawn = [pool.draw("vcs", videos, 0.0, generator)[1] for _ in range(12)]
+        assert len({id(normal) for normal in drawn}) == different
     first, second = (pool.draw("pid", truth, 0.0, generator)[0].operator(torch.ones_like(truth)) for _ in range(2))
     assert not torch.equal(first, second)
     assert not torch.equal(first[0], first[1])
@@ -156,16 +155,18 @@ def test_the_loss_is_psnr_that_levels_off():
     truth = torch.zeros(2, 1, 1, 2, 2)
     video = torch.stack([torch.full_like(truth[0], 0.1), torch.full_like(truth[0], 1e-5)])
     expected = (math.log(0.01 + 3e-6) + math.log(1e-10 + 3e-6)) / 2
-    assert math.isclose(loss_of(video, truth).item(), expected, rel_tol=1e-6)
+    assert math.isclose(log_mse(video, truth).item(), expected, rel_tol=1e-6)
 
 
 def test_the_learning_rate_warms_up_and_ends_at_a_hundredth():
     config = dataclasses.replace(TINY, steps=100, warm_up=10, learning_rate=1.0)
-    rates = [learning_rate(step, config) for step in range(101)]
+    rates = [learning_rate(step, step / 100, config) for step in range(101)]
     assert rates[0] == 0.1
     assert rates[9] == 1.0
     assert math.isclose(rates[100], 0.01)
     assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
+    constant = dataclasses.replace(config, end_rate=1.0, warm_up=0)
+    assert {learning_rate(step, step / 100, constant) for step in range(101)} == {1.0}
 
 
 @pytest.mark.parametrize(
@@ -180,12 +181,13 @@ def test_one_loop_trains_every_form(tmp_path, videos, network):
     )
     truth = videos[:2, :3].float() / 255
     before = validate(Unrolled(network), truth, config.problems)
-    losses = []
-    trained = train(
-        config, Crops((videos,), (1.0,), 16), truth, tmp_path, on_step=lambda step, loss: losses.append(loss)
-    )
-    assert len(losses) == 30
-    assert all(math.isfinite(loss) for loss in losses)
+    seen: list[Progress] = []
+    trained = train(config, Crops((videos,), (1.0,), 16), truth, tmp_path, on_step=seen.append)
+    assert [state.step for state in seen] == list(range(1, 31))
+    assert [state.videos for state in seen] == list(range(2, 62, 2))
+    assert all(math.isfinite(state.loss) and state.videos_per_second > 0 for state in seen)
+    assert seen[-1].seconds_left == 0
+    assert seen[-1].scores.keys() == problems.keys()
     after = validate(trained, truth, config.problems)
     assert sum(after.values()) > sum(before.values())
     facts = describe(tmp_path / "network.safetensors")
@@ -197,45 +199,206 @@ def test_one_loop_trains_every_form(tmp_path, videos, network):
     )
 
 
-def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path, videos):
-    crops, truth = Crops((videos,), (1.0,), 16), videos[:1, :3].float() / 255
+class CutOff(Exception):
+    pass
 
-    class CutOff(Exception):
-        pass
 
-    def stop(step: int, loss: float) -> None:
-        if step == 5:
+def cut_at(step):
+    def stop(state: Progress) -> None:
+        if state.step == step:
             raise CutOff
 
-    whole = train(TINY, crops, truth, tmp_path / "whole")
+    return stop
+
+
+@pytest.mark.parametrize("step", [2, 5])
+def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path, videos, step):
+    crops, truth = Crops((videos,), (1.0,), 16), videos[:1, :3].float() / 255
+    config = dataclasses.replace(TINY, save_minutes=0.0, groups=2)
+    whole = train(config, crops, truth, tmp_path / "whole")
     with pytest.raises(CutOff):
-        train(TINY, crops, truth, tmp_path / "cut", on_step=stop)
-    again = train(TINY, crops, truth, tmp_path / "cut")
+        train(config, crops, truth, tmp_path / "cut", on_step=cut_at(step))
+    again = train(config, crops, truth, tmp_path / "cut", resume=True)
     torch.testing.assert_close(again.state_dict(), whole.state_dict(), rtol=0, atol=0)
-    with (tmp_path / "cut" / "curve.csv").open() as file:
+    curves = []
+    for name in ("whole", "cut"):
+        with (tmp_path / name / "curve.csv").open() as file:
+            curves.append(list(csv.DictReader(file)))
+        assert (tmp_path / name / "curve.png").read_bytes().startswith(b"\x89PNG")
+        assert not [path for path in (tmp_path / name).iterdir() if path.name.startswith(".")]
+    for row, other in zip(*curves, strict=True):
+        row["seconds"] = other["seconds"]
+        assert row == other
+    assert [row["step"] for row in curves[0]] == ["3", "6"]
+    assert set(TINY.problems) <= set(curves[0][0])
+    states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "cut")]
+    for part in ("network", "average", "optimizer", "generator", "step", "videos", "losses", "best", "waited"):
+        torch.testing.assert_close(states[0][part], states[1][part], rtol=0, atol=0)
+
+
+def test_event_files_hold_the_curve(tmp_path, videos):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    crops, truth = Crops((videos,), (1.0,), 16), videos[:1, :3].float() / 255
+    train(TINY, crops, truth, tmp_path)
+    events = accumulator.EventAccumulator(str(tmp_path / "events"))
+    events.Reload()
+    with (tmp_path / "curve.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["step"] for row in rows] == ["3", "6"]
-    assert set(TINY.problems) <= set(rows[0])
+    for column, tag in (("loss", "loss"), ("mean", "psnr/mean"), ("pid", "psnr/pid")):
+        assert [event.step for event in events.Scalars(tag)] == [3, 6]
+        for event, row in zip(events.Scalars(tag), rows, strict=True):
+            assert math.isclose(event.value, float(row[column]), rel_tol=1e-6)
+
+
+def test_the_picture_shows_loss_and_problems():
+    rows = [
+        {"step": s, "videos": 4 * s, "seconds": s, "loss": -s, "learning_rate": 1, "mean": s, "pid": s} for s in (1, 2)
+    ]
+    left, right = draw(rows).axes
+    assert list(np.asarray(left.lines[0].get_ydata())) == [-1, -2]
+    assert [line.get_label() for line in right.lines] == ["mean 2.0", "pid 2.0"]
+
+
+def test_minutes_in_place_of_steps(tmp_path, videos):
+    config = dataclasses.replace(TINY, minutes=1 / 60, steps=1, validate_every=10**6, learning_rate=1e-3)
+    seen: list[Progress] = []
+    train(config, Crops((videos,), (1.0,), 16), videos[:1, :3].float() / 255, tmp_path, on_step=seen.append)
+    assert len(seen) > 1
+    assert seen[-2].seconds < 1 <= seen[-1].seconds
+    assert seen[-1].done == 1
 
 
 def test_early_stopping(tmp_path, videos):
     config = dataclasses.replace(TINY, steps=100, validate_every=1, patience=2, learning_rate=1e-12)
-    steps = []
+    seen: list[Progress] = []
     crops = Crops((videos,), (1.0,), 16)
-    train(config, crops, videos[:1, :3].float() / 255, tmp_path, on_step=lambda step, loss: steps.append(step))
-    assert len(steps) < 20
+    train(config, crops, videos[:1, :3].float() / 255, tmp_path, on_step=seen.append)
+    assert len(seen) < 20
+
+
+def gradients(config, videos, team=None):
+    """Loss and gradients of the first step."""
+    run = Run.new(config, torch.device("cpu"), None)
+    loss, _ = Trainer(config, run, Crops((videos,), (1.0,), 16), team or Team()).gradient()
+    return loss, {name: p.grad for name, p in run.network.named_parameters() if p.grad is not None}
+
+
+DOUBLE = dataclasses.replace(TINY, precision="float64", groups=4, samples=1, frames=(3,))
+
+
+def test_the_shares_of_processes_are_the_groups_of_a_step(videos):
+    """The mean over two processes of what each computes alone: `benchmarks/training_processes.py` runs them."""
+
+    class Alone(Team):
+        def total(self, numbers):
+            return list(numbers)
+
+    whole, expected = gradients(DOUBLE, videos)
+    parts = []
+    for rank in range(2):
+        run = Run.new(DOUBLE, torch.device("cpu"), None)
+        trainer = Trainer(DOUBLE, run, Crops((videos,), (1.0,), 16), Team())
+        trainer.team = Alone(rank, 2)
+        loss, _ = trainer.gradient()
+        parts.append((loss, {name: p.grad for name, p in run.network.named_parameters()}))
+    assert math.isclose(sum(loss for loss, _ in parts), whole, rel_tol=1e-12)
+    for name, gradient in expected.items():
+        grads = [part[name] for _, part in parts if part[name] is not None]
+        torch.testing.assert_close(sum(grads) / 2, gradient, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("solver", ["videoonet", "videoonet-bcrnn"])
+def test_checkpointing_changes_memory_and_nothing_else(videos, solver):
+    small = {"features": 8, "steps": 3}
+    network = dataclasses.replace(recipe(solver, "video", 3).network, **small)
+    config = dataclasses.replace(DOUBLE, network=network)
+    loss, expected = gradients(config, videos)
+    again, found = gradients(dataclasses.replace(config, checkpointing=True), videos)
+    assert again == loss
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("data", ["rotated-mnist", "ucf101", "clips.npz"])
+@pytest.mark.parametrize("solver", RECIPES)
+def test_recipes(solver, data):
+    channels = 1 if data == "rotated-mnist" else 3
+    config = recipe(solver, data, channels)
+    ours = solver in ("videoonet", "onenet")
+    assert config.network.channels == channels
+    assert config.network.form == solver.partition("-")[0]
+    assert set(config.problems) <= set(PROBLEMS)
+    assert (config.objective == "log-mse") == ours
+    if not ours:
+        assert config.network.features == (64 if data == "rotated-mnist" else 256)
+        assert config.network.steps == (300 if solver == "onenet-projector" else 13)
+        assert (config.learning_rate, config.betas, config.clip, config.patience) == (1e-4, (0.0, 0.9), 1.0, 5)
+        assert len(config.problems) == 15
+        assert set(config.problems.values()) == {1.0}
+
+
+def test_perturbed_videos():
+    """Zero videos show the noise alone: its level, and one map for all frames."""
+    generator = torch.Generator().manual_seed(0)
+    noise = perturb(torch.zeros(400, 8, 1, 16, 16), generator)
+    levels = noise.square().mean((1, 2, 3, 4)).sqrt()
+    assert 0.0 < levels.min() < 0.1
+    assert 0.15 < noise.square().mean().sqrt() < 0.45
+    assert levels.max() < 1.5
+    stripes = torch.arange(16.0).remainder(2).expand(400, 8, 1, 16, 16)
+    perturbed = perturb(stripes, torch.Generator().manual_seed(1)).mean(1)[:, 0].mean(1)  # over frames and rows
+    blocky = (perturbed[:, 1::2] - perturbed[:, ::2]).mean(1) < 0.6
+    assert 0.1 < blocky.float().mean() < 0.45
+
+
+def test_a_projector_is_trained_alone_and_used_in_admm(tmp_path, videos):
+    network = dataclasses.replace(paper_config("onenet", False, channels=3, features=8, decoder=5), steps=20)
+    config = dataclasses.replace(
+        TINY, network=network, objective="projector", steps=60, validate_every=60, learning_rate=1e-2, average=0.5
+    )
+    truth = videos[:2, :3].float() / 255
+    train(config, Crops((videos,), (1.0,), 16), truth, tmp_path)
+    trained = load_network(tmp_path / "network.safetensors")
+    noisy = perturb(truth, torch.Generator().manual_seed(5))
+    assert (trained.project(noisy) - truth).square().mean() < 0.5 * (noisy - truth).square().mean()
+    with pytest.raises(SpecError, match="a projector is"):
+        TrainConfig(objective="projector")
+
+
+def test_data_sets_are_drawn_from_at_random():
+    class Numbers:
+        def __len__(self):
+            return 10
+
+        def draw(self, indices, generator):
+            return indices.reshape(-1, 1, 1, 1, 1).float() + torch.rand((), generator=generator)
+
+    source = Drawn(Numbers())  # type: ignore[arg-type]
+    first, second = (source.for_problem("pid", 50, 3, torch.Generator().manual_seed(1)) for _ in range(2))
+    torch.testing.assert_close(first, second)
+    assert set(first.flatten().long().tolist()) == set(range(10))
 
 
 def test_what_training_cannot_use_is_said(tmp_path, videos):
     crops, truth = Crops((videos,), (1.0,), 16), videos[:1, :3].float() / 255
+    with pytest.raises(FileError, match="nothing to resume"):
+        train(TINY, crops, truth, tmp_path, resume=True)
     train(dataclasses.replace(TINY, steps=1), crops, truth, tmp_path)
-    with pytest.raises(SpecError, match="another steps"):
+    with pytest.raises(SpecError, match="holds a run"):
         train(TINY, crops, truth, tmp_path)
+    with pytest.raises(SpecError, match="another steps"):
+        train(TINY, crops, truth, tmp_path, resume=True)
     (tmp_path / "state.pt").write_bytes(b"junk")
     with pytest.raises(FileError, match="cannot continue"):
-        train(TINY, crops, truth, tmp_path)
+        train(TINY, crops, truth, tmp_path, resume=True)
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="cannot make the folder"):
         train(TINY, crops, truth, tmp_path / "file" / "folder")
-    with pytest.raises(SpecError, match="not all 0"):
-        TrainConfig(problems={"sr4": 0.0})
+    with pytest.raises(SpecError, match="cannot share 1 groups"):
+        train(TINY, crops, truth, tmp_path / "two", team=Team(0, 2))
+    for wrong in ({"problems": {"sr4": 0.0}}, {"precision": "float8"}, {"groups": 0}, {"minutes": 0.0}):
+        with pytest.raises(SpecError, match=r"not all 0|one of float32|1 or more|must be positive"):
+            dataclasses.replace(TINY, **wrong)
+    with pytest.raises(SpecError, match="did you mean onenet-cnn"):
+        recipe("onenet-cn", "ucf101", 3)

