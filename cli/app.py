@@ -12,6 +12,7 @@ from typer.exceptions import Abort, TyperException
 from linops_video import LinopsError, __version__
 from linops_video.cli.data import data
 from linops_video.cli.evaluate import evaluate
+from linops_video.cli.figure import figure
 from linops_video.cli.ops import ops
 from linops_video.cli.solve import solve
 from linops_video.cli.train import train
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command()(solve)
 app.command()(ops)
 app.command()(evaluate)
+app.command()(figure)
 app.command()(train)
 app.command()(tune)
 app.add_typer(data, name="data")

@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from linops_video import InverseProblem, Solution
-from linops_video.cli.figure import Column, measurement_column, save_figure
+from linops_video.cli.picture import Column, measurement_column, save_figure
 from linops_video.cli.progress import progress
 from linops_video.cli.report import Row, print_table, problem_line, report_of, write_json
 from linops_video.errors import CutError

@@ -36,6 +36,9 @@ Root = Annotated[
 Split = Annotated[str, typer.Option(help="train, val or test; of video and archives also all.")]
 Frames = Annotated[int | None, typer.Option(help="Frames of each video of video and archives, 8 unless given.")]
 Size = Annotated[int | None, typer.Option(help="Height and width of crops of video and archives; else whole frames.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", "--clips", help="Take at most so many videos, spread over the split.")
+]
 Noise = Annotated[float | None, typer.Option(help="Noise σ of all measurements, in place of the problems' own.")]
 EightBit = Annotated[bool, typer.Option("--eight-bit", help="Round the measurements to 8 bits.")]
 Weights = Annotated[str | None, typer.Option(help="Weights of the learned solvers: file or shipped name.")]
@@ -51,9 +54,7 @@ def evaluate(
     split: Split = "test",
     frames: Frames = None,
     size: Size = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", "--clips", help="Take at most so many videos, spread over the split.")
-    ] = None,
+    limit: Limit = None,
     noise: Noise = None,
     eight_bit: EightBit = False,
     weights: Weights = None,

@@ -142,6 +142,54 @@ def evaluate(
     return results
 
 
+@dataclass(frozen=True)
+class Example:
+    """One video of an evaluation: the batch in which it was measured, its place there, and every reconstruction."""
+
+    problem: str
+    batch: InverseProblem
+    place: int
+    truth: Tensor
+    reconstructions: dict[str, Tensor]
+
+    def psnr(self, solver: str) -> float:
+        """The PSNR that `evaluate` gives this video."""
+        return psnr(self.reconstructions[solver], self.truth).item()
+
+
+def example(
+    videos: Tensor,
+    index: int,
+    problem: str,
+    solvers: Sequence[str],
+    seed: int = 0,
+    eight_bit: bool = False,
+    weights: str | None = None,
+    noise: float | None = None,
+) -> Example:
+    """What `evaluate` with the same arguments does with the video `index`, to look at.
+
+    Raises:
+        ShapeError: if there is no such video, and what `evaluate` raises.
+
+    Example:
+        >>> import torch
+        >>> videos = torch.rand(6, 4, 3, 16, 16)
+        >>> shown = example(videos, 5, "pid", ["pinv"])
+        >>> shown.psnr("pinv") == evaluate(videos, ["pid"], ["pinv"])[0].psnr[5].item()
+        True
+    """
+    if not 0 <= index < len(videos):
+        raise ShapeError(f"there are {len(videos)} videos, counted from 0, and no video {index}")
+    methods = [parse_method(text, weights) for text in solvers]
+    size = batch_size(forward_model(problem, tuple(videos.shape[1:]), seed))
+    batch, place = divmod(index, size)
+    truth = _as_float(videos[batch * size : (batch + 1) * size])
+    posed = _pose(problem, truth, seed + batch, eight_bit, noise)
+    found = {m.label: m(posed)[place] for m in methods if m.applies(posed.name)}
+    return Example(problem, posed, place, truth[place], found)
+
+
 def batch_size(model: ForwardModel) -> int:
     """Videos that are solved at once: fewer of large ones, and where each has a large matrix of its own.
 

@@ -10,11 +10,13 @@ from test_datasets import write_arrays, write_idx
 
 from linops_video import forward_model
 from linops_video.cli import main
+from linops_video.cli.sheet import strips
 from linops_video.datasets import dataset
 from linops_video.datasets.table1 import PUBLISHED, table1_problems
+from linops_video.media.video import read_video
 from linops_video.metrics import psnr
 from linops_video.solvers import AdmmWavelet, solve
-from linops_video.solvers.evaluation import CAP, evaluate
+from linops_video.solvers.evaluation import CAP, evaluate, example
 
 KEYS = {"psnr_mean", "psnr_median", "psnr_std", "ssim_mean", "seconds_per_video", "videos"}
 
@@ -165,3 +167,42 @@ def test_all_is_looked_at_before_the_first_video(capsys):
     assert run("evaluate", "--data", "no.npz", "--solvers", "pinv", "--problems", "sr2") == 2
     assert "no such file: no.npz" in capsys.readouterr().err
     assert not Path("out.json").exists()
+
+
+def test_the_picture_is_of_the_evaluated_numbers():
+    """Cell by cell: the truth, what was measured, and the reconstructions with the PSNRs of `evaluate`."""
+    videos = torch.rand(70, 4, 3, 16, 16)  # two batches
+    solvers = ["pinv", "hold", "paper-wavelet"]
+    results = {(r.problem, r.solver): r.psnr for r in evaluate(videos, ["pid", "fi2"], solvers)}
+    for problem in ("pid", "fi2"):
+        shown = example(videos, 66, problem, solvers)
+        truth, measured, *cells = strips(shown, solvers)
+        assert truth is not None
+        assert torch.equal(torch.stack([f for f in truth.frames if f is not None]), videos[66])
+        assert measured is not None
+        assert [f is None for f in measured.frames] == [problem == "fi2" and t % 2 == 1 for t in range(4)]
+        values = {s: results[problem, s][66].item() for s in solvers if (problem, s) in results}
+        assert [cell and cell.note for cell in cells] == [f"{values[s]:.1f}" if s in values else None for s in solvers]
+        assert [s for s, cell in zip(solvers, cells, strict=True) if cell and cell.best] == [
+            max(values, key=values.get)
+        ]
+
+
+def test_figure_draws_table_two(capsys):
+    digits()
+    arguments = ("figure", "--data", "rotated-mnist", "--root", "mnist", "--solvers", "pinv", "--limit", 3)
+    assert run(*arguments, "-o", "all.png", "--video", 2) == 0
+    assert "figure: all.png" in capsys.readouterr().out
+    picture = read_video("all.png").frames[0]
+    assert picture.shape[1:] == (round(200 * (0.3 + 3 * (0.3 + 3 * 3.2 / 9))), round(200 * (1.5 + 5 * 3.2)))
+    digit = dataset("rotated-mnist", "test", "mnist").videos([5])[0, 0]
+    row, column = divmod(int(digit[0].argmax()), 14)
+    side = 200 * 3.2 / 9  # of a frame and the space beside it
+    y = 200 * 0.6 + side * (0.06 + 0.94 * (row + 0.5) / 14)
+    x = 200 * 1.5 + side * 0.97 * (0.02 + 0.96 * (column + 0.5) / 14)
+    brightest = picture[:, int(y), int(x)]
+    assert brightest.amax() == pytest.approx(digit.max().item(), abs=0.02), "the first frame of the first truth"
+    assert run(*arguments, "-o", "more.png", "--video", 3) == 2
+    assert "no video 3" in capsys.readouterr().err
+    assert run(*arguments, "-o", "nowhere/more.png") == 2
+    assert not Path("more.png").exists()

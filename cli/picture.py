@@ -1,0 +1,144 @@
+"""The picture of a reconstruction: frames of truth, measurement, baseline and reconstruction side by side."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from linops_video import InverseProblem
+from linops_video.media.files import replacing
+
+ROWS = 3
+PANEL_INCHES = 3.2
+ZOOM = 3
+"""The last row shows a window of 1/3 of the height and width, where baseline and reconstruction differ most."""
+
+
+Window = tuple[int, int, int, int]
+"""Top, left, height, width."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its title, the line below it, and the frame to show at each time (None: nothing was measured)."""
+
+    title: str
+    note: str
+    frames: list[Tensor | None]
+
+
+def measurement_column(problem: InverseProblem, sample: int | None = None) -> Column:
+    """What was measured, as frames at the times of the video; of a problem with a batch, one sample of it.
+
+    A measurement with fewer frames than the video is shown as Aᵀy, which leaves unmeasured frames out; one that is
+    no video is shown as Aᵀy, stretched to the range that a screen shows.
+    """
+
+    def pick(batch: Tensor) -> Tensor:
+        return batch if sample is None else batch[sample]
+
+    operator, y = problem.operator, pick(problem.y)
+    times = operator.in_shape[0]
+    if y.ndim != 4 or y.shape[1] not in (1, 3):
+        back = pick(operator.T(problem.y))
+        low, high = back.min(), back.max()
+        return Column(
+            "measurement", f"{y.numel()} numbers, shown as Aᵀy", list((back - low) / (high - low).clamp(min=1e-12))
+        )
+    pixels = f"{y.shape[-1]}×{y.shape[-2]} pixels"
+    if y.shape[0] >= times:
+        return Column("measurement", pixels, [y[t] for t in range(times)])
+    back = pick(operator.T(problem.y))
+    seen = pick(operator.T(torch.ones_like(problem.y))).flatten(1).abs().amax(1) > 0
+    frames = [back[t] if seen[t] else None for t in range(times)]
+    return Column("measurement", f"{pixels}, {y.shape[0]} of {times} frames", frames)
+
+
+def save_figure(path: Path, columns: list[Column], difference: Tensor) -> None:
+    """Write the picture as PNG: from each third of the clip the frame with the largest `difference`, and in one of
+    them the window with the largest difference enlarged.
+
+    `difference` is `(T, H, W)`: how much the last two columns differ.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here: matplotlib takes a second to import
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    times = _telling_times(difference)
+    height, width = difference.shape[-2:]
+    zoom_time, zoom = _busiest(difference, times)
+    rows = [(t, None) for t in times] + [(zoom_time, zoom)]
+    panel = (PANEL_INCHES, PANEL_INCHES * height / width)
+    header = 0.65  # inches, for two lines of titles
+    figure = Figure(figsize=(panel[0] * len(columns), panel[1] * len(rows) + header), dpi=120, facecolor="white")
+    FigureCanvasAgg(figure)
+    top = 1 - header / (panel[1] * len(rows) + header)
+    grid = figure.subplots(
+        len(rows),
+        len(columns),
+        squeeze=False,
+        gridspec_kw={"left": 0.045, "right": 0.995, "bottom": 0.01, "top": top, "wspace": 0.03, "hspace": 0.04},
+    )
+    for i, (time, window) in enumerate(rows):
+        label = f"frame {time}" if window is None else f"frame {time}, ×{ZOOM}"
+        grid[i][0].set_ylabel(label, fontsize=12, color="0.35")
+        for axes, column in zip(grid[i], columns, strict=True):
+            axes.set_xticks([])
+            axes.set_yticks([])
+            for spine in axes.spines.values():
+                spine.set_visible(False)
+            _show(axes, column.frames[time], window, (height, width))
+            if i == 0:
+                axes.set_title(f"{column.title}\n{column.note}", fontsize=12)
+            frame = column.frames[time]
+            if window is None and time == zoom_time and frame is not None:
+                down, across = _scale(frame, (height, width))
+                corner = (zoom[1] / across - 0.5, zoom[0] / down - 0.5)
+                box = Rectangle(
+                    corner, zoom[3] / across, zoom[2] / down, fill=False, edgecolor="#ffb000", linewidth=1.4
+                )
+                axes.add_patch(box)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _show(axes, frame: Tensor | None, window: Window | None, size: tuple[int, int]) -> None:
+    if frame is None:
+        axes.set_facecolor("0.93")
+        axes.text(0.5, 0.5, "not measured", ha="center", va="center", color="0.45", fontsize=12)
+        return
+    if window is not None:
+        scale = _scale(frame, size)
+        top, left = round(window[0] / scale[0]), round(window[1] / scale[1])
+        frame = frame[:, top : top + math.ceil(window[2] / scale[0]), left : left + math.ceil(window[3] / scale[1])]
+    pixels = frame.clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+    pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    axes.imshow(pixels, interpolation="nearest", aspect="auto")
+
+
+def _scale(frame: Tensor, size: tuple[int, int]) -> tuple[float, float]:
+    """How many pixels of the video one pixel of the frame stands for, down and across."""
+    return size[0] / frame.shape[-2], size[1] / frame.shape[-1]
+
+
+def _telling_times(difference: Tensor) -> list[int]:
+    """From each third of the clip (of short clips: each frame) the time of the largest mean difference."""
+    parts = torch.arange(len(difference)).tensor_split(min(ROWS, len(difference)))
+    means = difference.mean(dim=(1, 2))
+    return [int(part[means[part].argmax()]) for part in parts]
+
+
+def _busiest(difference: Tensor, times: list[int]) -> tuple[int, Window]:
+    """Time, and (top, left, height, width) of the window, where the mean difference is largest."""
+    height, width = (max(1, n // ZOOM) for n in difference.shape[-2:])
+    means = F.avg_pool2d(difference[times].unsqueeze(1), (height, width), stride=1)
+    best = int(means.argmax())
+    index, rest = divmod(best, means[0].numel())
+    top, left = divmod(rest, means.shape[-1])
+    return times[index], (top, left, height, width)

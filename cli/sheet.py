@@ -1,0 +1,94 @@
+"""The paper's Table 2 as a picture: strips of frames, a column for each problem, a row for each method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from linops_video.cli.picture import measurement_column
+from linops_video.media.files import replacing
+from linops_video.solvers.evaluation import Example
+
+ACROSS = 5
+"""Problems side by side, as in the paper."""
+
+STRIP_INCHES, LABEL_INCHES, TITLE_INCHES = 3.2, 1.5, 0.3
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The frames of a cell, None where nothing was measured, and the text in its corner."""
+
+    frames: Sequence[Tensor | None]
+    note: str = ""
+    best: bool = False
+
+
+def strips(example: Example, solvers: Sequence[str]) -> list[Strip | None]:
+    """Truth, measurement and each solver's reconstruction (None where it has none) with its PSNR, the best marked."""
+    values = {solver: example.psnr(solver) for solver in example.reconstructions}
+    best = max(values.values(), default=0.0)
+    cells: list[Strip | None] = [Strip(list(example.truth))]
+    cells.append(Strip(measurement_column(example.batch, example.place).frames))
+    for solver in solvers:
+        if solver in values:
+            note = f"{values[solver]:.1f}"
+            cells.append(Strip(list(example.reconstructions[solver]), note, values[solver] == best))
+        else:
+            cells.append(None)
+    return cells
+
+
+def save_sheet(path: Path, examples: Sequence[Example], solvers: Sequence[str], title: str) -> None:
+    """Write the picture as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here: matplotlib takes a second to import
+    from matplotlib.figure import Figure
+
+    times, _, height, width = examples[0].truth.shape
+    labels = ("truth", "measurement", *solvers)
+    across = min(ACROSS, len(examples))
+    blocks = [examples[i : i + across] for i in range(0, len(examples), across)]
+    strip = STRIP_INCHES / times * height / width
+    block = TITLE_INCHES + strip * len(labels)
+    size = (LABEL_INCHES + across * STRIP_INCHES, TITLE_INCHES + block * len(blocks))
+    figure = Figure(figsize=size, dpi=200, facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.text(0.005, 1 - 0.3 * TITLE_INCHES / size[1], title, fontsize=9, va="top")
+    for b, row in enumerate(blocks):
+        top = size[1] - TITLE_INCHES - b * block
+        for r, label in enumerate(labels):
+            y = (top - TITLE_INCHES - (r + 0.5) * strip) / size[1]
+            figure.text((LABEL_INCHES - 0.08) / size[0], y, _folded(label), fontsize=8, ha="right", va="center")
+        for c, example in enumerate(row):
+            left = LABEL_INCHES + c * STRIP_INCHES
+            figure.text(left / size[0], (top - 0.7 * TITLE_INCHES) / size[1], example.problem, fontsize=9)
+            for r, cell in enumerate(strips(example, solvers)):
+                bottom = top - TITLE_INCHES - (r + 1) * strip
+                box = (left / size[0], bottom / size[1], 0.97 * STRIP_INCHES / size[0], 0.94 * strip / size[1])
+                if cell is not None:
+                    _draw(figure.add_axes(box), cell)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def _draw(axes, strip: Strip) -> None:
+    axes.set_axis_off()
+    for t, frame in enumerate(strip.frames):
+        pixels = np.full((1, 1, 3), 0.9) if frame is None else frame.clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+        pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+        axes.imshow(pixels, extent=(t + 0.02, t + 0.98, 0, 1), aspect="auto", interpolation="nearest")
+    axes.set_xlim(0, len(strip.frames))
+    axes.set_ylim(0, 1)
+    if strip.note:
+        weight = "bold" if strip.best else "normal"
+        ground = {"facecolor": "black", "alpha": 0.6, "pad": 0.6, "linewidth": 0}
+        axes.text(0.05, 0.94, strip.note, fontsize=6, color="#ff5050", va="top", weight=weight, bbox=ground)
+
+
+def _folded(label: str) -> str:
+    """The label in lines of at most 22 letters."""
+    return "\n".join(label[i : i + 22] for i in range(0, len(label), 22))
