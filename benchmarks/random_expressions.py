@@ -1,51 +1,96 @@
-"""The laws of tests/test_expressions.py on many more random expressions, from a seed that is printed, and the way from
-text to operator and back of tests/test_parse.py on as many texts.
+"""The laws of tests/test_expressions.py on many more random expressions, and the way from text to operator and back of
+tests/test_parse.py on as many texts, from a seed that is printed.
 
-python benchmarks/random_expressions.py --examples 20000
+The examples come in chunks of 100, the i-th from seed + i: hypothesis keeps all that it has tried in memory. No chunk
+counts an expression twice. At a counterexample the smallest like it that hypothesis finds is printed with the command
+that finds it again, and the exit code is 1.
+
+python benchmarks/random_expressions.py --examples 20000 --jobs 2
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import multiprocessing
 import secrets
 import sys
-from collections.abc import Callable
+import time
+import traceback
+import warnings
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, seed, settings
+import torch
+from hypothesis import HealthCheck, Phase, assume, given, seed, settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from test_expressions import expressions, obeys_the_laws
+from test_expressions import obeys_the_laws
 from test_parse import text_comes_back, texts
+from zoo.trees import examples
+
+LAWS = {"expressions": (examples(), obeys_the_laws), "texts": (texts(), text_comes_back)}
+CHUNK = 100
 
 
-def counted(law: Callable[[Any], None], what: str) -> Callable[[Any], None]:
-    """The law, with a line after every 500 examples."""
-    done = itertools.count(1)
+def check(kind: str, start: int, number: int) -> tuple[int, str]:
+    """How many different examples from this seed obey the laws, and what is wrong with the first that does not."""
+    strategy, law = LAWS[kind]
+    obeyed: set[str] = set()
 
-    def check(example: Any) -> None:
+    def once(example: Any) -> None:
+        name = str(getattr(example, "expression", example))
+        assume(name not in obeyed)
         law(example)
-        n = next(done)
-        if n % 500 == 0:
-            print(f"{n} {what}", flush=True)
+        obeyed.add(name)
 
-    return check
+    calm = settings(
+        max_examples=number,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+        report_multiple_bugs=False,
+    )
+    try:
+        seed(start)(calm(given(strategy)(once)))()
+    except Exception:
+        return len(obeyed), traceback.format_exc()
+    return len(obeyed), ""
 
 
-def main() -> None:
+def calm_worker() -> None:
+    torch.set_num_threads(1)
+    warnings.simplefilter("error")
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--examples", type=int, default=20000)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
+    parser.add_argument("--jobs", type=int, default=1, help="processes, each with one thread (default: 1)")
     args = parser.parse_args()
-    print(f"{args.examples} expressions and texts from seed {args.seed}", flush=True)
-    calm = settings(max_examples=args.examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    seed(args.seed)(calm(given(expressions())(counted(obeys_the_laws, "expressions"))))()
-    seed(args.seed)(calm(given(texts())(counted(text_comes_back, "texts"))))()
-    print("no counterexample")
+    print(f"{args.examples} expressions and as many texts from seed {args.seed}", flush=True)
+    chunks = [(i, min(CHUNK, args.examples - first)) for i, first in enumerate(range(0, args.examples, CHUNK))]
+    began = time.perf_counter()
+    with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), calm_worker) as pool:
+        for kind in LAWS:
+            waiting = {pool.submit(check, kind, args.seed + i, n): (args.seed + i, n) for i, n in chunks}
+            done = 0
+            for future in as_completed(waiting):
+                number, wrong = future.result()
+                done += number
+                if wrong:
+                    pool.shutdown(cancel_futures=True)
+                    start, n = waiting[future]
+                    print(f"{wrong}\nagain with --seed {start} --examples {n}", flush=True)
+                    return 1
+                seconds = time.perf_counter() - began
+                print(f"{done} {kind}, {seconds:.0f} s", flush=True)
+    print(f"no counterexample among {args.examples} expressions and as many texts, in {seconds:.0f} s")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,204 +1,254 @@
-"""Random well-typed expressions of operators, against a dense float64 oracle."""
+"""Random well-typed expressions of operators, against dense float64 oracles made of the matrices of their leaves."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import torch
 from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 from zoo import LEAVES, normal_numbers
+from zoo.trees import TEXTS, Drawn, Example, examples, from_text
 
-from linops_video import (
-    BlockDiagonal,
-    Convolution,
-    Diagonal,
-    Flip,
-    Identity,
-    LinearOperator,
-    NormalSolver,
-    Shape,
-    Stack,
-    kron,
-    scale,
-)
-from linops_video.algebra.operator import Compose, Scaled, Sum
+from linops_video import LinearOperator, NormalSolver, Shape, parse
 from linops_video.errors import SpecError
 from linops_video.testing import check_operator
 
-Draw = st.DrawFn
-DEPTH, LARGEST = 5, 200
-
-
-def leaf(draw: Draw, shape: Shape) -> LinearOperator:
-    """A leaf on tensors of this shape, with the identity where the one drawn does not take it."""
-    r = normal_numbers(draw(st.integers(0, 1000)))
-    A = LEAVES[draw(st.integers(0, len(LEAVES) - 1))](r, shape)
-    fits = A is not None and 0 < A.out_size <= LARGEST
-    return A if A is not None and fits else Identity(shape)
-
-
-def square(draw: Draw, shape: Shape) -> LinearOperator:
-    r = normal_numbers(draw(st.integers(0, 1000)))
-    options = [Identity(shape), Diagonal(r(*shape), shape), Diagonal(r(2, *shape), shape), Flip((0,), shape)]
-    if len(shape) > 1:
-        options.append(Convolution(r(min(2, shape[-2]), min(2, shape[-1])), shape, "circular"))
-    return draw(st.sampled_from(options))
-
-
-def factor(draw: Draw) -> Any:
-    own = torch.tensor([0.5, -2.0], dtype=torch.float64)
-    return draw(st.sampled_from([-1.0, 0.5, 3.0, own, 0.6 - 0.8j, 1j * own]))
-
-
-def tree(draw: Draw, shape: Shape, depth: int) -> LinearOperator:
-    """An expression on tensors of this shape, of at most this depth."""
-    if depth <= 1:
-        return leaf(draw, shape)
-    ways = ["leaf", "compose", "compose", "compose", "scale", "sum", "stack", "blocks", "kron", "normal", "adjoint"]
-    way = draw(st.sampled_from(ways))
-    if way == "kron" and len(shape) > 1:
-        cut = draw(st.integers(1, len(shape) - 1))
-        return small(kron(tree(draw, shape[:cut], depth - 1), tree(draw, shape[cut:], depth - 1)), shape)
-    A = tree(draw, shape, depth - 1)
-    if way == "compose":
-        return small(tree(draw, A.out_shape, depth - 1) @ A, shape)
-    if way == "scale":
-        return scale(factor(draw), A)
-    if way == "sum":
-        return A @ square(draw, shape) + square(draw, A.out_shape) @ A
-    if way == "stack":
-        return small(Stack((A, tree(draw, shape, depth - 1))), shape)
-    if way == "blocks":
-        B = tree(draw, shape, depth - 1)
-        parts = tuple(tree(draw, part.out_shape, depth - 1) for part in (A, B))
-        return small(BlockDiagonal(parts) @ Stack((A, B)), shape)
-    if way == "normal":
-        return A.H @ A
-    return (A.H @ leaf(draw, A.out_shape).H).H if way == "adjoint" else A
-
-
-def small(A: LinearOperator, shape: Shape) -> LinearOperator:
-    return A if A.out_size <= LARGEST else Identity(shape)
-
-
-@st.composite
-def expressions(draw: Draw, depth: int = DEPTH) -> LinearOperator:
-    sizes = [st.integers(1, 3), st.integers(1, 3), st.integers(2, 5), st.integers(2, 5)]
-    shape = tuple(draw(size) for size in sizes[draw(st.sampled_from([0, 0, 0, 1, 2])) :])
-    return tree(draw, shape, draw(st.integers(1, depth)))
-
-
-def close(got: Tensor, expected: Tensor, size: float, tolerance: float = 1e-10) -> None:
-    expected = expected.to(torch.promote_types(got.dtype, expected.dtype))
-    got, expected = torch.broadcast_tensors(got, expected)
-    assert float((got - expected).abs().max()) <= tolerance * size
+RTOL = 1e-8
+"""Of solves by iteration, against the 1e-12 of exact ones."""
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(expressions())
-def test_random_expressions(A: LinearOperator) -> None:
-    obeys_the_laws(A)
+@given(examples())
+def test_random_expressions(example: Example) -> None:
+    obeys_the_laws(example)
 
 
-def bound(A: LinearOperator) -> float:
-    """What ‖A‖ could be at most, by the norms of its parts."""
-    if isinstance(A, Compose):
-        return bound(A.left) * bound(A.right)
-    if isinstance(A, Sum):
-        return sum(bound(term) for term in A.terms)
-    if isinstance(A, Scaled):
-        return float(torch.as_tensor(A.factor).abs().max()) * bound(A.operator)
-    return float(A.norm().max())
-
-
-def obeys_the_laws(A: LinearOperator) -> None:
-    # parts that cancel to less than a thousandth have rounding of their own size, not of that of A
-    norm = A.norm()
-    assume(bool(((norm == 0) | (norm > 1e-3 * bound(A))).all()))
-    check_operator(A)
-    M = A.to_dense()
+def obeys_the_laws(example: Example) -> None:
+    A, M = example.expression.operator, matrix(example.expression)
     singular = torch.linalg.svdvals(M)
-    size = float(singular[..., 0].max()) + 1e-3
-    close(A.norm(), singular[..., 0], size, 1e-6)
+    size = singular[..., 0]
+    # parts that cancel to less than a thousandth have rounding of their own size, not of that of A
+    assume(bool(((size == 0) | (size > 1e-3 * example.expression.bound)).all()))
+    before = [t.clone() for t, _ in A._tensors()]
+    check_operator(A, dtype=torch.complex128 if example.complex_data else torch.float64)
+    close(A.to_dense(), M, size)
     close(A.H.to_dense(), M.mH, size)
-    close(A.gram().to_dense(), M.mH @ M, size**2)
-    close(A.outer().to_dense(), M @ M.mH, size**2)
-    r = normal_numbers(7)
-    W, V = Diagonal(r(*A.out_shape).abs(), A.out_shape), Diagonal(r(*A.in_shape).abs(), A.in_shape)
-    close(A.gram(W).to_dense(), M.mH @ W.to_dense().to(M) @ M, 3 * size**2)
-    close(A.outer(V).to_dense(), M @ V.to_dense().to(M) @ M.mH, 3 * size**2)
-    solves(A, M, size)
-    pseudoinverse(A, M, singular)
+    close(A.H.H.to_dense(), M, size)
+    close(A.norm()[..., None, None], size[..., None, None], size, 1e-6)
+    grams(example, M, size)
+    text_round_trip(A)
+    single_precision(example, size)
+    normal = NormalSolver.of(A, rtol=RTOL)
+    # those by iteration take long: one of the two is enough
+    if not weighted_solve(example, M) or normal.exact:
+        solves(example, M, normal)
+    parameter_gradients(example, size)
+    if normal.exact:
+        pseudoinverse(example, M, singular, normal)
+    assert all(torch.equal(t, copy) for (t, _), copy in zip(A._tensors(), before, strict=True))
+
+
+def matrix(drawn: Drawn) -> Tensor:
+    """The oracle, real if the operator says that it is."""
+    M = drawn.matrix
+    if drawn.operator.is_complex():
+        return M
+    assert bool((M.imag.abs() <= 1e-12 * drawn.bound[..., None, None]).all())
+    return M.real
+
+
+def close(got: Tensor, expected: Tensor, size: Tensor, tolerance: float = 1e-10, axes: int = 2) -> None:
+    """got = expected to `tolerance` of `size`, one number per sample, in the entries of the last axes."""
+    kind = torch.promote_types(got.dtype, expected.dtype)
+    gap = (got.to(kind) - expected.to(kind)).abs().amax(tuple(range(-axes, 0)))
+    within(gap, tolerance, size)
+
+
+def within(gap: Tensor, tolerance: float, size: Tensor) -> None:
+    gap, size = gap.detach(), size.detach()
+    good = gap <= tolerance * size + 1e-250
+    assert bool(good.all()), f"off by {float((gap / size).max()):.1e}, allowed {tolerance:.0e}"
 
 
 def flat(x: Tensor, shape: Shape) -> Tensor:
     return x.flatten(x.ndim - len(shape))
 
 
-def random_vector(r, A: LinearOperator, shape: Shape) -> Tensor:
-    x = r(*A.batch_shape, *shape)
-    return torch.complex(x, r(*x.shape)) if A.is_complex() else x
+def length(x: Tensor, shape: Shape) -> Tensor:
+    return torch.linalg.vector_norm(flat(x, shape), dim=-1)
 
 
-def solves(A: LinearOperator, M: Tensor, size: float) -> None:
-    """(AᴴWA + ρI)⁻¹ and the data step, W = I and diagonal, with their gradients."""
-    r = normal_numbers(8)
-    rho = 0.1 * size**2
-    b, c, y = (random_vector(r, A, shape) for shape in (A.in_shape, A.in_shape, A.out_shape))
-    for W in (None, Diagonal(r(*A.out_shape).abs(), A.out_shape)):
-        normal = NormalSolver.of(A, weight=W, rtol=1e-11)
-        tolerance = 1e-10 if normal.exact else 1e-8
-        weight = torch.eye(M.shape[-2]).to(M) if W is None else W.to_dense().to(M)
-        N = torch.linalg.inv(M.mH @ weight @ M + rho * torch.eye(M.shape[-1]).to(M))
-
-        def times(x: Tensor, N: Tensor = N) -> Tensor:
-            return (N @ flat(x, A.in_shape)[..., None])[..., 0]
-
-        expected = times(b)
-        close(flat(normal(rho, b), A.in_shape), expected, float(expected.abs().max()), tolerance)
-        right = rho * b + A.H(y if W is None else W(y))
-        expected = times(right)
-        close(flat(normal.prox(rho, b, y), A.in_shape), expected, float(expected.abs().max()), tolerance)
-
-        variable = b.clone().requires_grad_()
-        shift = torch.full(A.batch_shape, rho, dtype=torch.float64, requires_grad=True)
-        value = (c.conj() * normal(shift, variable)).real.sum()
-        slope, steep = torch.autograd.grad(value, (variable, shift))
-        close(flat(slope, A.in_shape), times(c), float(times(c).abs().max()), 100 * tolerance)
-        along = -(flat(c, A.in_shape).conj() * times(times(b).reshape(b.shape))).real.sum(-1)
-        close(steep, along, float(times(b).norm() * times(c).norm()) + 1e-12, 100 * tolerance)
+def times(M: Tensor, x: Tensor, shape: Shape) -> Tensor:
+    """M x, flattened."""
+    return (M @ flat(x, shape).to(M.dtype)[..., None])[..., 0]
 
 
-def pseudoinverse(A: LinearOperator, M: Tensor, singular: Tensor) -> None:
-    """The four Moore–Penrose conditions where no singular value is near the cut; the determinant and eigenvalues."""
-    normal = NormalSolver.of(A)
+def vectors(example: Example, batch: Shape, dtype: torch.dtype, *shapes: Shape) -> list[Tensor]:
+    r = normal_numbers(example.seed)
+    drawn = [r(*batch, *shape) for shape in shapes]
+    return [torch.complex(x, r(*x.shape)) if dtype.is_complex else x for x in drawn]
+
+
+def grams(example: Example, M: Tensor, size: Tensor) -> None:
+    A = example.expression.operator
+    close(A.gram().to_dense(), M.mH @ M, size**2)
+    close(A.outer().to_dense(), M @ M.mH, size**2)
+    for drawn, of, factor in ((example.weight, A.gram, M), (example.source_weight, A.outer, M.mH)):
+        W = drawn.matrix
+        largest = torch.linalg.matrix_norm(W, 2)
+        close(of(drawn.operator).to_dense(), factor.mH.to(W) @ W @ factor.to(W), size**2 * largest)
+    close(A.gram(A.outer()).to_dense(), M.mH @ M @ M.mH @ M, size**4)
+
+
+def text_round_trip(A: LinearOperator) -> None:
+    if str(A) == repr(A):
+        return
+    again = parse(str(A), A.in_shape, batch=A.batch_shape)
+    assert str(again) == str(A)
+    assert torch.equal(again.to(dtype=torch.float64).to_dense(), A.to_dense())
+
+
+def single_precision(example: Example, size: Tensor) -> None:
+    """The operator in float32 against itself in float64, and its exact data step: ρ/‖A‖² from 1e-4 to 1e2."""
+    single = example.expression.operator.to(dtype=torch.float32)
+    A = single.to(dtype=torch.float64)
+    M, kind = A.to_dense(), torch.complex64 if example.complex_data or A.is_complex() else torch.float32
+    x, v, y = vectors(example, size.shape, kind, A.in_shape, A.in_shape, A.out_shape)
+    x, v, y = x.to(kind), v.to(kind), (y * size.reshape(size.shape + (1,) * len(A.out_shape))).to(kind)
+    M = M.to(torch.promote_types(M.dtype, x.to(torch.promote_types(kind, torch.float64)).dtype))
+    for got, expected, gain in (
+        (single(x), times(M, x, A.in_shape), length(x, A.in_shape)),
+        (single.H(y), times(M.mH, y, A.out_shape), length(y, A.out_shape)),
+    ):
+        assert got.dtype == kind
+        close(got.reshape(expected.shape), expected, size * gain, 1e-5, axes=1)
+    normal = NormalSolver.of(single)
     if not normal.exact:
         return
-    batch, largest = len(A.batch_shape), singular[..., :1]
-    expected = torch.log(singular**2 + 0.3).sum(-1) + (A.in_size - singular.shape[-1]) * math.log(0.3)
-    rounding = 1e-15 * A.in_size * float(largest.max()) ** 2 / 0.3  # of the eigenvalues, against ρ
-    close(normal.logdet(0.3), expected, 1.0 + float(expected.abs().max()), 1e-9 + rounding)
+    rho = torch.where(size > 0, size**2, 1.0) * min(max(example.damping, 1e-4), 1e2)
+    N = M.mH @ M + rho[..., None, None] * torch.eye(A.in_size).to(M)
+    expected = torch.linalg.solve(N, rho[..., None] * flat(v, A.in_shape) + times(M.mH, y, A.out_shape))
+    got = normal.prox(rho.float(), v, y)
+    assert got.dtype == kind
+    close(flat(got, A.in_shape), expected, torch.linalg.vector_norm(expected, dim=-1), 1e-5, axes=1)
+
+
+def weighted_solve(example: Example, M: Tensor) -> bool:
+    """The same with a weight; whether by iteration."""
     try:
-        close(normal.singular_values(), singular, float(largest.max()) + 1e-12, 1e-7)
+        normal = NormalSolver.of(example.expression.operator, example.weight.operator, RTOL)
+    except SpecError as error:
+        if "no known square root" not in str(error):
+            raise
+        return False
+    solves(example, M, normal)
+    return not normal.exact
+
+
+def solves(example: Example, M: Tensor, normal: NormalSolver) -> None:
+    """(AᴴWA + ρI)⁻¹ and the data step, one ρ a sample, to their backward error, and their gradients."""
+    A, W = normal.operator, normal.weight
+    weight = torch.eye(A.out_size).to(M) if W is None else example.weight.matrix
+    whole = example.complex_data or A.is_complex() or (W is not None and W.is_complex())
+    dtype = torch.complex128 if whole else torch.float64
+    M, weight = M.to(dtype), (weight if whole else weight.real).to(dtype)
+    G = M.mH @ weight @ M
+    top = torch.linalg.matrix_norm(G, 2)
+    damping = example.damping if normal.exact else max(example.damping, 0.1)
+    rho = (torch.where(top > 0, top, 1.0) * damping).requires_grad_()
+    N = G + rho.detach()[..., None, None] * torch.eye(A.in_size).to(M)
+    given = vectors(example, top.shape, dtype, A.in_shape, A.in_shape, A.in_shape, A.out_shape)
+    b, c, v, y = (x.requires_grad_() for x in given)
+    before = [x.detach().clone() for x in (b, c, v, y)]
+    allowed = 1e-12 if normal.exact else 10 * RTOL
+
+    def solved(z: Tensor, right: Tensor, allowed: float = allowed) -> None:
+        assert (z.dtype, z.shape) == (dtype, b.shape)
+        residual = torch.linalg.vector_norm(times(N, z, A.in_shape) - right, dim=-1)
+        scale = (top + rho) * length(z, A.in_shape) + torch.linalg.vector_norm(right, dim=-1)
+        within(residual, allowed, scale)
+
+    z = normal(rho, b)
+    solved(z, flat(b, A.in_shape))
+    slope, steep = torch.autograd.grad((c.conj() * z).real.sum(), (b, rho))
+    solved(slope, flat(c, A.in_shape))
+    along = -(slope.conj() * z).real.flatten(z.ndim - len(A.in_shape)).sum(-1)
+    close(steep[..., None], along[..., None], length(slope, A.in_shape) * length(z, A.in_shape), 100 * allowed, axes=1)
+
+    AWy = times(M.mH @ weight, y, A.out_shape)
+    if normal.exact:
+        solved(normal(rho, AWy.reshape(b.shape).detach()), AWy)
+    z = normal.prox(rho, v, y)
+    # AAᴴ divides by ρ what of y is outside the range of A, and with it the rounding of what Aᴴ makes of that
+    solved(z, rho[..., None] * flat(v, A.in_shape) + AWy, max(allowed, 1e-15 / damping))
+    of_v, of_y = torch.autograd.grad((c.conj() * z).real.sum(), (v, y))
+    expected = torch.linalg.solve(N, flat(c, A.in_shape))
+    gain = length(c, A.in_shape)
+    close(flat(of_v, A.in_shape), rho[..., None] * expected, gain, 100 * allowed, axes=1)
+    gain = gain * (torch.linalg.matrix_norm(weight, 2) / rho).sqrt()
+    close(flat(of_y, A.out_shape), times(weight @ M, expected, (A.in_size,)), gain, 100 * allowed, axes=1)
+    assert all(torch.equal(x, copy) for x, copy in zip((b, c, v, y), before, strict=True))
+
+
+def parameter_gradients(example: Example, size: Tensor) -> None:
+    """Of ⟨c, (AᴴA + ρI)⁻¹ b⟩ in the tensors of A, against those through a dense solve."""
+
+    def own(t: Tensor, _: int) -> Tensor:
+        return t.clone().requires_grad_() if t.is_floating_point() or t.is_complex() else t
+
+    A = example.expression.operator._map_tensors(own)
+    parameters = [t for t, _ in A._tensors() if t.requires_grad]
+    if not parameters:
+        return
+    rho = torch.where(size > 0, size**2, 1.0) * max(example.damping, 1.0)
+    dtype = torch.complex128 if example.complex_data or A.is_complex() else torch.float64
+    b, c = vectors(example, size.shape, dtype, A.in_shape, A.in_shape)
+    normal = NormalSolver.of(A, rtol=RTOL)
+    value = (c.conj() * normal(rho, b)).real.sum()
+    got = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
+    dense = A.to_dense().to(dtype)
+    N = dense.mH @ dense + rho[..., None, None] * torch.eye(A.in_size).to(dense)
+    value = (flat(c, A.in_shape).conj() * torch.linalg.solve(N, flat(b, A.in_shape))).real.sum()
+    expected = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
+    largest = max(float(g.abs().max()) for g in expected)
+    for one, other in zip(got, expected, strict=True):
+        assert float((one - other).abs().max()) <= (1e-8 if normal.exact else 100 * RTOL) * largest + 1e-12
+
+
+def pseudoinverse(example: Example, M: Tensor, singular: Tensor, normal: NormalSolver) -> None:
+    """The four Moore–Penrose conditions where no singular value is near the cut, projections and the adjoint of A⁺;
+    what the spectrum says: determinant, singular values, condition number."""
+    A = normal.operator
+    largest = singular[..., :1]
+    rho = torch.where(largest > 0, largest**2, 1.0)[..., 0] * max(example.damping, 0.01)
+    expected = torch.log(singular**2 + rho[..., None]).sum(-1) + (A.in_size - singular.shape[-1]) * torch.log(rho)
+    rounding = 1e-13 * A.in_size / max(example.damping, 0.01)  # of the eigenvalues, against ρ
+    close(normal.logdet(rho)[..., None], expected[..., None], 1.0 + expected.abs(), 1e-12 + rounding, axes=1)
+    try:
+        close(normal.singular_values(), singular, largest[..., 0], 1e-7, axes=1)
     except SpecError:
         assert "margin" in normal.method
     if bool(((singular > 1e-9 * largest) & (singular < 1e-4 * largest)).any()) or not bool((largest > 0).all()):
         return
-    basis = torch.eye(A.out_size).to(M).reshape(A.out_size, *(1,) * batch, *A.out_shape)
-    columns = normal.pinv(basis.expand(A.out_size, *A.batch_shape, *A.out_shape))
+    least = torch.where(singular > 1e-6 * largest, singular, torch.inf).amin(-1)
+    close(normal.condition_number()[..., None], (largest[..., 0] / least)[..., None], largest[..., 0] / least, 1e-6, 1)
+    basis = torch.eye(A.out_size).to(M).reshape(A.out_size, *(1,) * largest[..., 0].ndim, *A.out_shape)
+    columns = normal.pinv(basis.expand(A.out_size, *largest.shape[:-1], *A.out_shape))
     X = flat(columns, A.in_shape).movedim(0, -1)
-    gain = float(torch.linalg.matrix_norm(X, 2).max()) + 1e-12
-    size = float(largest.max())
-    close(M @ X @ M, M, size, 1e-8)
+    gain, one = torch.linalg.matrix_norm(X, 2), torch.ones(largest.shape[:-1]).to(largest)
+    close(M @ X @ M, M, largest[..., 0], 1e-8)
     close(X @ M @ X, X, gain, 1e-8)
-    close(M @ X, (M @ X).mH, 1.0, 1e-8)
-    close(X @ M, (X @ M).mH, 1.0, 1e-8)
+    close(M @ X, (M @ X).mH, one, 1e-8)
+    close(X @ M, (X @ M).mH, one, 1e-8)
+    x, y, c = vectors(example, largest.shape[:-1], M.dtype, A.in_shape, A.out_shape, A.in_shape)
+    close(flat(normal.range_projection(x), A.in_shape), times(X @ M, x, A.in_shape), length(x, A.in_shape), 1e-8, 1)
+    close(normal.null_projection(x), x - normal.range_projection(x), length(x, A.in_shape), 1e-8, len(A.in_shape))
+    y.requires_grad_()
+    (slope,) = torch.autograd.grad((c.conj() * normal.pinv(y)).real.sum(), y)
+    close(flat(slope, A.out_shape), times(X.mH, c, A.in_shape), gain * length(c, A.in_shape), 1e-8, 1)
 
 
 def test_the_leaves_are_many_and_take_common_shapes() -> None:
     made = [make(normal_numbers(0), (3, 3, 4, 4)) for make in LEAVES]
     assert sum(A is not None for A in made) >= 40
     assert len({type(A) for A in made if A is not None}) >= 15
+    assert all(from_text(text, 0, (3, 3, 4, 4)) is not None for text in TEXTS)

@@ -65,7 +65,8 @@ def _slice(A: Slice) -> Text | None:
     if len(frame) < 2 or any(s != slice(None) for s in whole):
         return None
     if all(s.start == 0 and s.stop is None and s.step == frame[0].step is not None for s in frame):
-        return call("decimate", [str(frame[0].step)])
+        step = frame[0].step
+        return call("decimate", [str(step)]) if min(A.in_shape[-2:]) >= step else None
     if any(s.step is not None or s.start is None or s.stop is None or s.start < 0 for s in frame):
         return None
     return call("crop", map(str, (*(s.start for s in frame), *(s.stop - s.start for s in frame))))

@@ -109,8 +109,10 @@ ANIMALS = [
     ),
     Animal(
         "sum of a blur, an identity and a blur",
-        lambda r: Convolution(EVEN_KERNEL, VIDEO, "circular")
-        + (0.7 * Identity(VIDEO) + Convolution(EVEN_KERNEL, VIDEO, "circular")),
+        lambda r: (
+            Convolution(EVEN_KERNEL, VIDEO, "circular")
+            + (0.7 * Identity(VIDEO) + Convolution(EVEN_KERNEL, VIDEO, "circular"))
+        ),
         "exact: FFT" + GRAM,
     ),
     Animal(

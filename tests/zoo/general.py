@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from linops_video import BoxMean, Diagonal
+from linops_video import BoxMean, Diagonal, LinearOperator
+from linops_video.interop import from_functions
 from linops_video.operators.einsum import einsum
 from linops_video.operators.function import linear_function
 from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
@@ -70,5 +71,17 @@ LEAVES = [
     lambda r, shape: einsum("t c h w, t d c -> d t h w", r(shape[0], 2, shape[1]), shape) if len(shape) == 4 else None,
     lambda r, shape: einsum("t c h w, m h -> t w c m", r(2, shape[2]), shape) if len(shape) == 4 else None,
     lambda r, shape: linear_function(lambda x: x.cumsum(0), shape),
+    lambda r, shape: linear_function(lambda x: torch.fft.fft(x, dim=-1)[..., :2], shape),
+    lambda r, shape: _matrix_a_row(r, shape) if len(shape) > 1 else None,
+    lambda r, shape: from_functions(lambda x: 2 * x.flip(1), lambda y: 2 * y.flip(1), shape, shape),
 ]
 """Operators for random expressions, on tensors of any shape; None where there is none."""
+
+
+def _matrix_a_row(r, shape: tuple[int, ...]) -> LinearOperator:
+    """Another matrix on the last axis for every index of the first one, which comes last in the result."""
+    first, *middle, last = "abcdef"[: len(shape)]
+    between = " ".join(middle)
+    return einsum(
+        f"{first} {between} {last}, {first} m {last} -> m {between} {first}", r(shape[0], 2, shape[-1]), shape
+    )

@@ -135,6 +135,8 @@ ANIMALS = [
 LEAVES = [
     lambda r, shape: Flip((len(shape) - 1,), shape),
     lambda r, shape: Roll((1,), (len(shape) - 1,), shape),
+    lambda r, shape: Roll((-1, 2), (0, len(shape) - 1), shape) if len(shape) > 1 else None,
+    lambda r, shape: Transpose(tuple(r(len(shape)).argsort().tolist()), shape),
     lambda r, shape: Transpose(tuple(reversed(range(len(shape)))), shape),
     lambda r, shape: Transpose((*range(len(shape) - 2), len(shape) - 1, len(shape) - 2), shape) if shape[1:] else None,
     lambda r, shape: Warp(0.3 * r(shape[0], 2, *shape[2:]), shape) if len(shape) == 4 else None,

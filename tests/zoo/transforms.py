@@ -162,6 +162,7 @@ LEAVES = [
     lambda r, shape: Cosine(some_axes(r(len(shape)), shape), shape),
     lambda r, shape: Multiplier(Cosine(some_axes(r(len(shape)), shape), shape), r(*shape)),
     lambda r, shape: Multiplier(Cosine((0,), shape), r(shape[0], *(1,) * (len(shape) - 1))),
+    lambda r, shape: Multiplier(Hadamard(signs(r, *shape), shape), r(2, *shape)),
     lambda r, shape: Fourier(some_axes(r(len(shape)), shape), shape),
     lambda r, shape: Diagonal(mask(r, *shape), shape) @ Fourier(some_axes(r(len(shape)), shape), shape),
     lambda r, shape: Diagonal(z(r, *shape), shape),
