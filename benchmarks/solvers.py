@@ -231,7 +231,7 @@ def race(method: Method, problem: InverseProblem, target: float, limit: int, bud
         begin = time.process_time()
         x = next(iterates)
         spent += time.process_time() - begin
-        if k >= 10 and k % 2 == 0 and objective(problem, x) <= target:
+        if (k < 20 or k % 2 == 0) and objective(problem, x) <= target:
             return spent, k
         if spent > budget:
             break

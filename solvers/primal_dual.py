@@ -71,14 +71,11 @@ class PrimalDual(AnyPriors):
     def step(self, problem: InverseProblem, state: PrimalDualState) -> PrimalDualState:
         pull = reduce(torch.add, (prior.synthesise(p) for prior, p in zip(self.priors, state.p, strict=True)))
         x = state.data(torch.sub(state.x, pull, alpha=1 / self.rho))
-        ahead = (2 * x - state.x).mul_(state.sigma)
-        duals = [
-            prior.dual_prox(prior.analyse(ahead) + p, state.sigma)
-            for prior, p in zip(self.priors, state.p, strict=True)
-        ]
+        ahead = state.x.lerp(x, 2.0)  # 2 x₊ − x
+        duals = [prior.dual_step(p, ahead, state.sigma) for prior, p in zip(self.priors, state.p, strict=True)]
         if self.relaxation != 1:
             x = state.x.lerp(x, self.relaxation)
-            duals = [p.lerp(new, self.relaxation) for p, new in zip(state.p, duals, strict=True)]
+            duals = [new.lerp_(p, 1 - self.relaxation) for p, new in zip(state.p, duals, strict=True)]
         return replace(state, x=x, p=tuple(duals))
 
     def residual(self, before: PrimalDualState, after: PrimalDualState) -> Tensor:

@@ -53,8 +53,9 @@ class BoxMean(LinearOperator):
         return box_sum(x, self.factor, self._dims) / self.factor ** len(self.axes)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        x = y.new_zeros(*y.shape[: y.ndim - len(self.in_shape)], *self.in_shape)
-        spread_into(x, y / self.factor ** len(self.axes), self.factor, self._dims)
+        x = y / self.factor ** len(self.axes)
+        for dim in sorted(self._dims, reverse=True):  # from the last axis on: whole rows are copied then
+            x = spread(x, self.factor, dim, self.in_shape[dim])
         return x
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
@@ -136,12 +137,10 @@ def _expand(w: Tensor, shape: Shape, dims: list[int]) -> Tensor:
     return w.expand([shape[d] if d in dims else w.shape[d] for d in range(-w.ndim, 0)])
 
 
-def spread_into(x: Tensor, y: Tensor, k: int, dims: list[int]) -> None:
-    """Write every entry of y into a box of k entries of x along each of `dims`, negative."""
-    for added, dim in enumerate(sorted(dims, reverse=True)):
-        d, n = dim - added, y.shape[dim - added]
-        x, y = x.narrow(d, 0, n * k).unflatten(d, (n, k)), y.unsqueeze(d)
-    x.copy_(y.expand(x.shape))
+def spread(y: Tensor, k: int, dim: int, n: int) -> Tensor:
+    """Every entry k times along `dim`, negative, and zeros up to a length of n."""
+    x = y.repeat_interleave(k, dim)
+    return x if x.shape[dim] == n else torch.nn.functional.pad(x, (0, 0) * (-1 - dim) + (0, n - x.shape[dim]))
 
 
 def box_matrix(n: int, factor: int, dtype: torch.dtype = torch.float64) -> Tensor:

@@ -68,6 +68,10 @@ class Prior(ABC):
         """argmin_p ½‖p − q‖² + sigma·g*(p), which is q − sigma · prox_{g/sigma}(q/sigma) (Moreau, 1965)."""
         return q - sigma * self(q / sigma, 1 / sigma)[0]
 
+    def dual_step(self, p: Tensor, x: Tensor, sigma: float) -> Tensor:
+        """argmin_q ½‖q − (p + sigma·K x)‖² + sigma·g*(q), what a primal-dual method does with the dual variable."""
+        return self.dual_prox(torch.add(p, self.analyse(x), alpha=sigma), sigma)
+
 
 def each(step: Step) -> Step:
     """A number per sample, made to broadcast over videos (*batch, T, C, H, W)."""
