@@ -203,9 +203,7 @@ class Trainer:
         self.objective = Objective(run.network, config, team.device)
         # not every problem uses every parameter: without noise, for one, the last ρ does nothing
         self.model: nn.Module = (
-            self.objective
-            if team.size == 1
-            else DistributedDataParallel(self.objective, find_unused_parameters=True, broadcast_buffers=False)
+            self.objective if team.size == 1 else DistributedDataParallel(self.objective, find_unused_parameters=True)
         )
 
     def finished(self) -> bool:
