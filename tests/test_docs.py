@@ -41,6 +41,12 @@ def test_the_tables_of_expressions_are_those_of_the_registry():
     assert registry["filled"](page) == page, "python docs/registry.py writes them anew"
 
 
+def test_the_tables_of_results_are_those_that_the_commands_wrote():
+    filler = runpy.run_path(str(ROOT / "docs" / "results.py"))
+    page = (ROOT / "docs" / "results.md").read_text()
+    assert filler["filled"](page) == page, "python docs/results.py writes them anew"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):

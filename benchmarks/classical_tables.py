@@ -1,0 +1,54 @@
+"""The tables of docs/results.md that need no network: `python benchmarks/classical_tables.py DATA`.
+
+Calls `linops-video evaluate` once for each table and writes `benchmarks/results/NAME.json` and `.md`; tables that are
+there are kept. DATA is a folder with the data sets, as `--root` takes it. `python docs/results.py` fills the page.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+CLASSICAL = "paper-wavelet,pinv,admm-wavelet,admm-tv"
+INTERPOLATION = "bicubic-consistent,hold,linear,gray"
+ALL_BUT_CS = "pid,bi,si,sr2,sr4,vcs,dd,tdd,md3,fi2,fp25,fp50,fp75,color"
+TABLES: dict[str, tuple[str, ...]] = {
+    "rotated_mnist_wavelet": ("--data", "rotated-mnist", "--solvers", "paper-wavelet,pinv", "--problems", "table1"),
+    "rotated_mnist_classical": (
+        *("--data", "rotated-mnist", "--solvers", f"{CLASSICAL},bicubic-consistent,hold,linear"),
+        *("--problems", "table1", "--limit", "300"),
+    ),
+    **{
+        f"rotated_mnist_noise_{noise}": (
+            *("--data", "rotated-mnist", "--solvers", CLASSICAL, "--problems", "table1"),
+            *("--limit", "100", "--noise", noise),
+        )
+        for noise in ("0.02", "0.05")
+    },
+    "scanned_cifar10_classical": (
+        *("--data", "scanned-cifar10", "--solvers", f"{CLASSICAL},{INTERPOLATION}"),
+        *("--problems", "table1", "--limit", "100"),
+    ),
+    "ucf101_classical": (
+        *("--data", "ucf101", "--solvers", f"{CLASSICAL},{INTERPOLATION}", "--problems", ALL_BUT_CS, "--limit", "50"),
+    ),
+    "ucf101_classical_cs": (*("--data", "ucf101", "--solvers", CLASSICAL, "--problems", "cs", "--limit", "8"),),
+}
+"""Name of a table -> its options. On UCF-101 `cs` has a matrix of 1,229×12,288 for every video, which takes long."""
+
+
+def main() -> None:
+    root = sys.argv[1]
+    for name, options in TABLES.items():
+        if (RESULTS / f"{name}.md").exists():
+            continue
+        files = ("--json", str(RESULTS / f"{name}.json"), "--markdown", str(RESULTS / f"{name}.md"))
+        subprocess.run(
+            [sys.executable, "-m", "linops_video.cli", "evaluate", *options, "--root", root, *files], check=True
+        )
+
+
+if __name__ == "__main__":
+    main()

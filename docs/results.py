@@ -1,0 +1,26 @@
+"""The tables of results.md, from what `linops-video evaluate --markdown` wrote: `python docs/results.py` puts them in.
+
+A place in the page, `<!-- NAME -->` … `<!-- end of NAME -->`, gets the content of `benchmarks/results/NAME.md`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+PAGE = Path(__file__).parent / "results.md"
+RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
+
+
+def filled(page: str) -> str:
+    """The page with the tables that the files have."""
+
+    def content(match: re.Match[str]) -> str:
+        name = match[1]
+        return f"<!-- {name} -->\n\n{(RESULTS / f'{name}.md').read_text().strip()}\n\n<!-- end of {name} -->"
+
+    return re.sub(r"<!-- ([\w.-]+) -->.*?<!-- end of \1 -->", content, page, flags=re.S)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text()))
