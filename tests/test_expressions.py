@@ -38,10 +38,11 @@ def obeys_the_laws(example: Example) -> None:
     text_round_trip(A)
     single_precision(example, size)
     normal = NormalSolver.of(A, rtol=RTOL)
-    # those by iteration take long: one of the two is enough
+    # solves by iteration take long: one of the two is enough, with gradients of the parameters every other time
     if not weighted_solve(example, M) or normal.exact:
         solves(example, M, normal)
-    parameter_gradients(example, size)
+    if normal.exact or example.seed % 2:
+        parameter_gradients(example, size)
     if normal.exact:
         pseudoinverse(example, M, singular, normal)
     assert all(torch.equal(t, copy) for (t, _), copy in zip(A._tensors(), before, strict=True))
@@ -153,7 +154,7 @@ def solves(example: Example, M: Tensor, normal: NormalSolver) -> None:
     M, weight = M.to(dtype), (weight if whole else weight.real).to(dtype)
     G = M.mH @ weight @ M
     top = torch.linalg.matrix_norm(G, 2)
-    damping = example.damping if normal.exact else max(example.damping, 0.1)
+    damping = example.damping if normal.exact else max(example.damping, 1.0)
     rho = (torch.where(top > 0, top, 1.0) * damping).requires_grad_()
     N = G + rho.detach()[..., None, None] * torch.eye(A.in_size).to(M)
     given = vectors(example, top.shape, dtype, A.in_shape, A.in_shape, A.in_shape, A.out_shape)
@@ -181,13 +182,14 @@ def solves(example: Example, M: Tensor, normal: NormalSolver) -> None:
     # AAᴴ divides by ρ what of y is outside the range of A, and with it the rounding of what Aᴴ makes of that; so does
     # the oracle with the rounding of AᴴA
     solved(z, rho[..., None] * flat(v, A.in_shape) + AWy, max(allowed, 1e-15 / damping))
-    tolerance = max(100 * allowed, 1e-15 / damping)
-    of_v, of_y = torch.autograd.grad((c.conj() * z).real.sum(), (v, y))
-    expected = torch.linalg.solve(N, flat(c, A.in_shape))
-    gain = length(c, A.in_shape)
-    close(flat(of_v, A.in_shape), rho[..., None] * expected, gain, tolerance, axes=1)
-    gain = gain * (torch.linalg.matrix_norm(weight, 2) / rho).sqrt()
-    close(flat(of_y, A.out_shape), times(weight @ M, expected, (A.in_size,)), gain, tolerance, axes=1)
+    if normal.exact:  # the gradient of one iterative solve, above, will do
+        tolerance = max(100 * allowed, 1e-15 / damping)
+        of_v, of_y = torch.autograd.grad((c.conj() * z).real.sum(), (v, y))
+        expected = torch.linalg.solve(N, flat(c, A.in_shape))
+        gain = length(c, A.in_shape)
+        close(flat(of_v, A.in_shape), rho[..., None] * expected, gain, tolerance, axes=1)
+        gain = gain * (torch.linalg.matrix_norm(weight, 2) / rho).sqrt()
+        close(flat(of_y, A.out_shape), times(weight @ M, expected, (A.in_size,)), gain, tolerance, axes=1)
     assert all(torch.equal(x, copy) for x, copy in zip((b, c, v, y), before, strict=True))
 
 
