@@ -25,6 +25,6 @@ def machine() -> str:
 
 def save(path: Path, results: dict) -> None:
     """Write results, command (data by file name only) and machine as JSON."""
-    words = ["python", *(Path(word).name if word.endswith(".npz") else word for word in sys.argv)]
+    words = ["python", *(Path(word).name if word.endswith((".npz", ".mp4", ".mpg")) else word for word in sys.argv)]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"command": shlex.join(words), "machine": machine(), **results}, indent=1) + "\n")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,9 @@ from linops_video import BoxMean, Convolution, Diagonal, InverseProblem, NormalS
 from linops_video.media.video import read_video
 from linops_video.operators.kernels import gaussian
 from linops_video.solvers import Admm, Fista, PrimalDual, ProximalGradient, TotalVariation
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
+from optional import import_deepinv
 
 WEIGHT, NOISE_STD, GAP = 0.01, 0.02, 1e-3
 PRIOR = TotalVariation(WEIGHT)
@@ -83,7 +87,7 @@ def steps(rho: float, shape: tuple[int, ...]) -> tuple[float, float]:
 
 def deepinv_pdcp(rho: float) -> Method:
     """deepinv's iteration of Chambolle and Pock, with its L12 prior, the gradient's directions last."""
-    import deepinv
+    deepinv = import_deepinv()
 
     def gradient(x: Tensor) -> Tensor:
         return torch.stack([torch.diff(x, dim=d, append=x.narrow(d, -1, 1)) for d in (-4, -2, -1)], -1)

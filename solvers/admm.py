@@ -29,32 +29,10 @@ BALANCE_AT = tuple(5 * 2**k for k in range(20))
 """Steps after which ρ is balanced: ever more rarely, as ADMM converges for a ρ that is constant in the end."""
 
 
-@dataclass(frozen=True, eq=False)
-class AdmmState:
-    """The iterates of ADMM with one prior.
-
-    Attributes:
-        normal: the data step's solver, set up once.
-        z: the data variable, which is the reconstruction; shape (*batch, *operator.in_shape).
-        u: the scaled dual variable, same shape.
-        memory: what the prior keeps from step to step, tensors with the same batch axes.
-    """
-
-    normal: NormalSolver
-    z: Tensor
-    u: Tensor
-    memory: Memory = ()
-
-    @property
-    def estimate(self) -> Tensor:
-        return self.z
-
-
-def start(problem: InverseProblem) -> AdmmState:
-    """z = A⁺ y, u = 0."""
+def start(problem: InverseProblem) -> tuple[NormalSolver, Tensor]:
+    """The data step's solver, and z = A⁺ y."""
     normal = NormalSolver.of(problem.operator)
-    z = normal.pinv(problem.y)
-    return AdmmState(normal, z, z.new_zeros(z.shape))
+    return normal, normal.pinv(problem.y)
 
 
 def data_step(normal: NormalSolver, rho: Step, x: Tensor, u: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,17 +46,6 @@ def data_step(normal: NormalSolver, rho: Step, x: Tensor, u: Tensor, y: Tensor) 
     v = x + u
     z = normal.prox(rho, v, y)
     return z, v - z
-
-
-def fixed_point_residual(before: AdmmState, after: AdmmState) -> Tensor:
-    """√(‖z₊ − z‖² + ‖u₊ − u‖² + ‖memory₊ − memory‖²) / ‖z₊‖ per sample.
-
-    u₊ − u = x₊ − z₊ is the primal residual and ρ(z₊ − z) the dual one. The numerator never grows for a convex prior (He
-    and Yuan, Numerische Mathematik 130, 2015), and is zero at a solution only.
-    """
-    batch = before.z.ndim - len(before.normal.operator.in_shape)
-    memory = zip(before.memory, after.memory, strict=False)  # empty before the first step
-    return relative_change([(before.z, after.z), (before.u, after.u), *memory], after.z, batch)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,11 +98,9 @@ class AdmmBase(Regularised):
         check_relaxation(self.relaxation)
 
     def init(self, problem: InverseProblem) -> SplitState:
-        first = start(problem)
-        n = len(self.priors)
-        rho = torch.full(problem.batch_shape, self.rho).to(first.z) if self.balance else self.rho
-        data = first.normal.data_step(n * rho, problem.y)
-        return SplitState(first.normal, first.z, (first.u,) * n, ((),) * n, rho, data)
+        (normal, z), n = start(problem), len(self.priors)
+        rho = torch.full(problem.batch_shape, self.rho).to(z) if self.balance else self.rho
+        return SplitState(normal, z, (torch.zeros_like(z),) * n, ((),) * n, rho, normal.data_step(n * rho, problem.y))
 
     def step(self, problem: InverseProblem, state: SplitState) -> SplitState:
         z, alpha = state.z, self.relaxation

@@ -63,8 +63,7 @@ class HalfQuadratic(AnyPriors):
             raise SpecError(f"growth must be 1 or more, got {self.growth}")
 
     def init(self, problem: InverseProblem) -> HqsState:
-        first = start(problem)
-        return HqsState(first.normal, first.z, ((),) * len(self.priors))
+        return HqsState(*start(problem), ((),) * len(self.priors))
 
     def step(self, problem: InverseProblem, state: HqsState) -> HqsState:
         rho = self.rho * self.growth**state.steps

@@ -62,11 +62,11 @@ class PrimalDual(AnyPriors):
         check_relaxation(self.relaxation)
 
     def init(self, problem: InverseProblem) -> PrimalDualState:
-        first = start(problem)
+        normal, x = start(problem)
         squares = sum(prior.norm(problem.operator.in_shape) ** 2 for prior in self.priors)
-        p = tuple(0 * prior.analyse(first.z) for prior in self.priors)
-        data = first.normal.data_step(self.rho, problem.y)
-        return PrimalDualState(first.z, p, self.rho / max(squares, 1e-12), data)
+        p = tuple(0 * prior.analyse(x) for prior in self.priors)
+        data = normal.data_step(self.rho, problem.y)
+        return PrimalDualState(x, p, self.rho / max(squares, 1e-12), data)
 
     def step(self, problem: InverseProblem, state: PrimalDualState) -> PrimalDualState:
         pull = reduce(torch.add, (prior.synthesise(p) for prior, p in zip(self.priors, state.p, strict=True)))
