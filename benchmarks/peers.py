@@ -1,12 +1,12 @@
 """Against peers: deepinv's and PyLops' operators, `torch.clone`, `torch.fft.rfftn`, and the time to import torch.
 
 Everything in turns in one process, round after round: first theirs, then ours. A ratio is the median over the rounds of
-theirs by ours of the same round, so that what slows the machine for a while slows both. float32. Errors are against the
-same solve in float64, whose own residual is printed with them.
+theirs by ours of the same round, so that what slows the machine for a while slows both. Times are processor time of one
+thread, which leaves out what other programs take. float32. Errors are against the same solve in float64, whose own
+residual is printed with them.
 
 deepinv and PyLops are asked for nothing but their documented calls, with their defaults; blurs are deepinv's own
-`gaussian_blur`. They are not dependencies of
-this benchmark: what is not installed is left out.
+`gaussian_blur`. They are not dependencies of this benchmark: what is not installed is left out.
 
     OMP_NUM_THREADS=1 python benchmarks/peers.py --json benchmarks/results/peers.json --markdown docs/peers.md
 """
@@ -43,7 +43,7 @@ Job = Callable[[], object]
 
 
 def turns(theirs: Job, ours: Job) -> dict[str, float]:
-    """Median seconds of each, and the median ratio theirs / ours; the first round warms up and does not count.
+    """Median processor seconds of each, and the median ratio theirs / ours; the first round warms up and does not count.
 
     As many rounds as `ROUNDS`, but no more than `BUDGET` seconds of them after the third.
     """
@@ -60,9 +60,9 @@ def turns(theirs: Job, ours: Job) -> dict[str, float]:
 
 
 def _seconds(job: Job) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     job()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

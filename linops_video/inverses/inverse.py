@@ -54,9 +54,9 @@ class Inverse(ABC):
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
         """(AᴴA + ρI)⁻¹ b."""
 
-    def residual(self, v: Tensor, y: Tensor) -> Tensor:
-        """y − A v."""
-        return y - self.operator(v)
+    def change(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
+        """(AᴴA + ρI)⁻¹ Aᴴ (y − A v), what a data step adds to v."""
+        return self.correction(rho, y - self.operator(v))
 
     @abstractmethod
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class Inverse(ABC):
 
     def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
         """v ↦ argmin_z ½‖y − A z‖² + ρ/2‖z − v‖², with what ρ and y alone decide worked out beforehand."""
-        return lambda v: v + self.correction(rho, y - self.operator(v))
+        return lambda v: v + self.change(rho, v, y)
 
     @abstractmethod
     def pinv(self, y: Tensor) -> Tensor:

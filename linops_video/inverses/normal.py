@@ -111,10 +111,10 @@ class NormalSolver:
         Computed as v + Bᴴ(BBᴴ + ρI)⁻¹(s − B v) or v + (BᴴB + ρI)⁻¹Bᴴ(s − B v) with B = W^½A, s = W^½y: the form on
         Bᴴs + ρv is the same in exact arithmetic and loses up to five digits in float32.
         """
-        residual = self.inverse.residual(v, self._whitened(y))
+        target = self._whitened(y)
         if not self._implicit:
-            return v + self.inverse.correction(rho, residual)
-        z = (v + self._detached(self.inverse.correction, rho, residual)).detach()
+            return v + self.inverse.change(rho, v, target)
+        z = (v + self._detached(self.inverse.change, rho, v, target)).detach()
         if not torch.is_grad_enabled():
             return z
         slope = self._back(y - self.operator(z)) + per_sample(like(rho, z.real), len(self.operator.in_shape)) * (v - z)
