@@ -14,8 +14,7 @@ from linops_video import ForwardModel, InverseProblem, forward_model
 from linops_video.errors import ShapeError
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.metrics import data_misfit, psnr, ssim
-from linops_video.problems.forward_model import problem_named
-from linops_video.solvers.methods import Method, parse_method
+from linops_video.solvers.methods import parse_method
 
 BATCH, MOST = 4, 64
 """Fewest and most videos that are solved at once."""
@@ -119,25 +118,22 @@ def evaluate(
     if videos.ndim != 5 or len(videos) == 0:
         raise ShapeError(f"videos to evaluate have the shape (N, T, C, H, W), not {tuple(videos.shape)}")
     methods = [parse_method(text, weights) for text in solvers]
-    sizes = {}
+    ways: dict[str, dict[str, Callable[[InverseProblem], Tensor]]] = {}
     for problem in problems:
-        model = forward_model(problem, tuple(videos.shape[1:]), seed)
-        sizes[problem] = batch_size(model)
-        for method in methods:
-            if method.applies(model.name):
-                method.check(model.measure(_as_float(videos[0].cpu())))
+        first = _pose(problem, _as_float(videos[:1]), seed, eight_bit, noise)
+        ways[problem] = {method.label: method.built(first) for method in methods if method.applies(first.name)}
     results = []
     for problem in problems:
-        applicable = [method for method in methods if method.applies(problem_named(problem))]
-        found: dict[str, list[tuple[Tensor, Tensor | None, float]]] = {method.label: [] for method in applicable}
-        for batch, part in enumerate(videos.split(sizes[problem])):
+        size = batch_size(forward_model(problem, tuple(videos.shape[1:]), seed))
+        found: dict[str, list[tuple[Tensor, Tensor | None, float]]] = {label: [] for label in ways[problem]}
+        for batch, part in enumerate(videos.split(size)):
             truth = _as_float(part)
             posed = _pose(problem, truth, seed + batch, eight_bit, noise)
-            for method in applicable:
-                x, seconds = _timed(method, posed)
-                found[method.label].append((psnr(x, truth), ssim(x, truth), seconds))
+            for label, way in ways[problem].items():
+                x, seconds = _timed(way, posed)
+                found[label].append((psnr(x, truth), ssim(x, truth), seconds))
                 if on_batch is not None:
-                    on_batch(problem, method.label, len(part))
+                    on_batch(problem, label, len(part))
         results += [_result(problem, label, parts, len(videos)) for label, parts in found.items()]
     return results
 
@@ -186,7 +182,7 @@ def example(
     batch, place = divmod(index, size)
     truth = _as_float(videos[batch * size : (batch + 1) * size])
     posed = _pose(problem, truth, seed + batch, eight_bit, noise)
-    found = {m.label: m(posed)[place] for m in methods if m.applies(posed.name)}
+    found = {m.label: _timed(m.built(posed), posed)[0][place] for m in methods if m.applies(posed.name)}
     return Example(problem, posed, place, truth[place], found)
 
 
@@ -215,10 +211,11 @@ def _pose(problem: str, truth: Tensor, seed: int, eight_bit: bool, noise: float 
     return replace(posed, y=y, noise_std=math.hypot(float(posed.noise_std), EIGHT_BIT_NOISE))
 
 
-def _timed(method: Method, posed: InverseProblem) -> tuple[Tensor, float]:
+def _timed(way: Callable[[InverseProblem], Tensor], posed: InverseProblem) -> tuple[Tensor, float]:
     """The reconstruction, and the seconds that it took, to its end on a GPU."""
     began = time.perf_counter()
-    x = method(posed)
+    with torch.no_grad():
+        x = way(posed)
     if x.is_cuda:
         torch.cuda.synchronize(x.device)
     return x, time.perf_counter() - began

@@ -5,17 +5,17 @@ from __future__ import annotations
 import ast
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from linops_video import InverseProblem
 from linops_video.errors import SpecError, near_names
 from linops_video.solvers.baselines import BASELINE_NAMES, BASELINES
-from linops_video.solvers.registry import SOLVERS, build, check_fields, solve
+from linops_video.solvers.iteration import run
+from linops_video.solvers.registry import SOLVERS, build, check_fields
 
 PAPER_WAVELET = {"levels": 0, "rho": 0.3, "weight": 0.05, "max_steps": 13, "tol": 0.0}
 NAMED: dict[str, tuple[str, Mapping[str, Any]]] = {"paper-wavelet": ("admm-wavelet", PAPER_WAVELET)}
@@ -31,7 +31,7 @@ class Method:
         >>> import torch
         >>> from linops_video import forward_model
         >>> problem = forward_model("sr2", (2, 3, 16, 16)).measure(torch.rand(2, 3, 16, 16))
-        >>> parse_method("admm-tv(max_steps=3)")(problem).shape, parse_method("linear").applies("sr2")
+        >>> parse_method("admm-tv(max_steps=3)").built(problem)(problem).shape, parse_method("linear").applies("sr2")
         (torch.Size([2, 3, 16, 16]), False)
     """
 
@@ -43,17 +43,12 @@ class Method:
         """Whether the method is for problems of this name (None: of no name): a baseline is for some only."""
         return self.name in SOLVERS or self.name in BASELINES.get(problem or "", {})
 
-    def check(self, problem: InverseProblem) -> None:
-        """Raise what the solver says of its fields, if it does not take them for a problem."""
-        if self.name in SOLVERS:
-            build(problem, self.name, **self.fields)
-
-    def __call__(self, problem: InverseProblem) -> Tensor:
-        """The reconstruction of a problem; no gradients."""
-        with torch.no_grad():
-            if self.name in SOLVERS:
-                return solve(problem, self.name, **self.fields).x
-            return BASELINES[problem.name or ""][self.name](problem)
+    def built(self, problem: InverseProblem) -> Callable[[InverseProblem], Tensor]:
+        """What reconstructs this problem and others of its name and noise: weights are loaded, fields checked."""
+        if self.name not in SOLVERS:
+            return BASELINES[problem.name or ""][self.name]
+        solver = build(problem, self.name, **self.fields)
+        return lambda posed: run(solver, posed).x
 
 
 def parse_method(text: str, weights: str | None = None) -> Method:
