@@ -44,33 +44,34 @@ def strips(example: Example, solvers: Sequence[str]) -> list[Strip | None]:
 
 
 def save_sheet(path: Path, examples: Sequence[Example], solvers: Sequence[str], title: str) -> None:
-    """Write the picture as PNG."""
+    """Write the picture as PNG. A solver that is for none of the problems side by side has no row there."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # here: matplotlib takes a second to import
     from matplotlib.figure import Figure
 
     times, _, height, width = examples[0].truth.shape
-    labels = ("truth", "measurement", *solvers)
     across = min(ACROSS, len(examples))
     blocks = [examples[i : i + across] for i in range(0, len(examples), across)]
+    rows = [[s for s in solvers if any(s in e.reconstructions for e in block)] for block in blocks]
     strip = STRIP_INCHES / times * height / width
-    block = TITLE_INCHES + strip * len(labels)
-    size = (LABEL_INCHES + across * STRIP_INCHES, TITLE_INCHES + block * len(blocks))
+    heights = [TITLE_INCHES + strip * (2 + len(used)) for used in rows]
+    size = (LABEL_INCHES + across * STRIP_INCHES, TITLE_INCHES + sum(heights))
     figure = Figure(figsize=size, dpi=200, facecolor="white")
     FigureCanvasAgg(figure)
     figure.text(0.005, 1 - 0.3 * TITLE_INCHES / size[1], title, fontsize=9, va="top")
-    for b, row in enumerate(blocks):
-        top = size[1] - TITLE_INCHES - b * block
-        for r, label in enumerate(labels):
+    top = size[1] - TITLE_INCHES
+    for block, used, tall in zip(blocks, rows, heights, strict=True):
+        for r, label in enumerate(("truth", "measurement", *used)):
             y = (top - TITLE_INCHES - (r + 0.5) * strip) / size[1]
             figure.text((LABEL_INCHES - 0.08) / size[0], y, _folded(label), fontsize=8, ha="right", va="center")
-        for c, example in enumerate(row):
+        for c, example in enumerate(block):
             left = LABEL_INCHES + c * STRIP_INCHES
             figure.text(left / size[0], (top - 0.7 * TITLE_INCHES) / size[1], example.problem, fontsize=9)
-            for r, cell in enumerate(strips(example, solvers)):
+            for r, cell in enumerate(strips(example, used)):
                 bottom = top - TITLE_INCHES - (r + 1) * strip
                 box = (left / size[0], bottom / size[1], 0.97 * STRIP_INCHES / size[0], 0.94 * strip / size[1])
                 if cell is not None:
                     _draw(figure.add_axes(box), cell)
+        top -= tall
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
 
