@@ -17,7 +17,6 @@ import sys
 import time
 import traceback
 import warnings
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,13 @@ LAWS = {"expressions": (examples(), obeys_the_laws), "texts": (texts(), text_com
 CHUNK = 100
 
 
-def check(kind: str, start: int, number: int) -> tuple[int, str]:
-    """How many different examples from this seed obey the laws, and what is wrong with the first that does not."""
+Chunk = tuple[str, int, int]
+"""Expressions or texts, the seed, and how many."""
+
+
+def check(chunk: Chunk) -> tuple[Chunk, int, str]:
+    """How many different examples of a chunk obey the laws, and what is wrong with one that does not."""
+    kind, start, number = chunk
     strategy, law = LAWS[kind]
     obeyed: set[str] = set()
 
@@ -56,8 +60,8 @@ def check(kind: str, start: int, number: int) -> tuple[int, str]:
     try:
         seed(start)(calm(given(strategy)(once)))()
     except Exception:
-        return len(obeyed), traceback.format_exc()
-    return len(obeyed), ""
+        return chunk, len(obeyed), traceback.format_exc()
+    return chunk, len(obeyed), ""
 
 
 def calm_worker() -> None:
@@ -72,23 +76,17 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes, each with one thread (default: 1)")
     args = parser.parse_args()
     print(f"{args.examples} expressions and as many texts from seed {args.seed}", flush=True)
-    chunks = [(i, min(CHUNK, args.examples - first)) for i, first in enumerate(range(0, args.examples, CHUNK))]
-    began = time.perf_counter()
-    with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), calm_worker) as pool:
-        for kind in LAWS:
-            waiting = {pool.submit(check, kind, args.seed + i, n): (args.seed + i, n) for i, n in chunks}
-            done = 0
-            for future in as_completed(waiting):
-                number, wrong = future.result()
-                done += number
-                if wrong:
-                    pool.shutdown(cancel_futures=True)
-                    start, n = waiting[future]
-                    print(f"{wrong}\nagain with --seed {start} --examples {n}", flush=True)
-                    return 1
-                seconds = time.perf_counter() - began
-                print(f"{done} {kind}, {seconds:.0f} s", flush=True)
-    print(f"no counterexample among {args.examples} expressions and as many texts, in {seconds:.0f} s")
+    sizes = [min(CHUNK, args.examples - first) for first in range(0, args.examples, CHUNK)]
+    began, done = time.perf_counter(), dict.fromkeys(LAWS, 0)
+    with multiprocessing.get_context("spawn").Pool(args.jobs, calm_worker) as pool:
+        chunks = [(kind, args.seed + i, n) for kind in LAWS for i, n in enumerate(sizes)]
+        for (kind, start, n), obeyed, wrong in pool.imap_unordered(check, chunks):
+            if wrong:
+                print(f"{wrong}\nagain with --seed {start} --examples {n}")
+                return 1
+            done[kind] += obeyed
+            print(f"{done[kind]} {kind}, {time.perf_counter() - began:.0f} s", flush=True)
+    print("no counterexample among " + " and ".join(f"{n} {kind}" for kind, n in done.items()))
     return 0
 
 

@@ -53,6 +53,9 @@ class Drawn:
     def __repr__(self) -> str:
         return described(self.operator)
 
+    def _repr_pretty_(self, printer: Any, _: bool) -> None:  # what hypothesis prints
+        printer.text(repr(self))
+
     @property
     def H(self) -> Drawn:
         return Drawn(self.operator.H, self.matrix.mH, self.bound)
