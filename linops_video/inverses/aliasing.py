@@ -73,7 +73,7 @@ class AliasedInverse(Inverse):
         x = torch.view_as_complex(v.unflatten(-1, (-1, 2)).contiguous()) if self.paired else v
         parts = x.unflatten(-1, (width, m)).unflatten(-3, (height, k)).movedim((-3, -1), (-4, -3))
         spectrum = (self._transform(parts) * self.transfer.to(complex_dtype(v.dtype))).sum((-4, -3))
-        return self._transform(torch.fft.ifft2(spectrum).real) if self.paired else spectrum
+        return _of_real_part(spectrum) if self.paired else spectrum
 
     def _from_spectrum(self, rho: float | Tensor, residual: Tensor) -> Tensor:
         """(AᴴA + ρI)⁻¹Aᴴ r from F' r."""
@@ -131,6 +131,11 @@ def _polyphase(w: Tensor, width: int, k: int, m: int) -> Tensor:
             turned = whole * _wave(height, -a, w).unsqueeze(-1) * _wave(width, -b, w)
             parts.append(turned.unflatten(-1, (m, width // m)).mean(-2).unflatten(-2, (k, height // k)).mean(-3))
     return torch.stack(parts, -3).unflatten(-3, (k, m))
+
+
+def _of_real_part(spectrum: Tensor) -> Tensor:
+    """F Re x from F x: the mean of the spectrum and of its conjugate at the opposite frequencies."""
+    return (spectrum + spectrum.flip(-2, -1).roll((1, 1), (-2, -1)).conj()) / 2
 
 
 def _wave(n: int, shift: int, owner: Tensor | LinearOperator) -> Tensor:
