@@ -18,23 +18,23 @@ TABLES: dict[str, tuple[str, ...]] = {
     "rotated_mnist_wavelet": ("--data", "rotated-mnist", "--solvers", "paper-wavelet,pinv", "--problems", "table1"),
     "rotated_mnist_classical": (
         *("--data", "rotated-mnist", "--solvers", f"{CLASSICAL},bicubic-consistent,hold,linear"),
-        *("--problems", "table1", "--limit", "300"),
+        *("--problems", "table1", "--limit", "200"),
     ),
     **{
         f"rotated_mnist_noise_{noise}": (
             *("--data", "rotated-mnist", "--solvers", CLASSICAL, "--problems", "table1"),
-            *("--limit", "100", "--noise", noise),
+            *("--limit", "50", "--noise", noise),
         )
         for noise in ("0.02", "0.05")
     },
     "scanned_cifar10_classical": (
         *("--data", "scanned-cifar10", "--solvers", f"{CLASSICAL},{INTERPOLATION}"),
-        *("--problems", "table1", "--limit", "100"),
+        *("--problems", "table1", "--limit", "60"),
     ),
     "ucf101_classical": (
-        *("--data", "ucf101", "--solvers", f"{CLASSICAL},{INTERPOLATION}", "--problems", ALL_BUT_CS, "--limit", "50"),
+        *("--data", "ucf101", "--solvers", f"{CLASSICAL},{INTERPOLATION}", "--problems", ALL_BUT_CS, "--limit", "38"),
     ),
-    "ucf101_classical_cs": (*("--data", "ucf101", "--solvers", CLASSICAL, "--problems", "cs", "--limit", "8"),),
+    "ucf101_classical_cs": (*("--data", "ucf101", "--solvers", CLASSICAL, "--problems", "cs", "--limit", "4"),),
 }
 """Name of a table -> its options. On UCF-101 `cs` has a matrix of 1,229×12,288 for every video, which takes long."""
 

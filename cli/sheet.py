@@ -85,9 +85,9 @@ def _draw(axes, strip: Strip) -> None:
     axes.set_xlim(0, len(strip.frames))
     axes.set_ylim(0, 1)
     if strip.note:
-        weight = "bold" if strip.best else "normal"
+        look = {"color": "#ffd000", "weight": "bold"} if strip.best else {"color": "white"}
         ground = {"facecolor": "black", "alpha": 0.6, "pad": 0.6, "linewidth": 0}
-        axes.text(0.05, 0.94, strip.note, fontsize=6, color="#ff5050", va="top", weight=weight, bbox=ground)
+        axes.text(0.05, 0.94, strip.note, fontsize=6, va="top", bbox=ground, **look)
 
 
 def _folded(label: str) -> str:
