@@ -42,8 +42,17 @@ class Window:
 
 
 def windows_of(frames: int) -> list[Span]:
-    """The windows of a film."""
-    return spans(frames, WINDOW, OVERLAP, PERIOD)
+    """The windows of a film: of `WINDOW` frames, so that memory is the same for all lengths; the last two are equal.
+
+    Example:
+        >>> windows_of(64)
+        [(0, 32), (24, 48), (40, 64)]
+    """
+    full, start = [], 0
+    while frames - start > 2 * WINDOW - OVERLAP:
+        full.append((start, start + WINDOW))
+        start += WINDOW - OVERLAP
+    return full + [(start + a, start + b) for a, b in spans(frames - start, WINDOW, OVERLAP, PERIOD)]
 
 
 def solve_film(
