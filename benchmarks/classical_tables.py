@@ -1,4 +1,4 @@
-"""The tables of docs/results.md that need no network: `python benchmarks/classical_tables.py DATA`.
+"""The tables of docs/results.md that need no network: `python benchmarks/classical_tables.py DATA [NAME …]`.
 
 Calls `linops-video evaluate` once for each table and writes `benchmarks/results/NAME.json` and `.md`; tables that are
 there are kept. DATA is a folder with the data sets, as `--root` takes it. `python docs/results.py` fills the page.
@@ -40,8 +40,9 @@ TABLES: dict[str, tuple[str, ...]] = {
 
 
 def main() -> None:
-    root = sys.argv[1]
-    for name, options in TABLES.items():
+    root, names = sys.argv[1], sys.argv[2:] or TABLES
+    for name in names:
+        options = TABLES[name]
         if (RESULTS / f"{name}.md").exists():
             continue
         files = ("--json", str(RESULTS / f"{name}.json"), "--markdown", str(RESULTS / f"{name}.md"))
