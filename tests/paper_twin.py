@@ -29,20 +29,17 @@ def network(weights: Weights, name: str, video: Tensor) -> Tensor:
         v = F.softplus(2 * v + 2) / 2 - 1
         v = v.reshape(batch * frames, *v.shape[2:])
     v = v.reshape(batch, frames, *v.shape[1:])
-    if f"{name}.ahead.input_gate.weight" in weights:
-        directions = []
-        for direction, order in (("ahead", range(frames)), ("back", range(frames - 1, -1, -1))):
+    if f"{name}.recurrence.input_gates.weight" in weights:
+        features, directions = v.shape[2], []
+        for i, order in enumerate((range(frames), range(frames - 1, -1, -1))):
+            own = slice(i * features, (i + 1) * features)
+            of_input, bias = w("recurrence.input_gates.weight")[own], w("recurrence.input_gates.bias")[own]
             h = torch.zeros_like(v[:, 0])
             states = {}
             for t in order:
-                of_input = F.conv2d(
-                    v[:, t],
-                    w(f"{direction}.input_gate.weight"),
-                    w(f"{direction}.input_gate.bias"),
-                    padding="same",
-                )
-                of_state = F.conv2d(h, w(f"{direction}.state_gate.weight"), padding="same")
-                gate = torch.sigmoid(of_input + of_state)
+                gate = F.conv2d(v[:, t], of_input, bias, padding="same")
+                gate = gate + F.conv2d(h, w(f"recurrence.state_gates.{i}.weight"), padding="same")
+                gate = torch.sigmoid(gate)
                 h = (1 - gate) * h + gate * v[:, t]
                 states[t] = h
             directions.append(torch.stack([states[t] for t in range(frames)], dim=1))

@@ -5,6 +5,8 @@ Source: Milacski, Póczos, Lőrincz, VideoOneNet, ICML 2020, section 3.2 and fig
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,41 +23,49 @@ class VideoNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, F, H, W) -> the same."""
-        variance, mean = torch.var_mean(x, dim=(1, 2, 3, 4), correction=0, keepdim=True)
-        return self.gain * (x - mean) * torch.rsqrt(variance + self.eps) + self.bias
+        channels = x.shape[1] * x.shape[2]
+        gain, bias = self.gain.expand(channels), self.bias.expand(channels)
+        return F.group_norm(x.flatten(1, 2), 1, gain, bias, self.eps).unflatten(1, x.shape[1:3])
 
 
 def smooth_elu(x: Tensor) -> Tensor:
     """softplus(2x + 2)/2 − 1, the paper's smooth, ELU-like activation."""
-    return F.softplus(2 * x + 2) / 2 - 1
+    return F.softplus(x + 1, beta=2) - 1
 
 
 class MinimalRNN(nn.Module):
-    """Convolutional MinimalRNN in one direction: h_t = (1 − g_t) h_{t−1} + g_t v_t, g_t = σ(W∗v_t + U∗h_{t−1} + b).
+    """Convolutional MinimalRNN in both directions: h_t = (1 − g_t) h_{t−1} + g_t v_t, g_t = σ(W∗v_t + U∗h_{t−1} + b).
 
-    The state starts at zero. Source: Chen, MinimalRNN, 2017; convolutional in Milacski et al., ICML 2020.
+    Each direction has weights of its own and a state that starts at zero; the gates' W∗v + b of all frames and both
+    directions are one convolution. Source: Chen, MinimalRNN, 2017; convolutional in Milacski et al., ICML 2020.
     """
 
     def __init__(self, features: int, kernel: int) -> None:
         super().__init__()
-        self.input_gate = nn.Conv2d(features, features, kernel, padding="same")
-        self.state_gate = nn.Conv2d(features, features, kernel, padding="same", bias=False)
+        self.input_gates = nn.Conv2d(features, 2 * features, kernel, padding="same")
+        self.state_gates = nn.ModuleList(
+            nn.Conv2d(features, features, kernel, padding="same", bias=False) for _ in range(2)
+        )
 
-    def forward(self, v: Tensor, backward: bool = False) -> Tensor:
-        """(B, T, F, H, W) -> the states in the order of the frames; `backward` begins at the last frame."""
-        gates = self.input_gate(v.flatten(0, 1)).unflatten(0, v.shape[:2])
-        state = torch.zeros_like(v[:, 0])
-        states: list[Tensor] = []
-        frames = range(v.shape[1])
-        for t in reversed(frames) if backward else frames:
-            gate = torch.sigmoid(gates[:, t] + self.state_gate(state))
-            state = state + gate * (v[:, t] - state)
-            states.append(state)
-        return torch.stack(states[::-1] if backward else states, dim=1)
+    def forward(self, v: Tensor) -> Tensor:
+        """(B, T, F, H, W) -> (B, T, 2F, H, W): the states of the direction ahead, then of that back, at each frame."""
+        ahead, back = self.input_gates(v.flatten(0, 1)).unflatten(0, v.shape[:2]).chunk(2, dim=2)
+        frames, (of_ahead, of_back) = v.unbind(1), self.state_gates
+        states = _scan(frames, ahead.unbind(1), of_ahead)
+        back_states = _scan(frames[::-1], back.unbind(1)[::-1], of_back)[::-1]
+        return torch.cat([torch.stack(states, 1), torch.stack(back_states, 1)], dim=2)
+
+
+def _scan(frames: Sequence[Tensor], gates: Sequence[Tensor], of_state: nn.Module) -> list[Tensor]:
+    """The states in one direction; that before the first is zero, and so is what it adds to the first gate."""
+    states = [torch.sigmoid(gates[0]) * frames[0]]
+    for gate, frame in zip(gates[1:], frames[1:], strict=True):
+        states.append(torch.lerp(states[-1], frame, torch.sigmoid(gate + of_state(states[-1]))))
+    return states
 
 
 class PaperNetwork(nn.Module):
-    """p or q of the paper: 3 × [conv, norm, smooth ELU], optionally two MinimalRNNs, one linear transposed convolution.
+    """p or q of the paper: 3 × [conv, norm, smooth ELU], optionally a MinimalRNN, one linear transposed convolution.
 
     Args:
         inputs, outputs: channels of the videos.
@@ -72,8 +82,7 @@ class PaperNetwork(nn.Module):
         sizes = (inputs, features, features)
         self.convs = nn.ModuleList(nn.Conv2d(n, features, kernel, padding="same") for n in sizes)
         self.norms = nn.ModuleList(VideoNorm() for _ in sizes)
-        self.ahead = MinimalRNN(features, kernel) if recurrent else None
-        self.back = MinimalRNN(features, kernel) if recurrent else None
+        self.recurrence = MinimalRNN(features, kernel) if recurrent else None
         width = 2 * features if recurrent else features
         self.decoder = nn.ConvTranspose2d(width, outputs, decoder, padding=decoder // 2)
         if zero:
@@ -87,6 +96,6 @@ class PaperNetwork(nn.Module):
         v = video
         for conv, norm in zip(self.convs, self.norms, strict=True):
             v = smooth_elu(norm(conv(v.flatten(0, 1)).unflatten(0, batch)))
-        if self.ahead is not None and self.back is not None:
-            v = torch.cat([self.ahead(v), self.back(v, backward=True)], dim=2)
+        if self.recurrence is not None:
+            v = self.recurrence(v)
         return self.decoder(v.flatten(0, 1)).unflatten(0, batch)
