@@ -1,11 +1,14 @@
-"""Orthonormal transforms against the FFT and PyWavelets, in turns, on one thread: processor time and memory.
+"""Orthonormal transforms against the FFT, PyWavelets and ptwt, in turns, on one thread: processor time and memory.
 
-python benchmarks/transforms.py [--shape 16 3 256 256] [--repeats 15]
+ptwt is left out where it is not installed; it transforms the axes of a volume, so it is given only those rows.
+
+    python benchmarks/transforms.py [--shape 16 3 256 256] [--repeats 15]
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import math
 import time
 from collections.abc import Callable
@@ -17,6 +20,8 @@ import torch
 from record import machine, save
 
 from linops_video import Cosine, Fourier, LinearOperator, Wavelet, random_hadamard
+
+ptwt: Any = importlib.import_module("ptwt") if importlib.util.find_spec("ptwt") else None
 
 RESULTS = Path(__file__).parent / "results" / "transforms.json"
 
@@ -51,6 +56,23 @@ def compressive_sensing(shape: tuple[int, ...]) -> tuple[float, float]:
     return (held + memory(lambda: A(x))) / size, (held + memory(lambda: A.H(y))) / size
 
 
+def of_peers(name: str, W: Wavelet, x: torch.Tensor) -> dict[str, Callable[[], object]]:
+    """The same transform and its inverse by PyWavelets and, of three axes, by ptwt."""
+    levels, wavelet = W.levels if isinstance(W.levels, tuple) else (W.levels,), W.wavelet
+    axes, depth = [axis for axis, n in enumerate(levels) if n], max(levels)
+    array, coefficients = x.numpy(), pywt.wavedecn(x.numpy(), wavelet, "periodization", depth, axes)
+    calls: dict[str, Callable[[], object]] = {
+        name + ", PyWavelets": lambda: pywt.wavedecn(array, wavelet, "periodization", depth, axes),
+        name + ", adjoint, PyWavelets": lambda: pywt.waverecn(coefficients, wavelet, "periodization", axes),
+    }
+    if len(axes) == 3 and ptwt is not None:
+        planes = x.movedim(1, 0).contiguous()  # it transforms the last three axes
+        volumes = ptwt.wavedec3(planes, wavelet, mode="periodic", level=depth)
+        calls[name + ", ptwt"] = lambda: ptwt.wavedec3(planes, wavelet, mode="periodic", level=depth)
+        calls[name + ", adjoint, ptwt"] = lambda: ptwt.waverec3(volumes, wavelet)
+    return calls
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", type=int, nargs=4, default=[16, 3, 256, 256])
@@ -79,13 +101,7 @@ def main() -> None:
         calls[name] = lambda A=A: A(x)
         calls[name + ", adjoint"] = lambda A=A, y=y: A.H(y)
         if isinstance(A, Wavelet):
-            assert isinstance(A.levels, tuple)
-            axes = [axis for axis, depth in enumerate(A.levels) if depth]
-            arguments = (A.wavelet, "periodization", max(A.levels), axes)
-            parts = pywt.wavedecn(x.numpy(), *arguments)
-            calls[name + ", PyWavelets"] = lambda arguments=arguments: pywt.wavedecn(x.numpy(), *arguments)
-            inverse = (A.wavelet, "periodization", axes)
-            calls[name + ", adjoint, PyWavelets"] = lambda parts=parts, i=inverse: pywt.waverecn(parts, *i)
+            calls |= of_peers(name, A, x)
     times = in_turns(calls, args.repeats)
     for name, value in times.items():
         print(f"{name:<36}{value:8.1f} ms   {value / times['rfftn']:6.2f} × rfftn")
