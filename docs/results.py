@@ -1,6 +1,7 @@
 """The tables of results.md, from what `linops-video evaluate --markdown` wrote: `python docs/results.py` puts them in.
 
-A place in the page, `<!-- NAME -->` … `<!-- end of NAME -->`, gets the content of `benchmarks/results/NAME.md`.
+A place in the page, `<!-- NAME -->` … `<!-- end of NAME -->`, gets the headline, the means and the standard deviations of
+`benchmarks/results/NAME.md`, which has medians, SSIM and seconds, too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ def filled(page: str) -> str:
 
     def content(match: re.Match[str]) -> str:
         name = match[1]
-        return f"<!-- {name} -->\n\n{(RESULTS / f'{name}.md').read_text().strip()}\n\n<!-- end of {name} -->"
+        headline, *tables = re.split(r"\n\n(?=[^|\n]+:\n\n\|)", (RESULTS / f"{name}.md").read_text().strip())
+        shown = [table for table in tables if table.startswith(("Mean PSNR", "Standard deviation"))]
+        return "\n\n".join([f"<!-- {name} -->", headline, *shown, f"<!-- end of {name} -->"])
 
     return re.sub(r"<!-- ([\w.-]+) -->.*?<!-- end of \1 -->", content, page, flags=re.S)
 
