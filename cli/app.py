@@ -56,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = app(args=None if arguments is None else list(arguments), prog_name="linops-video", standalone_mode=False)
     except (LinopsError, TyperException) as error:
         message = error.format_message() if isinstance(error, TyperException) else str(error)
+        if not message:  # of a call without a command, which has printed the help
+            sys.exit(2)
         _fail(message)
     except Abort:
         sys.exit(130)

@@ -20,7 +20,7 @@ from rich.progress import (
 from linops_video.datasets.fetch import REMOTE
 from linops_video.datasets.fetch import fetch as fetch_data
 
-data = typer.Typer(help="Data sets.", no_args_is_help=True)
+data = typer.Typer(help="The data sets of the paper.")
 
 
 @data.callback()

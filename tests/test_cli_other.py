@@ -80,6 +80,15 @@ def test_the_process_itself_exits_with_the_code():
     assert done.stderr.count("\n") == 1
 
 
+def test_without_a_command_the_help_is_printed_and_no_empty_error(capsys):
+    assert run() == 2
+    captured = capsys.readouterr()
+    assert "evaluate" in captured.out
+    assert "error" not in captured.err
+    assert run("data") == 2
+    assert capsys.readouterr().err == "error: Missing command.\n"
+
+
 def test_the_version_is_printed(capsys):
     assert run("--version") == 0
     assert capsys.readouterr().out == f"linops-video {linops_video.__version__}\n"

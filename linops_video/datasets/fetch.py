@@ -101,8 +101,18 @@ def fetch(name: str, root: str | Path | None = None, on_bytes: OnBytes | None = 
         except ValueError:
             raise FileError(f"{remote.url} does not have the checksum that it should have; nothing was kept") from None
         except (OSError, RuntimeError) as error:  # those of requests are OSErrors
-            raise FileError(f"cannot fetch {remote.url}: {error}; the same command goes on from there") from None
+            raise FileError(f"cannot fetch {remote.url}: {_reason(error)}; the same call goes on from there") from None
     return folder
+
+
+def _reason(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answers {error.response.status_code} ({error.response.reason})"
+    if isinstance(error, requests.RequestException):
+        return "there is no connection, or it broke off"
+    return str(error)
 
 
 class _Resumed:
