@@ -25,13 +25,13 @@ import torch
 from record import save
 
 PARTS = ("network", "average", "optimizer", "generator", "step", "videos", "losses", "best", "waited")
-STEPS = 120
+STEPS = 60
 CONFIG = {
     "network": {"features": 16, "coarse": 1, "fine": 1},
     "samples": 2,
     "groups": 2,
     "frames": [4],
-    "validate_every": 40,
+    "validate_every": 20,
     "save_minutes": 0.0,  # after every step
 }
 
@@ -55,7 +55,7 @@ def killed_at(words: list[str], state: Path, kill_step: int) -> int:
     """Start a run and kill it as soon as its state has reached a step; the step of the state that is left."""
     job = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while job.poll() is None:
-        time.sleep(0.005)
+        time.sleep(0.1)
         if state.exists() and torch.load(state, weights_only=True)["step"] >= kill_step:
             os.kill(job.pid, signal.SIGKILL)
             job.wait()
