@@ -82,7 +82,11 @@ class WaveletL1(Prior):
         values = []
         for shift, window, W in self._frames(x):
             coefficients = W(_rolled(x, shift)[window]).abs()
-            kept = coefficients[(..., *(slice(n) for n in W.approximation_shape))] if W.approximation_shape != W.out_shape else None
+            kept = (
+                coefficients[(..., *(slice(n) for n in W.approximation_shape))]
+                if W.approximation_shape != W.out_shape
+                else None
+            )
             values.append(total(coefficients) - (0 if kept is None else total(kept)))
         return self.weight * torch.stack(values).mean(0)
 
