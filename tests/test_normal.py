@@ -320,3 +320,13 @@ def test_what_is_known_of_the_spectrum() -> None:
         NormalSolver.of(masked_blur((2, 8, 8))).eigenvalues()
     with pytest.raises(SpecError, match="eigenvalues"):
         NormalSolver.of(Convolution(KERNEL, SMALL, "full")).singular_values()
+
+
+def test_data_step_sees_singular_values_that_the_gram_rounds_to_zero() -> None:
+    singular, rho = torch.tensor([1.0, 1e-3, 1e-9], dtype=torch.float64), 1e-2
+    for seed in range(8):
+        numbers = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        left, right = torch.linalg.qr(numbers).Q
+        normal = NormalSolver.of(Dense(left * singular @ right.mT, (3,), (3,)))
+        gains = right.mT @ normal.prox(rho, torch.zeros_like(singular), left.sum(-1))
+        assert float((gains - singular / (singular**2 + rho)).abs().max()) <= 1e-12

@@ -71,15 +71,16 @@ class Spectral(Parameters):
     def solve_in_range(self, rho: float | Tensor, b: Tensor) -> Tensor:
         """(G + ρI)⁻¹ b for a b in the range of G; ρ = 0 is allowed and gives G⁺ b.
 
-        Eigenvalues that are zero up to rounding are left out: b has nothing there but the rounding of the operations
-        that made it, and 1/ρ would bring that out. With ρ > 0, what is left out must be below b's own precision.
+        G⁺ leaves out the eigenvalues that count as zero. With ρ > 0 none is: one of AᴴA that rounding has made zero may
+        be that of a singular value of 1e-8 ‖A‖, and b is known to more digits than that.
         """
-        precision = torch.finfo(b.dtype).eps ** 2
-        cut = (precision if isinstance(rho, Tensor) or rho else ZERO) * self.largest()
+        if isinstance(rho, Tensor) or rho:
+            return self.solve(rho, b)
+        cut = ZERO * self.largest()
 
         def invert(values: Tensor, each: Expand) -> Tensor:
             kept = values > each(cut)
-            return torch.where(kept, 1 / torch.where(kept, values + each(rho), 1), 0)
+            return torch.where(kept, 1 / torch.where(kept, values, 1), 0)
 
         return self.function(invert, b)
 
