@@ -32,6 +32,9 @@ PART = 128
 Trial = tuple[Point, float]
 """Fields, and what `tune` tells of them."""
 
+STEPS = 300
+"""Steps of a trial that the noise judges: until it converges."""
+
 SHOWN = 10
 """Trials in the table, the best ones."""
 
@@ -87,10 +90,13 @@ def tune(
         tasks = [task_of(request, file, PART) for file in files]
     first = build(tasks[0].problem.to(where), solver)
     names = _names(first, fields, simulate)
-    best, trials = _search(tasks, first, names, request)
+    fixed: dict[str, Any] = {}
+    if not simulate and "max_steps" not in names and hasattr(first, "tol") and first.max_steps:
+        fixed = {"max_steps": max(STEPS, first.max_steps)}  # stopped early, a misfit says nothing of the weight
+    best, trials = _search(tasks, build(tasks[0].problem.to(where), solver, **fixed), names, request)
     console = Console()
     _print(console, request, tasks, trials, simulate)
-    values = {name: getattr(best, name) for name in names}
+    values = {name: getattr(best, name) for name in names} | fixed
     console.print("best:", ", ".join(f"{name}={value:g}" for name, value in values.items()), markup=False)
     if json is not None:
         write_json(json, _report(request, tasks, values, trials, simulate))

@@ -22,32 +22,26 @@ def tuned_prior(problem: InverseProblem) -> tuple[TotalVariation, float]:
 
 
 def tuned(solver: str, problem: InverseProblem) -> AdmmTV | AdmmWavelet | None:
-    """The solver as tuned for a problem; None for a solver that needs no tuning.
+    """The solver as tuned for a problem, by its name and noise; None for a solver that needs no tuning.
 
-    Chosen by the problem's name and the tuned noise level nearest to its own, with the weight in proportion to σ. Where
-    only the problem without noise was tuned, weight and ρ are raised together until the weight is a quarter of that of
-    denoising, which was measured to suit sr2, sr4 and fi2 at σ = 0.01 and 0.05. A problem without a name is treated as
-    denoising if it is noisy, else as scattered inpainting. Without noise where only noisy problems were tuned, σ counts
-    as that of 8 bits.
+    Of the noise levels of the table the nearest one, in ratio, with the weight in proportion to σ. Where 8 bits were
+    not tuned, the row without noise counts as theirs, and from there on weight and ρ grow together. A problem without a
+    name is treated as denoising if it is noisy, else as scattered inpainting.
     """
     if solver not in TUNED:
         return None
     table, std = TUNED[solver], _level(problem)
     rows = table.get(problem.name or "") or table["denoise" if std else "si"]
-    if 0.0 not in rows:
-        return _nearest(rows, std or EIGHT_BIT_NOISE)
-    if std == 0:
+    if std == 0 and 0.0 in rows:
         return rows[0.0]
-    if len(rows) > 1:
-        return _nearest(rows, std)
-    fields, needed = rows[0.0], _nearest(table["denoise"], std).weight / 4
-    factor = max(1.0, needed / fields.weight)
-    return replace(fields, weight=factor * fields.weight, rho=factor * fields.rho)
-
-
-def _nearest(rows: dict, std: float) -> AdmmTV | AdmmWavelet:
-    level = min((level for level in rows if level), key=lambda level: abs(math.log(level / std)))
-    return replace(rows[level], weight=rows[level].weight * std / level)
+    std = std or EIGHT_BIT_NOISE
+    noisy = {level or EIGHT_BIT_NOISE: row for level, row in sorted(rows.items())}  # that of 8 bits replaces that of 0
+    level = min(noisy, key=lambda level: abs(math.log(level / std)))
+    row, factor = noisy[level], std / level
+    if row is rows.get(0.0):
+        factor = max(1.0, factor)
+        row = replace(row, rho=factor * row.rho)
+    return replace(row, weight=factor * row.weight)
 
 
 def _level(problem: InverseProblem) -> float:

@@ -69,13 +69,13 @@ def test_a_measurement_is_tuned_by_its_noise_and_solved_with_what_was_found(tmp_
     assert found["criterion"] == "misfit over noise"
     ratios = [abs(math.log(trial["misfit over noise"])) for trial in found["trials"]]
     best = found["trials"][ratios.index(min(ratios))]
-    assert found["fields"] == {"weight": best["weight"]}
+    assert found["fields"] == {"weight": best["weight"], "max_steps": 300}
     assert best["misfit over noise"] == pytest.approx(1, abs=0.15)
     done = ("solve", *command, "--solver", "admm-tv", "--config", "found.json", "-o", "x.npz", "--json", "report.json")
     assert run(*done) == 0
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["data_misfit"] == pytest.approx(0.05 * best["misfit over noise"], rel=1e-3)
-    x = solve(problem, "admm-tv", weight=best["weight"]).x
+    x = solve(problem, "admm-tv", **found["fields"]).x
     np.testing.assert_allclose(np.load("x.npz")["x"], x.numpy(), atol=1e-5)
 
 

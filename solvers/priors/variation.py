@@ -75,7 +75,7 @@ class Differences(Prior):
         return self.gradient_adjoint(p)
 
     def dual_step(self, p: Tensor, x: Tensor, sigma: float) -> Tensor:
-        """In place of a copy: of five passes over D x, three are left."""
+        """D x goes straight into a copy of p: it is memory that takes the time."""
         q = p.clone()
         for i, dim in enumerate((-4, -2, -1)):
             n, scale = x.shape[dim] - 1, sigma * (self.time_weight if i == 0 else 1.0)
