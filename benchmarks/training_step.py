@@ -77,6 +77,8 @@ def measure(kind: str, steps: int) -> dict[str, float]:
     network = Unrolled(paper_config())
     network.checkpointing = "checkpointing" in kind
     network.network_dtype = torch.bfloat16 if "bfloat16" in kind else None
+    for part in (*network.prior, *network.data) if kind == "compile" else ():
+        part.compile()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.0, 0.9))
     truth, posed = problems()
     set_up, forward = (plain if kind == "plain" else ours)(network, posed)
@@ -102,6 +104,7 @@ KINDS = {
     "ours": "ours",
     "checkpointing": "ours, activation checkpointing",
     "bfloat16": "ours, networks in bfloat16",
+    "compile": "ours, networks compiled by torch",
 }
 
 
@@ -127,6 +130,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2, help="steps in a process, of which the fastest counts")
     parser.add_argument("--json", type=Path, help="write the results there")
     parser.add_argument("--markdown", type=Path, help="write the table there")
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile too, which takes minutes at its first step"
+    )
     parser.add_argument("--kind", choices=list(KINDS), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.kind:
@@ -135,7 +141,7 @@ def main() -> None:
     torch.set_num_threads(1)
     results: dict[str, dict[str, float]] = {}
     for _ in range(args.rounds):
-        for kind in KINDS:
+        for kind in [k for k in KINDS if args.compile or k != "compile"]:
             words = [sys.executable, __file__, "--kind", kind, "--steps", str(args.steps)]
             found = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
             print(KINDS[kind], {name: round(value, 4) for name, value in found.items()}, flush=True)

@@ -93,7 +93,9 @@ def test_minimal_rnn_follows_its_recurrence(backward):
     v = torch.randn(2, 4, 3, 5, 6, dtype=torch.float64)
     own = slice(3, 6) if backward else slice(0, 3)
     result = rnn(v)[:, :, own]
-    W, b, U = rnn.input_gates.weight[own], rnn.input_gates.bias[own], rnn.state_gates[int(backward)].weight
+    weights = rnn.state_dict()
+    W, b = weights["input_gates.weight"][own], weights["input_gates.bias"][own]
+    U = weights[f"state_gates.{int(backward)}.weight"]
     h = torch.zeros(2, 3, 5, 6, dtype=torch.float64)
     for t in (3, 2, 1, 0) if backward else range(4):
         g = torch.sigmoid(conv2d(v[:, t], W, b, padding=1) + conv2d(h, U, padding=1))

@@ -45,7 +45,8 @@ def test_the_papers_forms_are_its_algorithms(form, recurrent):
     config = paper_config(form, recurrent, features=6, kernel=3, decoder=5)
     network = random_network(config)
     problem = problem_of_all_kinds(videos(len(PROBLEMS)))
-    matrices = [A.to_dense(torch.float64) for A in problem.operator.operators]
+    models = [forward_model(name, SHAPE, seed=i).to(dtype=torch.float64) for i, name in enumerate(PROBLEMS)]
+    matrices = [model.operator.to_dense(torch.float64) for model in models]
     measurements = [y.reshape(-1) for y in problem.y]
     assert config.rho is not None
     ready = paper_twin.inverses(matrices, config.rho)

@@ -42,7 +42,7 @@ class Objective(nn.Module):
         self.network, self.config, self.device = network, config, device
         self.names = list(config.problems)
         self.shares = torch.tensor([float(share) for share in config.problems.values()])
-        self.pool = ProblemPool(device)
+        self.pool = ProblemPool(device, network.solves)
         self.drawn = 0  # videos so far, in this process
 
     def forward(self, videos: Videos, generator: torch.Generator) -> Tensor:

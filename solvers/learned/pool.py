@@ -33,14 +33,14 @@ MIXTURE: dict[str, float] = {
 class ProblemPool:
     """Forward models with their normal solvers: drawn anew each time, or, for large videos, set up once and kept."""
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        self.device = torch.device(device)
-        self._kept: dict[tuple[str, tuple[int, ...], torch.dtype, int], tuple[ForwardModel, NormalSolver]] = {}
+    def __init__(self, device: torch.device | str = "cpu", solves: bool = True) -> None:
+        self.device, self.solves = torch.device(device), solves
+        self._kept: dict[tuple[str, tuple[int, ...], torch.dtype, int], tuple[ForwardModel, NormalSolver | None]] = {}
 
     def draw(
         self, spec: str, truth: Tensor, noisy: float, generator: torch.Generator, noisy_blurs: bool = True
-    ) -> tuple[InverseProblem, NormalSolver]:
-        """A measurement of `truth` (B, T, C, H, W) and the normal solver of its operator."""
+    ) -> tuple[InverseProblem, NormalSolver | None]:
+        """A measurement of `truth` (B, T, C, H, W) and the normal solver of its operator, if the network `solves`."""
         operator_seed, noise_seed = (int(s) for s in torch.randint(2**31, (2,), generator=generator))
         shape = tuple(truth.shape)
         if spec in FRESH:
@@ -58,9 +58,9 @@ class ProblemPool:
 
     def _set_up(
         self, spec: str, shape: tuple[int, ...], seed: int, dtype: torch.dtype
-    ) -> tuple[ForwardModel, NormalSolver]:
+    ) -> tuple[ForwardModel, NormalSolver | None]:
         model = forward_model(spec, shape, seed).to(self.device, dtype)
-        return model, NormalSolver.of(model.operator)
+        return model, NormalSolver.of(model.operator) if self.solves else None
 
 
 def draw_noise(spec: str, own: float, noisy: float, generator: torch.Generator, noisy_blurs: bool = True) -> float:

@@ -228,7 +228,7 @@ class Unrolled(nn.Module):
             )
         if y.is_complex():
             raise DtypeError(f"the learned solvers take real measurements, got {y.dtype}")
-        if normal is None and self._solves:
+        if normal is None and self.solves:
             normal = NormalSolver.of(A)
         noise_std = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype).expand(problem.batch_shape)
         with torch.no_grad():
@@ -237,6 +237,7 @@ class Unrolled(nn.Module):
             if c.data_step == "gradient" or c.start == "adjoint":
                 square_norm = A.norm().square().to(y.device, y.dtype).expand(problem.batch_shape)
             if c.start == "adjoint":
+                assert square_norm is not None
                 z = adjoint / _per_video(square_norm)
                 return UnrolledState(normal, z, torch.zeros_like(z), 0, noise_std, z, adjoint, square_norm)
             assert normal is not None
@@ -296,7 +297,7 @@ class Unrolled(nn.Module):
             return self.prior[0](video).to(video.dtype)
 
     @property
-    def _solves(self) -> bool:
+    def solves(self) -> bool:
         """Whether systems are solved, so that a `NormalSolver` is needed."""
         c = self.config
         return c.data_step == "exact" or c.start != "adjoint" or c.consistent
