@@ -1,6 +1,6 @@
 """The tables of results.md, from what `linops-video evaluate --markdown` wrote: `python docs/results.py` puts them in.
 
-A place in the page, `<!-- NAME -->` … `<!-- end of NAME -->`, gets the headline, the means and the standard deviations of
+A place in the page, `<!-- NAME -->` … `<!-- end of NAME -->`, gets headline, means and standard deviations from
 `benchmarks/results/NAME.md`, which has medians, SSIM and seconds, too.
 """
 
