@@ -11,7 +11,7 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import lanczos_norm
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape, by_parts, double, like, per_sample, tensor_field
+from linops_video.algebra.parameters import Shape, by_parts, double, is_complex_number, like, per_sample, tensor_field
 from linops_video.errors import SpecError
 
 MARGIN_LIMIT = 4096
@@ -54,6 +54,8 @@ class Toeplitz(LinearOperator):
         return math.prod(self.grid) - math.prod(self.in_shape[-2:])
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
+        if is_complex_number(factor):  # half a spectrum is enough for real impulse responses only
+            return super()._times(factor)
         return Toeplitz(per_sample(factor, 2) * self.transfer, self.in_shape, self.grid)
 
     def _pad(self, x: Tensor) -> Tensor:

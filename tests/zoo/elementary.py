@@ -60,6 +60,7 @@ ANIMALS = [
     Animal("same blur", lambda r: Convolution(EVEN_KERNEL, VIDEO, "same"), "exact: eigh of 30×30" + GRAM),
     Animal("circulant", lambda r: circulant(r(6, 5), VIDEO), "exact: FFT" + GRAM),
     Animal("Toeplitz", lambda r: Toeplitz(r(7, 5).abs(), (2, 4, 5), (7, 8)), "cg, not preconditioned"),
+    Animal("i times a Toeplitz", lambda r: 1j * Toeplitz(r(7, 5).abs(), (2, 4, 5), (7, 8)), "cg, not preconditioned"),
     Animal(
         "Kronecker product",
         lambda r: kron(Dense(r(3, 4), (4,), (3,)), Identity((2,)), Dense(r(5, 6), (2, 3), (5,))),
