@@ -36,7 +36,9 @@ BASE = TrainConfig(
 )
 CONFIGS = {
     "videoonet": replace(BASE, network=Config(features=32)),
-    "videoonet-bcrnn": replace(BASE, network=replace(paper_config(channels=3, features=32), steps=3), objective="mse"),
+    "videoonet-bcrnn": replace(
+        BASE, network=replace(paper_config(channels=3, features=32), steps=3), objective="mse", samples=1
+    ),
     "checkpointing": replace(BASE, network=Config(features=32), checkpointing=True),
 }
 

@@ -307,6 +307,32 @@ def test_the_shares_of_processes_are_the_groups_of_a_step(videos):
         torch.testing.assert_close(sum(grads) / 2, gradient, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("solver", ["videoonet", "onenet-cnn", "onenet-projector"])
+def test_groups_of_one_video_give_together_what_they_give_alone(videos, solver):
+    """Of two shapes, since some problems take larger crops."""
+    base = recipe(solver, "video", 3)
+    network = dataclasses.replace(base.network, features=8, steps=2)
+    config = dataclasses.replace(
+        DOUBLE,
+        network=network,
+        objective=base.objective,
+        problems={"pid": 1.0, "si": 1.0, "vcs": 1.0, "dd": 1.0},
+        groups=7,
+    )
+    large = videos.repeat(1, 1, 1, 2, 2)
+    run = Run.new(config, torch.device("cpu"), None)
+    trainer = Trainer(config, run, Crops((large,), (1.0,), 16), Team())
+    seeds = list(range(7))
+    trainer.objective(trainer.videos, seeds).backward()
+    together = {name: p.grad.clone() for name, p in run.network.named_parameters() if p.grad is not None}
+    run.optimizer.zero_grad()
+    for seed in seeds:
+        (trainer.objective(trainer.videos, [seed]) / 7).backward()
+    for name, gradient in together.items():
+        alone = run.network.get_parameter(name).grad
+        torch.testing.assert_close(gradient, alone, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("solver", ["videoonet", "videoonet-bcrnn"])
 def test_checkpointing_changes_memory_and_nothing_else(videos, solver):
     small = {"features": 8, "steps": 3}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import prod
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from linops_video import forward_model
+from linops_video import InverseProblem, NormalSolver, forward_model
+from linops_video.batch import BatchNormal, Ragged, batch
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.metrics import psnr
 from linops_video.solvers.learned.config import TrainConfig
@@ -26,6 +27,10 @@ CS_SHAPE = (4, 3, 32, 32)
 """(T, C, H, W) of the largest videos for which `cs`, with its dense matrix, is trained and validated."""
 
 
+Group = tuple[Tensor, Any, "NormalSolver | None"]
+"""The true videos, their problem (or, for a projector, the perturbed videos), and the normal solver of the problem."""
+
+
 class Videos(Protocol):
     """Where training videos come from."""
 
@@ -35,7 +40,11 @@ class Videos(Protocol):
 
 
 class Objective(nn.Module):
-    """The loss of a group of videos; what is random is drawn from one generator."""
+    """The mean loss of groups of videos; what is random in a group is drawn from a generator with its seed.
+
+    Groups of a single video go through the network together, each with its own operator (`batch`), if their shapes are
+    the same: the paper's networks train 1.4 times as fast as one after another.
+    """
 
     def __init__(self, network: Unrolled, config: TrainConfig, device: torch.device) -> None:
         super().__init__()
@@ -45,7 +54,15 @@ class Objective(nn.Module):
         self.pool = ProblemPool(device, network.solves)
         self.drawn = 0  # videos so far, in this process
 
-    def forward(self, videos: Videos, generator: torch.Generator) -> Tensor:
+    def forward(self, videos: Videos, seeds: Sequence[int]) -> Tensor:
+        """The mean loss of groups with these seeds: of one group, or of several with one video each."""
+        groups = [self._group(videos, torch.Generator().manual_seed(seed)) for seed in seeds]
+        shapes = {truth.shape: [g for g in groups if g[0].shape == truth.shape] for truth, *_ in groups}
+        losses = [len(alike) * self._loss(alike) for alike in shapes.values()]
+        return torch.stack(losses).sum() / len(groups)
+
+    def _group(self, videos: Videos, generator: torch.Generator) -> Group:
+        """Truth, what the network sees of it, and the normal solver of that problem."""
         c = self.config
         spec = self.names[int(torch.multinomial(self.shares, 1, generator=generator))]
         choice = int(torch.randint(len(c.frames), (), generator=generator))
@@ -53,10 +70,32 @@ class Objective(nn.Module):
         truth = truth.to(self.device, c.dtype)
         self.drawn += len(truth)
         if c.objective == "projector":
-            return mse(self.network.project(perturb(truth, generator)), truth)
-        problem, normal = self.pool.draw(spec, truth, c.noisy, generator, c.noisy_blurs)
+            return truth, perturb(truth, generator), None
+        if len(truth) == 1:  # without a batch axis, so that `batch` takes its operator
+            truth = truth[0]
+        return truth, *self.pool.draw(spec, truth, c.noisy, generator, c.noisy_blurs)
+
+    def _loss(self, groups: Sequence[Group]) -> Tensor:
+        """The mean loss of groups of one shape."""
+        perturbed = [seen for _, seen, _ in groups if isinstance(seen, Tensor)]
+        if perturbed:
+            return mse(self.network.project(torch.cat(perturbed)), torch.cat([truth for truth, *_ in groups]))
+        truth, problem, normal = groups[0]
+        if len(groups) > 1:
+            truth = torch.stack([truth for truth, *_ in groups])
+            problem, normal = _together([problem for _, problem, _ in groups], [normal for *_, normal in groups])
         x = self.network(problem, normal)
-        return mse(x, truth) if c.objective == "mse" else log_mse(x, truth)
+        x, truth = x.reshape(-1, *x.shape[-4:]), truth.reshape(-1, *x.shape[-4:])
+        return mse(x, truth) if self.config.objective == "mse" else log_mse(x, truth)
+
+
+def _together(problems: Sequence[Any], normals: Sequence[NormalSolver | None]) -> tuple[InverseProblem, Any]:
+    """One problem of a batch with another operator for each sample, and the normal solver of it."""
+    operator = batch([problem.operator for problem in problems])
+    ready = [normal for normal in normals if normal is not None]
+    y = Ragged(problem.y for problem in problems)
+    noise_std = torch.tensor([problem.noise_std for problem in problems], device=y.device, dtype=y.dtype)
+    return InverseProblem(operator, y, noise_std), BatchNormal.join(ready) if ready else None
 
 
 def mse(video: Tensor, truth: Tensor) -> Tensor:

@@ -40,18 +40,18 @@ class ProblemPool:
     def draw(
         self, spec: str, truth: Tensor, noisy: float, generator: torch.Generator, noisy_blurs: bool = True
     ) -> tuple[InverseProblem, NormalSolver | None]:
-        """A measurement of `truth` (B, T, C, H, W) and the normal solver of its operator, if the network `solves`."""
+        """A measurement of `truth` (*batch, T, C, H, W) and, if the network `solves`, its operator's normal solver."""
         operator_seed, noise_seed = (int(s) for s in torch.randint(2**31, (2,), generator=generator))
-        shape = tuple(truth.shape)
+        shape = tuple(truth.shape)[-4:]
         if spec in FRESH:
+            model, normal = self._set_up(spec, tuple(truth.shape), operator_seed, truth.dtype)
+        elif prod(shape) <= LARGE and spec in KEPT:
             model, normal = self._set_up(spec, shape, operator_seed, truth.dtype)
-        elif prod(shape[1:]) <= LARGE and spec in KEPT:
-            model, normal = self._set_up(spec, shape[1:], operator_seed, truth.dtype)
         else:
             index = operator_seed % KEPT.get(spec, 1)
-            key = (spec, shape[1:], truth.dtype, index)
+            key = (spec, shape, truth.dtype, index)
             if key not in self._kept:
-                self._kept[key] = self._set_up(spec, shape[1:], index, truth.dtype)
+                self._kept[key] = self._set_up(spec, shape, index, truth.dtype)
             model, normal = self._kept[key]
         noise_std = draw_noise(spec, model.noise_std, noisy, generator, noisy_blurs)
         return replace(model, noise_std=noise_std).measure(truth, noise_seed), normal

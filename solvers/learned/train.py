@@ -232,13 +232,14 @@ class Trainer:
         """Leave the gradient of a step's loss in the network; the loss, and the number of videos."""
         seeds = torch.randint(2**31, (self.config.groups,), generator=self.run.generator)
         own = self.team.share(seeds.tolist())
+        parts = [own] if self.config.samples == 1 else [[seed] for seed in own]
         total, before = 0.0, self.objective.drawn
-        for i, seed in enumerate(own):
-            alone = isinstance(self.model, DistributedDataParallel) and i + 1 < len(own)
+        for i, part in enumerate(parts):
+            alone = isinstance(self.model, DistributedDataParallel) and i + 1 < len(parts)
             with self.model.no_sync() if alone else contextlib.nullcontext():  # type: ignore[operator]
-                loss = self.model(self.videos, torch.Generator().manual_seed(seed))
-                (loss / len(own)).backward()  # processes are averaged
-            total += loss.item() / self.config.groups
+                loss = self.model(self.videos, part)
+                (loss / len(parts)).backward()  # processes are averaged
+            total += loss.item() / len(parts) / self.team.size
         loss, videos = self.team.total([total, self.objective.drawn - before])
         return loss, round(videos)
 
