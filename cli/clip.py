@@ -15,7 +15,7 @@ from torch import Tensor
 from linops_video import InverseProblem, Solution
 from linops_video.cli.picture import Column, measurement_column, save_figure
 from linops_video.cli.progress import progress
-from linops_video.cli.report import Row, print_table, problem_line, report_of, write_json
+from linops_video.cli.report import Row, print_table, problem_line, report_of, tuning_line, write_json
 from linops_video.errors import CutError
 from linops_video.films.cut import cut_problem, middle
 from linops_video.media.arrays import read_clip, read_measurement, write_array
@@ -76,6 +76,9 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
     baselines = _baselines(request.solver, task) if truth is not None or outputs.figure is not None else []
     rows = [baseline for _, baseline in baselines]
     print_table(console, problem_line(request.op, task.problem), [*rows, row])
+    tuning = tuning_line(request.solver, task.problem, request.fields)
+    if tuning is not None:
+        console.print(tuning, highlight=False, markup=False)
     if outputs.out is not None:
         if outputs.out.suffix.lower() == ".npz":
             write_array(outputs.out, "x", solution.x, task.fps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from linops_video import InverseProblem, Solution
 from linops_video.films.film import Film
 from linops_video.films.parts import Finished
 from linops_video.media.files import replacing
+from linops_video.solvers.defaults import tuned_row
 from linops_video.solvers.evaluation import Score
 from linops_video.solvers.film import status_of
+from linops_video.solvers.registry import build
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,21 @@ def problem_line(op: str, problem: InverseProblem) -> str:
     y = "×".join(map(str, problem.operator.out_shape))
     sigma = float(problem.noise_std)
     return f"{op}: {y} measured of a {video} video, noise σ = {sigma:.4g}"
+
+
+def tuning_line(solver: str, problem: InverseProblem, fields: dict[str, Any]) -> str | None:
+    """Which row of the tuned values a solver took, and with what in it; None for one that is not tuned."""
+    row = tuned_row(solver, problem)
+    if row is None:
+        return None
+    name, std = row
+    used = build(problem, solver, **fields)
+    values = ", ".join(f"{f.name}={_short(getattr(used, f.name))}" for f in dataclasses.fields(used))  # type: ignore[arg-type]
+    return f"{solver}, tuned for {name} {f'at σ = {std:.3g}' if std else 'without noise'}: {values}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def print_table(console: Console, headline: str, rows: list[Row]) -> None:

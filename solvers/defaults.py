@@ -28,20 +28,35 @@ def tuned(solver: str, problem: InverseProblem) -> AdmmTV | AdmmWavelet | None:
     not tuned, the row without noise counts as theirs, and from there on weight and ρ grow together. A problem without a
     name is treated as denoising if it is noisy, else as scattered inpainting.
     """
+    row = tuned_row(solver, problem)
+    if row is None:
+        return None
+    name, level = row
+    found, std = TUNED[solver][name][level], _level(problem)
+    if level == 0:
+        factor = max(1.0, std / EIGHT_BIT_NOISE)
+        return replace(found, rho=factor * found.rho, weight=factor * found.weight)
+    return replace(found, weight=(std or EIGHT_BIT_NOISE) / level * found.weight)
+
+
+def tuned_row(solver: str, problem: InverseProblem) -> tuple[str, float] | None:
+    """The problem and the noise level σ for which the fields were tuned that `tuned` starts from.
+
+    >>> from linops_video import forward_model
+    >>> tuned_row("admm-tv", forward_model("sr4", (2, 3, 16, 16)).measure(torch.rand(2, 3, 16, 16)))
+    ('sr4', 0.0)
+    """
     if solver not in TUNED:
         return None
     table, std = TUNED[solver], _level(problem)
-    rows = table.get(problem.name or "") or table["denoise" if std else "si"]
+    name = problem.name if problem.name in table else "denoise" if std else "si"
+    assert name is not None
+    rows = sorted(table[name])
     if std == 0 and 0.0 in rows:
-        return rows[0.0]
+        return name, 0.0
     std = std or EIGHT_BIT_NOISE
-    noisy = {level or EIGHT_BIT_NOISE: row for level, row in sorted(rows.items())}  # that of 8 bits replaces that of 0
-    level = min(noisy, key=lambda level: abs(math.log(level / std)))
-    row, factor = noisy[level], std / level
-    if row is rows.get(0.0):
-        factor = max(1.0, factor)
-        row = replace(row, rho=factor * row.rho)
-    return replace(row, weight=factor * row.weight)
+    levels = {level or EIGHT_BIT_NOISE: level for level in rows}  # that of 8 bits replaces that of 0
+    return name, levels[min(levels, key=lambda level: abs(math.log(level / std)))]
 
 
 def _level(problem: InverseProblem) -> float:

@@ -63,7 +63,7 @@ def test_simulated_solve_reports_what_it_wrote(here, capsys):
     assert report["psnr"] > report["baselines"]["pinv"]["psnr"] + 1
     assert (here / "figure.png").read_bytes().startswith(b"\x89PNG")
     for words in (
-        "admm-tv",
+        "admm-tv, tuned for sr2 without noise: ",
         "pinv",
         "bicubic",
         "SSIM",
