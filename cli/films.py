@@ -150,6 +150,7 @@ def _solve_film(request: Request, input: Path, film: Film, outputs: Outputs, con
             if parts is not None:
                 parts.add(window.frames, state)
             advance(state.windows)
+            del window  # its frames are gone before the next ones are read
     assert state is not None
     if parts is not None:
         parts.finish(len(windows), sound)

@@ -38,7 +38,6 @@ class Window:
 
     frames: Tensor
     state: Finished
-    solution: Solution
 
 
 def windows_of(frames: int) -> list[Span]:
@@ -84,23 +83,32 @@ def solve_film(
     windows = windows_of(film.shape[0])
     state, ready = state or Finished(0, torch.zeros(0, 1, 1, 1), {}), None
     for index in range(state.windows, len(windows)):
-        start, stop = windows[index]
-        problem = film.problem(start, stop).to(device)
+        problem = film.problem(*windows[index]).to(device)
         ready = ready or build(problem, solver, **(fields or {}))  # which depends on the problem's name and noise only
+        began = time.perf_counter()
         with torch.no_grad():
-            began = time.perf_counter()
             solution = run_in_tiles(ready, problem, on_step)
             seconds = time.perf_counter() - began
-            tally = _added(state.tally, _numbers(problem, solution) | {"seconds": seconds})
-        blended = solution.x.cpu() * ramp(windows, index).reshape(-1, 1, 1, 1)
-        blended[: len(state.tail)] += state.tail
-        finished = (windows[index + 1][0] if index + 1 < len(windows) else stop) - start
-        frames, tail = blended[:finished], blended[finished:].clone()
-        truth = film.truth(start, stop)
-        if truth is not None:
-            tally = _added(tally, _errors(frames, truth[:finished]))
-        state = Finished(index + 1, tail, tally)
-        yield Window(frames, state, solution)
+            tally = _numbers(problem, solution) | {"seconds": seconds}
+        window = _blended(film, windows, state, solution, tally)
+        state = window.state
+        del problem, solution  # large: gone before the next window is read
+        yield window
+        del window
+
+
+def _blended(film: Film, windows: list[Span], state: Finished, solution: Solution, tally: dict[str, float]) -> Window:
+    """A solved window, blended with what the one before left for it."""
+    index = state.windows
+    start, stop = windows[index]
+    blended = solution.x.cpu() * ramp(windows, index).reshape(-1, 1, 1, 1)
+    blended[: len(state.tail)] += state.tail
+    finished = (windows[index + 1][0] if index + 1 < len(windows) else stop) - start
+    frames, tail = blended[:finished], blended[finished:].clone()
+    truth = film.truth(start, stop)
+    if truth is not None:
+        tally = _added(tally, _errors(frames, truth[:finished]))
+    return Window(frames, Finished(index + 1, tail, _added(state.tally, tally)))
 
 
 def score_of(state: Finished) -> Score:
