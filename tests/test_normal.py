@@ -330,3 +330,17 @@ def test_data_step_sees_singular_values_that_the_gram_rounds_to_zero() -> None:
         normal = NormalSolver.of(Dense(left * singular @ right.mT, (3,), (3,)))
         gains = right.mT @ normal.prox(rho, torch.zeros_like(singular), left.sum(-1))
         assert float((gains - singular / (singular**2 + rho)).abs().max()) <= 1e-12
+
+
+def test_solve_from_the_outer_product_near_the_cut_of_the_pseudoinverse() -> None:
+    numbers = torch.randn(2, 24, 24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    left, right = torch.linalg.qr(numbers[0, :6, :6]).Q, torch.linalg.qr(numbers[1]).Q[:6]
+    singular = torch.logspace(0, -5.9, 6, dtype=torch.float64)
+    M = left * singular @ right
+    normal = NormalSolver.of(AxisMatrix(M, 0, (24, 2)))
+    assert normal.method == "exact: eigh of 6×6, from the outer product"
+    b = random(24, 2)
+    for rho in (1e-6, 0.1, 10.0):
+        x = normal(rho, b)
+        residual = torch.linalg.vector_norm(M.mT @ (M @ x) + rho * x - b)
+        assert float(residual) <= 1e-12 * float((1 + rho) * torch.linalg.vector_norm(x) + torch.linalg.vector_norm(b))
