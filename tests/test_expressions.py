@@ -136,7 +136,11 @@ def single_precision(example: Example, size: Tensor) -> None:
     got = normal.prox(rho.float(), v, y)
     assert got.dtype == kind
     cancelled = torch.where(size > 0, example.expression.bound / size, 1.0)
-    close(flat(got, A.in_shape), expected, cancelled * torch.linalg.vector_norm(expected, dim=-1), 1e-5, axes=1)
+    # a kernel that is separable in float32 only is inverted as that separable kernel, another operator by rounding:
+    # what of y is outside the range of A is divided by ρ
+    same = NormalSolver.of(A).method == normal.method
+    tolerance = 1e-5 if same else max(1e-5, 1e-6 / max(example.damping, 1e-4))
+    close(flat(got, A.in_shape), expected, cancelled * torch.linalg.vector_norm(expected, dim=-1), tolerance, axes=1)
 
 
 def weighted_solve(example: Example, M: Tensor) -> bool:
@@ -160,6 +164,10 @@ def solves(example: Example, M: Tensor, normal: NormalSolver) -> None:
     M, weight = M.to(dtype), (weight if whole else weight.real).to(dtype)
     G = M.mH @ weight @ M
     top = torch.linalg.matrix_norm(G, 2)
+    # a weight that leaves nothing of A but rounding
+    top = top.clamp(
+        min=1e-6 * float(example.expression.bound.max()) ** 2 * float(torch.linalg.matrix_norm(weight, 2).max())
+    )
     damping = example.damping if normal.exact else max(example.damping, 1.0)
     rho = (torch.where(top > 0, top, 1.0) * damping).requires_grad_()
     N = G + rho.detach()[..., None, None] * torch.eye(A.in_size).to(M)
