@@ -10,7 +10,7 @@ from rich.console import Console
 
 from linops_video import OPERATORS, PROBLEMS
 from linops_video.cli.comparison import Comparison
-from linops_video.cli.options import check_seed, parse_device
+from linops_video.cli.options import Device, Seed, check_noise, check_seed, parse_device
 from linops_video.cli.progress import bar
 from linops_video.datasets import VideoSet, dataset, spread
 from linops_video.datasets.table1 import table1_problems
@@ -42,8 +42,6 @@ Limit = Annotated[
 Noise = Annotated[float | None, typer.Option(help="Noise σ of all measurements, in place of the problems' own.")]
 EightBit = Annotated[bool, typer.Option("--eight-bit", help="Round the measurements to 8 bits.")]
 Weights = Annotated[str | None, typer.Option(help="Weights of the learned solvers: file or shipped name.")]
-Seed = Annotated[int, typer.Option(help="Seed of masks, matrices, angles and noise.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
 def evaluate(
@@ -65,7 +63,8 @@ def evaluate(
 ) -> None:
     """PSNR of solvers on problems over a data set, beside the paper's Table 1 where it has numbers for them."""
     names = parse_solvers(solvers, weights)
-    check_options(seed, noise)
+    check_seed(seed)
+    check_noise(noise)
     check_limit(limit)
     for path in (json, markdown):
         if path is not None:
@@ -123,10 +122,3 @@ def parse_problems(text: str) -> list[str]:
             f"--problems names none: write {TABLE1} for the paper's, or names and expressions, as in sr4,pid"
         )
     return names
-
-
-def check_options(seed: int, noise: float | None) -> None:
-    """Raise `SpecError` for a negative seed or noise."""
-    check_seed(seed)
-    if noise is not None and not 0 <= noise < float("inf"):
-        raise SpecError(f"--noise is a standard deviation, 0 or more, not {noise:g}")

@@ -10,24 +10,21 @@ from rich.console import Console
 
 from linops_video.cli.evaluate import (
     Data,
-    Device,
     EightBit,
     Frames,
     Limit,
     Noise,
     Problems,
     Root,
-    Seed,
     Size,
     Solvers,
     Split,
     Weights,
-    check_options,
     open_data,
     parse_problems,
     parse_solvers,
 )
-from linops_video.cli.options import parse_device
+from linops_video.cli.options import Device, Seed, check_noise, check_seed, parse_device
 from linops_video.cli.progress import bar
 from linops_video.cli.sheet import save_sheet
 from linops_video.datasets import spread
@@ -59,7 +56,8 @@ def figure(
     The other options are those of `evaluate`: with the same ones the numbers are those of that video there.
     """
     names = parse_solvers(solvers, weights)
-    check_options(seed, noise)
+    check_seed(seed)
+    check_noise(noise)
     check_limit(limit)
     check_writable(out)
     tasks = parse_problems(problems)

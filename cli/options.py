@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 
 from linops_video.errors import FileError, ShapeError, SpecError
 from linops_video.solvers import SOLVERS
+
+Seed = Annotated[int, typer.Option(help="Seed of masks, matrices, angles and noise.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Noise = Annotated[float | None, typer.Option(help="σ of the noise; default: the problem's, or estimated.")]
+Shape = Annotated[str | None, typer.Option(help="T,C,H,W of the video, where INPUT does not tell it.")]
+Mask = Annotated[Path | None, typer.Option(help="Mask of pid, bi, si: an image, a video or .npz; white is kept.")]
+Kernel = Annotated[Path | None, typer.Option(help="Kernel of blur: an image or .npz.")]
 
 
 def parse_shape(text: str) -> tuple[int, int, int, int]:
@@ -78,3 +86,9 @@ def check_seed(seed: int) -> None:
     """Raise `SpecError` for negative seeds, which the random streams do not take."""
     if seed < 0:
         raise SpecError(f"--seed is a whole number, 0 or more, not {seed}")
+
+
+def check_noise(noise: float | None) -> None:
+    """Raise `SpecError` for a negative or infinite σ; None is none given."""
+    if noise is not None and not 0 <= noise < float("inf"):
+        raise SpecError(f"--noise is a standard deviation, 0 or more, not {noise:g}")

@@ -11,7 +11,19 @@ from rich.console import Console
 
 from linops_video.cli.clip import Outputs, Request
 from linops_video.cli.films import is_collection, solve_file, solve_files
-from linops_video.cli.options import check_seed, parse_device, parse_shape, read_fields
+from linops_video.cli.options import (
+    Device,
+    Kernel,
+    Mask,
+    Noise,
+    Seed,
+    Shape,
+    check_noise,
+    check_seed,
+    parse_device,
+    parse_shape,
+    read_fields,
+)
 from linops_video.errors import FileError, SpecError
 from linops_video.media.arrays import read_kernel
 from linops_video.media.files import check_writable
@@ -38,15 +50,13 @@ def solve(
             help="Reconstruction: .mp4, .mkv, .avi, .gif, .npz, or a folder: of PNGs, or of films.",
         ),
     ] = None,
-    noise: Annotated[float | None, typer.Option(help="σ of the noise; default: the problem's, or estimated.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of masks, matrices, angles and noise.")] = 0,
+    noise: Noise = None,
+    seed: Seed = 0,
     frames: Annotated[int | None, typer.Option(help="Read at most so many frames.")] = None,
-    shape: Annotated[str | None, typer.Option(help="T,C,H,W of the video, where INPUT does not tell it.")] = None,
-    mask: Annotated[
-        Path | None, typer.Option(help="Mask of pid, bi, si: an image, a video or .npz; white is kept.")
-    ] = None,
-    kernel: Annotated[Path | None, typer.Option(help="Kernel of blur: an image or .npz.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    shape: Shape = None,
+    mask: Mask = None,
+    kernel: Kernel = None,
+    device: Device = "auto",
     weights: Annotated[str | None, typer.Option(help="Weights of a learned solver: a file or a shipped name.")] = None,
     config: Annotated[
         Path | None, typer.Option(help='Fields of the solver: JSON that `tune` wrote, or {"fields": {"weight": 0.01}}.')
@@ -56,8 +66,7 @@ def solve(
 ) -> None:
     """Reconstruct INPUT, measured as --op says, with --solver."""
     check_seed(seed)
-    if noise is not None and not 0 <= noise < float("inf"):
-        raise SpecError(f"--noise is a standard deviation, 0 or more, not {noise:g}")
+    check_noise(noise)
     if not simulate and input is not None and out is None:
         raise SpecError("say where the reconstruction goes with -o FILE, or give --simulate if INPUT is a whole clip")
     if input is None and figure is None:

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from torch import Tensor
 
 from linops_video import PROBLEMS
-from linops_video.cli.options import check_seed, parse_device, parse_names, read_json
+from linops_video.cli.options import Device, check_seed, parse_device, parse_names, read_json
 from linops_video.datasets import DATASETS, dataset, spread
 from linops_video.errors import ShapeError, SpecError, near_names
 from linops_video.media.files import check_writable
@@ -50,7 +50,7 @@ def train(
         typer.Option(help='JSON with other fields of TrainConfig, as in {"samples": 2, "network": {"steps": 3}}.'),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights, videos, problems and noise.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Train a network on mixed problems, drawn anew at each step; writes weights, curve and state into the folder.
 

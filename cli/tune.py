@@ -14,7 +14,18 @@ from rich.table import Table
 
 from linops_video.cli.clip import Request, Task, simulated, task_of
 from linops_video.cli.films import films_in, is_collection
-from linops_video.cli.options import check_seed, parse_device, parse_shape
+from linops_video.cli.options import (
+    Device,
+    Kernel,
+    Mask,
+    Noise,
+    Seed,
+    Shape,
+    check_noise,
+    check_seed,
+    parse_device,
+    parse_shape,
+)
 from linops_video.cli.progress import bar
 from linops_video.cli.report import finite, write_json
 from linops_video.errors import SpecError
@@ -56,22 +67,19 @@ def tune(
     split: Annotated[str, typer.Option(help="Of an archive: train, val, test, or all.")] = "val",
     clips: Annotated[int, typer.Option(help="At most so many clips of an archive or a folder.")] = 4,
     frames: Annotated[int, typer.Option(help="At most so many frames of each.")] = 8,
-    noise: Annotated[float | None, typer.Option(help="σ of the noise; default: the problem's, or estimated.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of masks, matrices, angles and noise.")] = 0,
-    shape: Annotated[str | None, typer.Option(help="T,C,H,W of the video, where INPUT does not tell it.")] = None,
-    mask: Annotated[
-        Path | None, typer.Option(help="Mask of pid, bi, si: an image, a video or .npz; white is kept.")
-    ] = None,
-    kernel: Annotated[Path | None, typer.Option(help="Kernel of blur: an image or .npz.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    noise: Noise = None,
+    seed: Seed = 0,
+    shape: Shape = None,
+    mask: Mask = None,
+    kernel: Kernel = None,
+    device: Device = "auto",
     json: Annotated[Path | None, typer.Option(help="Write the result, for `linops-video solve --config`.")] = None,
 ) -> None:
     """Search fields of --solver for --op: the best PSNR on true clips, else a misfit of the size of the noise."""
     check_seed(seed)
     check_limit(frames)
     check_limit(clips)
-    if noise is not None and not 0 <= noise < float("inf"):
-        raise SpecError(f"--noise is a standard deviation, 0 or more, not {noise:g}")
+    check_noise(noise)
     if json is not None:
         check_writable(json)
     where = parse_device(device)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command import run
 from test_datasets import write_arrays, write_idx
 
 from linops_video import forward_model
-from linops_video.cli import main
 from linops_video.cli.sheet import strips
 from linops_video.datasets import dataset
 from linops_video.datasets.table1 import PUBLISHED, table1_problems
@@ -25,12 +25,6 @@ KEYS = {"psnr_mean", "psnr_median", "psnr_std", "ssim_mean", "seconds_per_video"
 def wide(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "250")
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return ended.value.code if isinstance(ended.value.code, int) else 1
 
 
 def archive(path: Path, clips: int = 3) -> None:

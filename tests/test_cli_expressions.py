@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command import run
 
 from linops_video import parse
-from linops_video.cli import main
 from linops_video.media.arrays import read_clip, write_array
 from linops_video.media.video import demo_clip, read_video, write_video
 
@@ -23,12 +23,6 @@ def here(tmp_path, monkeypatch) -> Path:
     write_video(tmp_path / "clip.mkv", read_video(demo_clip(), frames=4).frames[..., 40:64, 60:92], fps=12)
     np.save("kernel.npy", np.full((3, 3), 1 / 9))
     return tmp_path
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return ended.value.code if isinstance(ended.value.code, int) else 1
 
 
 @pytest.mark.parametrize(

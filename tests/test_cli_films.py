@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command import run
 from test_encoding import add_sound, clip, sound_of
 
 from linops_video.cli import main
@@ -25,12 +26,6 @@ def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("COLUMNS", "120")
     write_video(tmp_path / "film.mkv", clip(FRAMES, 16, 24), fps=12)
     return tmp_path
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return ended.value.code if isinstance(ended.value.code, int) else 1
 
 
 SOLVE = ("--op", "sr2", "--solver", "pinv")

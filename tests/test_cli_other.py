@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import run
 
 import linops_video
 from linops_video import OPERATORS, PROBLEMS
-from linops_video.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,12 +17,6 @@ ROOT = Path(__file__).resolve().parent.parent
 def wide(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return ended.value.code if isinstance(ended.value.code, int) else 1
 
 
 def test_ops_lists_problems_and_operators(capsys):

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command import run
 
 from linops_video import forward_model
-from linops_video.cli import main
 from linops_video.media.arrays import EIGHT_BIT_NOISE, read_clip, write_array
 from linops_video.media.video import demo_clip, read_video, write_video
 from linops_video.metrics import psnr
@@ -26,12 +26,6 @@ def here(tmp_path, monkeypatch) -> Path:
     frames = read_video(demo_clip(), frames=SHAPE[0]).frames[..., 40:64, 60:92]
     write_video(tmp_path / "clip.mkv", frames, fps=12)
     return tmp_path
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return ended.value.code if isinstance(ended.value.code, int) else 1
 
 
 def strict(path: Path) -> dict:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import run
 
-from linops_video.cli import main
 from linops_video.media.arrays import read_clip
 from linops_video.media.video import demo_clip
 from linops_video.solvers.learned.checkpoint import describe
@@ -30,12 +30,6 @@ def here(tmp_path, monkeypatch) -> Path:
     np.savez(tmp_path / "data.npz", video=windows, split=np.array(["train", "train", "val"]))
     (tmp_path / "small.json").write_text(json.dumps(SMALL))
     return tmp_path
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return ended.value.code if isinstance(ended.value.code, int) else 1
 
 
 TRAIN = ("train", "--data", "data.npz", "-o", "runs", "--problems", "sr2,fi2", "--size", 16, "--config", "small.json")

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from command import run
 from videos import smooth_video
 
 from linops_video import forward_model
-from linops_video.cli import main
 from linops_video.metrics import psnr
 from linops_video.solvers import solve
 
@@ -18,12 +18,6 @@ from linops_video.solvers import solve
 def wide(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in arguments])
-    return ended.value.code if isinstance(ended.value.code, int) else 1
 
 
 def clips():
