@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from command import run
-from test_datasets import write_arrays, write_idx
+from originals import write_arrays, write_idx
 
 from linops_video import forward_model
 from linops_video.cli.sheet import strips

@@ -1,5 +1,6 @@
 """Videos and measurements that the tests of solvers share."""
 
+import numpy as np
 import torch
 
 from linops_video import Convolution, Diagonal, InverseProblem, forward_model
@@ -18,6 +19,14 @@ def smooth_video(frames=8, channels=3, size=24):
     disk = ((i - 8 - t / 2) ** 2 + (j - 12) ** 2 < 30).float()
     shade = torch.linspace(0.5, 1, channels).reshape(-1, 1, 1)
     return ((0.2 + 0.3 * i / size + 0.4 * disk) * shade).expand(frames, channels, size, size).contiguous()
+
+
+def waves():
+    """Six videos for training, uint8 (N, T, C, H, W), smooth and moving."""
+    rng = np.random.default_rng(0)
+    phase = rng.uniform(0, 6, (6, 1, 3, 1, 1)) + 0.3 * np.arange(5).reshape(1, 5, 1, 1, 1)
+    wave = np.sin(phase + 0.4 * np.arange(24).reshape(24, 1) + 0.2 * np.arange(20))
+    return torch.from_numpy((127 + 100 * wave).astype(np.uint8))
 
 
 def objective(solver, problem, x):
