@@ -13,6 +13,10 @@ from linops_video.errors import ShapeError
 SSIM_WINDOW = 11
 """Side of the Gaussian window of SSIM (Wang et al. 2004), in pixels."""
 
+PIECE = 2**17
+"""Entries whose SSIM is computed at a time: a piece takes some thirty times its memory, and fits into caches, which is
+4 times as fast as 24 frames of 176×144 at once."""
+
 
 def psnr(prediction: Tensor, truth: Tensor) -> Tensor:
     """Peak signal-to-noise ratio in dB, one number per video: 10 log₁₀(1 / mean squared error), peak 1.
@@ -47,14 +51,17 @@ def ssim(prediction: Tensor, truth: Tensor) -> Tensor | None:
         return None
     from torchmetrics.functional.image import structural_similarity_index_measure  # here: its import takes 3 s
 
-    frames = [rearrange(video, "... c h w -> (...) c h w") for video in (prediction.float(), truth.float())]
-    _, full = structural_similarity_index_measure(
-        frames[0], frames[1], data_range=1.0, reduction="none", return_full_image=True
-    )
-    inside = slice(
-        SSIM_WINDOW // 2, -(SSIM_WINDOW // 2)
-    )  # windows inside the frame only: versions differ at the border
-    return full[..., inside, inside].mean(dim=(-3, -2, -1)).reshape(truth.shape[:-3]).mean(dim=-1)
+    frames = [rearrange(video, "... c h w -> (...) c h w") for video in (prediction, truth)]
+    pieces = [video.split(max(1, PIECE // max(1, frames[1][:1].numel()))) for video in frames]
+    edge = SSIM_WINDOW // 2
+    inside = slice(edge, -edge)  # windows inside the frame only: versions differ at the border
+    means = []
+    for a, b in zip(*pieces, strict=True):
+        _, full = structural_similarity_index_measure(
+            a.float(), b.float(), data_range=1.0, reduction="none", return_full_image=True
+        )
+        means.append(full[..., inside, inside].mean(dim=(-3, -2, -1)))
+    return torch.cat(means).reshape(truth.shape[:-3]).mean(dim=-1)
 
 
 def data_misfit(operator: Callable[[Tensor], Tensor], prediction: Tensor, y: Tensor) -> float:

@@ -158,8 +158,8 @@ def _numbers(problem: InverseProblem, solution: Solution) -> dict[str, float]:
 
 
 def _errors(frames: Tensor, truth: Tensor) -> dict[str, float]:
-    squares = (frames.double() - truth.double()).square()
-    numbers = {"squared error": float(squares.sum()), "entries": squares.numel(), "frames": len(frames)}
+    squares = [(a.double() - b.double()).square().sum() for a, b in zip(frames, truth, strict=True)]
+    numbers = {"squared error": float(sum(squares)), "entries": truth.numel(), "frames": len(frames)}
     similar = ssim(frames, truth)
     return numbers if similar is None else numbers | {"ssim": float(similar) * len(frames)}
 

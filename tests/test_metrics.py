@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from linops_video import metrics
 from linops_video.errors import ShapeError
 from linops_video.metrics import SSIM_WINDOW, data_misfit, psnr, ssim
 
@@ -62,6 +63,14 @@ def test_ssim_is_the_definition_per_sample():
             sum(ssim_of_frame(prediction[sample, t, c], truth[sample, t, c]) for t in range(2) for c in range(3)) / 6
         )
         assert values[sample].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_ssim_in_pieces_is_ssim_at_once(monkeypatch):
+    truth, prediction = noise(2, 5, 3, 14, 13), noise(2, 5, 3, 14, 13, seed=1)
+    at_once = ssim(prediction, truth)
+    for frames in (0, 1, 4):  # fewer entries than a frame has; one frame; four, which do not divide ten
+        monkeypatch.setattr(metrics, "PIECE", frames * truth[0, 0].numel())
+        torch.testing.assert_close(ssim(prediction, truth), at_once, rtol=1e-6, atol=1e-6)
 
 
 def test_ssim_needs_frames_of_its_window():
