@@ -183,3 +183,18 @@ def own_operator(apply, adjoint=None) -> Any:
     body["out_shape"] = property(lambda self: self.in_shape)
     kind: Any = dataclass(frozen=True, eq=False, repr=False)(type("Own", (LinearOperator,), body))
     return kind((5,))
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (4, 5), (2, 4, 5), (3, 4, 2), (7, 2, 3, 5)])
+def test_a_diagonal_has_the_axes_of_its_event(shape):
+    with pytest.raises(ShapeError, match="3×4×5"):
+        Diagonal(torch.ones(shape), (3, 4, 5))
+
+
+def test_only_tensors_are_taken():
+    A = BoxMean(2, (4, 4))
+    for x in (np.zeros((4, 4)), [[0.0] * 4] * 4, 0.5, None):
+        with pytest.raises(DtypeError, match="needs a torch tensor"):
+            A(x)  # type: ignore[arg-type]
+        with pytest.raises(DtypeError, match="needs a torch tensor"):
+            A @ x  # type: ignore[operator]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.parameters import Parameters, Shape, complex_dtype, show
-from linops_video.errors import ShapeError
+from linops_video.errors import DtypeError, ShapeError
 
 
 class LinearMap(Parameters, ABC):
@@ -48,8 +48,11 @@ class LinearMap(Parameters, ABC):
         Parameters of another precision are cast at each call: keep them in that of the data with `A.to(dtype=…)`.
 
         Raises:
+            DtypeError: if x is not a tensor.
             ShapeError: if the trailing axes of x are not `in_shape`, or its batch axes do not fit the parameters'.
         """
+        if not isinstance(x, Tensor):
+            raise DtypeError(f"{self!r} needs a torch tensor, got {type(x).__name__}: torch.as_tensor makes one")
         in_shape, shape = self.in_shape, x.shape
         leading = len(shape) - len(in_shape)
         if leading < 0 or shape[leading:] != in_shape:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from linops_video.algebra.operator import Adjoint, Identity, LinearOperator, compose, scalar
-from linops_video.algebra.parameters import Shape, like, per_sample, tensor_field
+from linops_video.algebra.parameters import Shape, like, per_sample, show, tensor_field
+from linops_video.errors import ShapeError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -15,8 +16,7 @@ class Diagonal(LinearOperator):
     """x ↦ d ⊙ x: a mask where d is 0 or 1, a weighting in general.
 
     Args:
-        diagonal: d, shape (*batch, *event) with as many event axes as `in_shape`; an axis of size 1 stands for all
-            entries along it, so that a mask of whole frames is stored as (T, 1, 1, 1).
+        diagonal: d, shape (*batch, *in_shape), 1 along axes on which d is constant; others raise a ShapeError.
         in_shape: the event shape.
 
     Example:
@@ -27,6 +27,9 @@ class Diagonal(LinearOperator):
 
     diagonal: Tensor = tensor_field(None)
     in_shape: Shape = ()
+
+    def __post_init__(self) -> None:
+        _check(self)
 
     @property
     def out_shape(self) -> Shape:
@@ -52,9 +55,7 @@ class Diagonal(LinearOperator):
         return Diagonal(self.diagonal * other.diagonal, self.in_shape) if isinstance(other, Diagonal) else None
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
-        c = scalar(other)
-        d = other.diagonal if isinstance(other, Diagonal) else None if c is None else per_sample(c, len(self.in_shape))
-        return None if d is None else Diagonal(self.diagonal + d, self.in_shape)
+        return _sum(self, other)
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return Diagonal(per_sample(factor, len(self.in_shape)) * self.diagonal, self.in_shape)
@@ -71,6 +72,23 @@ class Diagonal(LinearOperator):
 
     def _known_norm(self) -> Tensor:
         return self.diagonal.abs().double().flatten(self.diagonal.ndim - len(self.in_shape)).amax(-1)
+
+
+def _check(A: Diagonal) -> None:
+    """Raise a ShapeError if d has not an axis for each of the event's, of its size or 1."""
+    sizes, n = tuple(A.diagonal.shape), len(A.in_shape)
+    if len(sizes) < n or any(d not in (1, size) for d, size in zip(sizes[len(sizes) - n :], A.in_shape, strict=True)):
+        raise ShapeError(
+            f"a Diagonal on {show(A.in_shape)} needs d of that shape, with 1 where it is constant along an axis, "
+            f"got {show(sizes)}"
+        )
+
+
+def _sum(A: Diagonal, other: LinearOperator) -> Diagonal | None:
+    """A + other where that is pointwise too, else None."""
+    c = scalar(other)
+    d = other.diagonal if isinstance(other, Diagonal) else None if c is None else per_sample(c, len(A.in_shape))
+    return None if d is None else Diagonal(A.diagonal + d, A.in_shape)
 
 
 def _sizes(A: Diagonal) -> Shape:
