@@ -24,21 +24,21 @@ Steps = tuple[int, int]
 class AliasedInverse(Inverse):
     """Of A = S F⁻¹ diag(w) F, S keeping every k-th row and m-th column, in the precision of the data.
 
-    The k·m polyphase components xₚ of x, each with every k-th row and m-th column of it, are frames as small as A x,
-    and A x = Σₚ F'⁻¹ wₚ F' xₚ, with F' the transform of small frames. So AAᴴ is Λ = Σₚ |wₚ|² there, and component p of
-    (AᴴA + ρI)⁻¹Aᴴ r is F'⁻¹ w̄ₚ (Λ + ρ)⁻¹ F' r: every frequency is rounded relative to itself, so that small singular
-    values lose nothing. If m is even, neighbouring columns are the real and imaginary part of one component, whose wₚ
-    is that of the first minus i times that of the second, and A x is the real part of the sum: half as many transforms,
-    and complex ones take less time than those to real frames.
+    With the columns of x dealt to m components of every m-th one, F orthonormal transforms of such H×W/m frames and F'
+    of frames as small as A x, A x = F'⁻¹ Σₚ tₚ ⊙ Xₚ: Xₚ are the k blocks of H/k rows, which alias, of each component's
+    spectrum. So AAᴴ is Λ = Σₚ |tₚ|² there, and block p of the spectra of (AᴴA + ρI)⁻¹Aᴴ r is t̄ₚ (Λ + ρ)⁻¹ F' r: every
+    frequency is rounded relative to itself, so that small singular values lose nothing. If m is even, neighbouring
+    columns are the real and imaginary part of one component, whose tₚ is that of the first minus i times that of the
+    second, and A x is the real part: half as many transforms, and complex ones are faster than those to real frames.
 
     Source for k = m: Zhao, Wei, Basarab, Dobigeon, Kouamé, Tourneret, IEEE Transactions on Image Processing 25(8),
-    2016, who write the same with aliases.
+    2016, who write the same with aliases along both axes.
 
     Attributes:
         inner: an inverse of the same operator.
-        transfer: wₚ, complex128, shape (*batch, 1, …, k, m, H/k, W/m//2 + 1), or (…, k, m/2, H/k, W/m) if paired.
-        power: Λ, shape (*batch, 1, …, H/k, W/m//2 + 1), or (…, H/k, W/m) if paired.
-        paired: whether neighbouring columns make one complex frame.
+        transfer: tₚ, complex128, shape (*batch, 1, …, m, k, H/k, W/m//2 + 1), or (…, m/2, k, H/k, W/m) if paired.
+        power: Λ, shape (*batch, 1, …, H/k, W/m//2 + 1).
+        paired: whether neighbouring columns make one complex component.
     """
 
     operator: LinearOperator
@@ -51,39 +51,43 @@ class AliasedInverse(Inverse):
     def change(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
         if not (_takes(v) and _takes(y)):
             return self.inner.change(rho, v, y)
-        return self._from_spectrum(rho, self._transform(y) - self._spectrum(v))
+        return self._from_spectrum(rho, _half_spectrum(y) - self._spectrum(v))
 
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
         if not _takes(residual):
             return self.inner.correction(rho, residual)
-        return self._from_spectrum(rho, self._transform(residual))
+        return self._from_spectrum(rho, _half_spectrum(residual))
 
     def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
         if not _takes(y):
             return self.inner.data_step(rho, y)
-        target = self._transform(y)
+        target = _half_spectrum(y)
         return lambda v: v + self._from_spectrum(rho, target - self._spectrum(v))
-
-    def _transform(self, x: Tensor) -> Tensor:
-        return torch.fft.fft2(x) if self.paired else torch.fft.rfft2(x)
 
     def _spectrum(self, v: Tensor) -> Tensor:
         """F' A v."""
-        (k, m), (height, width) = self.transfer.shape[-4:-2], self.operator.out_shape[-2:]
+        width, k = self.operator.out_shape[-1], self.transfer.shape[-3]
         x = torch.view_as_complex(v.unflatten(-1, (-1, 2)).contiguous()) if self.paired else v
-        parts = x.unflatten(-1, (width, m)).unflatten(-3, (height, k)).movedim((-3, -1), (-4, -3))
-        spectrum = (self._transform(parts) * self.transfer.to(complex_dtype(v.dtype))).sum((-4, -3))
+        parts = x.unflatten(-1, (width, -1)).movedim(-1, -3).contiguous()
+        spectra = torch.fft.fft2(parts, norm="ortho") if self.paired else _half_spectrum(parts)
+        blocks = spectra.unflatten(-2, (k, -1)).flatten(-4, -3).unbind(-3)
+        transfer = self.transfer.to(complex_dtype(v.dtype)).flatten(-4, -3).unbind(-3)
+        spectrum = blocks[0] * transfer[0]
+        for X, t in zip(blocks[1:], transfer[1:], strict=True):
+            spectrum = torch.addcmul(spectrum, X, t)
         return _of_real_part(spectrum) if self.paired else spectrum
 
     def _from_spectrum(self, rho: float | Tensor, residual: Tensor) -> Tensor:
         """(AᴴA + ρI)⁻¹Aᴴ r from F' r."""
-        power = like(self.power, residual.real)
-        small = residual / (power + per_sample(like(rho, power), len(self.operator.in_shape)))
-        spectra = small.unsqueeze(-3).unsqueeze(-3) * self.transfer.conj().to(small.dtype)
-        size = self.operator.out_shape[-2:]
-        parts = torch.fft.ifft2(spectra) if self.paired else torch.fft.irfft2(spectra, s=size)
-        x = parts.movedim((-4, -3), (-3, -1)).flatten(-4, -3).flatten(-2)
-        return torch.view_as_real(x).flatten(-2) if self.paired else x
+        width, power = self.operator.out_shape[-1], like(self.power, residual.real)
+        # times the reciprocal: a complex tensor is divided by a real one at a third of the speed
+        small = residual * (1 / (power + per_sample(like(rho, power), len(self.operator.in_shape))))
+        whole = whole_spectrum(small, width) if self.paired else small
+        spectra = (whole.unsqueeze(-3).unsqueeze(-3) * self.transfer.to(small.dtype).conj()).flatten(-3, -2)
+        if not self.paired:
+            parts = torch.fft.irfft2(spectra, s=(spectra.shape[-2], width), norm="ortho")
+            return parts.movedim(-3, -1).flatten(-2)
+        return torch.view_as_real(torch.fft.ifft2(spectra, norm="ortho").movedim(-3, -1)).flatten(-3)
 
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
         return self.inner.normal(rho, b)
@@ -113,29 +117,34 @@ def in_spectrum(A: LinearOperator, inner: Inverse) -> Inverse:
     if known is None:
         return inner
     w, (k, m) = known
-    w = _polyphase(w, A.in_shape[-1], k, m)
+    w = _components(w, A.in_shape[-1], k, m)
     w = w.reshape(*w.shape[:-4], *(1,) * (len(A.in_shape) - 2), *w.shape[-4:])
-    power = (w.abs() ** 2).sum((-4, -3))
-    if m % 2 == 0:
-        return AliasedInverse(A, inner.method, inner, w[..., ::2, :, :] - 1j * w[..., 1::2, :, :], power, True)
     half = A.out_shape[-1] // 2 + 1
-    return AliasedInverse(A, inner.method, inner, w[..., :half], power[..., :half], False)
+    power = (w[..., :half].abs() ** 2).sum((-4, -3))
+    if m % 2:
+        return AliasedInverse(A, inner.method, inner, w[..., :half], power, False)
+    return AliasedInverse(A, inner.method, inner, w[..., ::2, :, :, :] - 1j * w[..., 1::2, :, :, :], power, True)
 
 
-def _polyphase(w: Tensor, width: int, k: int, m: int) -> Tensor:
-    """wₚ from the transfer function on its half spectrum: means over aliases, each turned by p's place."""
-    whole = whole_spectrum(w, width)
-    height, parts = whole.shape[-2], []
-    for a in range(k):
-        for b in range(m):
-            turned = whole * _wave(height, -a, w).unsqueeze(-1) * _wave(width, -b, w)
-            parts.append(turned.unflatten(-1, (m, width // m)).mean(-2).unflatten(-2, (k, height // k)).mean(-3))
-    return torch.stack(parts, -3).unflatten(-3, (k, m))
+def _components(w: Tensor, width: int, k: int, m: int) -> Tensor:
+    """tₚ from the transfer function on its half spectrum: for component b the mean over aliases of columns, turned by
+    b columns; blocks of rows as they are, times k^(−½), what an orthonormal transform of shorter columns changes."""
+    whole = whole_spectrum(w, width) / math.sqrt(k)
+    parts = [(whole * _wave(width, -b, w)).unflatten(-1, (m, width // m)).mean(-2) for b in range(m)]
+    return torch.stack(parts, -3).unflatten(-2, (k, -1))
+
+
+def _half_spectrum(x: Tensor) -> Tensor:
+    return torch.fft.rfft2(x, norm="ortho")
 
 
 def _of_real_part(spectrum: Tensor) -> Tensor:
-    """F Re x from F x: the mean of the spectrum and of its conjugate at the opposite frequencies."""
-    return (spectrum + spectrum.flip(-2, -1).roll((1, 1), (-2, -1)).conj()) / 2
+    """The half spectrum of Re x from F x: the mean of the spectrum and of its conjugate at the opposite frequencies."""
+    width = spectrum.shape[-1]
+    half = width // 2 + 1
+    opposite = torch.cat((spectrum[..., :1], spectrum[..., width - half + 1 :].flip(-1)), -1)
+    opposite = torch.cat((opposite[..., :1, :], opposite[..., 1:, :].flip(-2)), -2)
+    return (spectrum[..., :half] + opposite.conj()) * 0.5
 
 
 def _wave(n: int, shift: int, owner: Tensor | LinearOperator) -> Tensor:
