@@ -19,6 +19,7 @@ from linops_video.cli.options import Device, check_seed, parse_device, parse_nam
 from linops_video.datasets import DATASETS, dataset, spread
 from linops_video.errors import ShapeError, SpecError, near_names
 from linops_video.media.files import check_writable
+from linops_video.solvers.learned.checkpoint import load_network
 from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.data import Crops, Drawn, load_videos
 from linops_video.solvers.learned.objective import Videos
@@ -38,6 +39,9 @@ def train(
     solver: Annotated[str, typer.Option(help=f"{', '.join(RECIPES)}.")] = "videoonet",
     root: Annotated[Path | None, typer.Option(help="Folder or file with the data set; default: fetched data.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    weights: Annotated[
+        str | None, typer.Option(help="Begin with these: a file or the name of a shipped set; default: begin anew.")
+    ] = None,
     problems: Annotated[str, typer.Option(help="Problems to mix, as in sr4,pid; default: those of the data.")] = "",
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = TrainConfig.steps,
     minutes: Annotated[float | None, typer.Option(help="End after so many minutes of training instead.")] = None,
@@ -71,14 +75,25 @@ def train(
     base = recipe(solver, data[0], source.channels)
     shares = base.problems if names is None else {name: base.problems.get(name, 1.0) for name in names}
     chosen = {"steps": steps, "minutes": minutes, "seed": seed, "problems": shares}
-    network = _replaced(base.network, {"channels": source.channels, **fields.pop("network", {})})
+    start = None if weights is None else load_network(weights, base.network.form)
+    if start is not None and (start.config.form, start.config.channels) != (base.network.form, source.channels):
+        raise SpecError(
+            f"the weights {weights!r} are a {start.config.form} for videos with C = {start.config.channels}, "
+            f"not a {base.network.form} for C = {source.channels}: take other weights, or begin without"
+        )
+    form = base.network if start is None else start.config
+    network = _replaced(form, {"channels": source.channels, **fields.pop("network", {})})
+    if start is not None and start.config != network:
+        raise SpecError("the network in --config differs from that of --weights: leave it out, or begin without them")
     settings = _replaced(base, {**chosen, **fields, "network": network})
     videos, validation = source.videos(settings), source.validation(settings, clips)
     torch.set_flush_denormal(True)  # outputs are zero at the start: training is 7 times as slow without it
-    about = {"data": [Path(name).name for name in data]}
+    about: dict[str, Any] = {"data": [Path(name).name for name in data]}
+    if weights is not None:
+        about["start"] = Path(weights).name
     console = Console()
     with processes(place) as team, _progress(team.rank == 0) as on_step:
-        train_network(settings, videos, validation, out, solver, about, None, resume, team, on_step)
+        train_network(settings, videos, validation, out, solver, about, start, resume, team, on_step)
         leads = team.rank == 0
     if leads:
         console.print(f"weights: {out / solver}.safetensors (the best validation)", markup=False)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command import run
+from safetensors.torch import load_file
 
 from linops_video.media.arrays import read_clip
 from linops_video.media.video import demo_clip
@@ -50,6 +52,27 @@ def test_a_run_writes_weights_that_solve_takes(here, capsys):
     solve = ("solve", "--op", "sr2", "--frames", 4, "--weights", "runs/videoonet.safetensors", "--json", "r.json")
     assert run(*solve) == 0
     assert json.loads((here / "r.json").read_text())["steps"] == 1
+
+
+def test_weights_to_begin_with(here, capsys):
+    assert run(*TRAIN, "--steps", 4) == 0
+    first = here / "runs" / "videoonet.safetensors"
+    begin = ("--weights", first, "--steps", 2, "-o", "more")
+    (here / "plain.json").write_text(json.dumps({**SMALL, "network": {}, "learning_rate": 1e-12}))
+    assert run(*TRAIN, *begin, "--config", "plain.json") == 0
+    facts, tensors, before = (
+        describe(here / "more" / first.name),
+        load_file(here / "more" / first.name),
+        load_file(first),
+    )
+    assert facts["start"] == first.name
+    assert facts["config"] == describe(first)["config"]
+    assert all(torch.equal(tensors[name], before[name]) for name in before)  # nothing is learned at this rate
+    assert run(*TRAIN, *begin, "-o", "other", "--config", "small.json", "--weights", "videoonet") == 2
+    assert "differs from that of --weights" in capsys.readouterr().err
+    assert run(*TRAIN, *begin, "-o", "other", "--config", "plain.json", "--weights", "rotated-mnist") == 2
+    assert "for videos with C = 1, not a videoonet for C = 3" in capsys.readouterr().err
+    assert not (here / "other").exists()
 
 
 def test_a_run_continues_where_it_was_when_asked_to(here, capsys):

@@ -30,6 +30,7 @@ def save_network(path: str | Path, network: Unrolled, about: Mapping[str, Any]) 
     metadata |= {key: json.dumps(value) for key, value in about.items()}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata)
+        temporary.chmod(0o644)  # safetensors lets its owner alone read it
 
 
 def load_network(weights: str | Path, form: str | None = None) -> Unrolled:
