@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, Solution
+from linops_video.algebra.parameters import show
 from linops_video.batch import Ragged
-from linops_video.errors import DtypeError, MeasurementError, ShapeError
+from linops_video.errors import DtypeError, MeasurementError, ShapeError, SpecError
 from linops_video.metrics import psnr
 from linops_video.solution import History
 from linops_video.solvers.objective import squared_misfit
@@ -78,9 +79,10 @@ def run(
         history: keep residual, objective and data misfit of every sample after each step, which costs an A each.
 
     Raises:
-        ShapeError: if y has not the shape of the operator's output.
-        DtypeError: if y is not floating point or complex.
-        MeasurementError: if y has no entries, or NaN or infinite ones.
+        ShapeError: if y has not the shape of the operator's output, or `truth` or `start` not that of the video.
+        DtypeError: if y is not a tensor of floating point or complex numbers.
+        MeasurementError: if y has no entries, or NaN or infinite ones, or the noise level is no standard deviation.
+        SpecError: if `start` is not a solution.
 
     Example:
         >>> import torch
@@ -92,6 +94,7 @@ def run(
         torch.Size([5])
     """
     check_problem(problem)
+    _check_given(problem, start, truth)
     current: S = solver.init(problem) if start is None else start.state
     if solver.max_steps == 0:
         return Solution(current.estimate, "direct", 0, (), current)
@@ -101,7 +104,7 @@ def run(
     records: list[History] = []
     while len(residuals) < solver.max_steps and bool(active.any()):
         after = solver.step(problem, current)
-        residual = solver.residual(current, after)
+        residual = solver.residual(current, after).detach()
         current = after if bool(active.all()) else _keep(active, after, current)
         residuals.append(float(residual[active].max()))
         taken += active
@@ -136,9 +139,11 @@ def check_problem(problem: InverseProblem) -> None:
 
 def _check_sample(problem: InverseProblem) -> None:
     y, A = problem.y, problem.operator
+    if not isinstance(y, Tensor):
+        raise DtypeError(f"measurements must be a torch tensor, got {type(y).__name__}: torch.as_tensor makes one")
     if y.ndim < len(A.out_shape) or tuple(y.shape[y.ndim - len(A.out_shape) :]) != tuple(A.out_shape):
         raise ShapeError(
-            f"{A!r} gives measurements of shape {(..., *A.out_shape)}, got y of shape {tuple(y.shape)}: "
+            f"{A!r} gives measurements of shape {show(('*batch', *A.out_shape))}, got y of shape {show(y.shape)}: "
             "build the operator for the shape of the video that was measured"
         )
     if not (y.is_floating_point() or y.is_complex()):
@@ -151,6 +156,20 @@ def _check_sample(problem: InverseProblem) -> None:
             f"{bad} of {y.numel()} measurements are NaN or infinite: set them to 0 and leave them out of the operator "
             "with a mask"
         )
+    sigma = torch.as_tensor(problem.noise_std)
+    if not bool((torch.isfinite(sigma) & (sigma >= 0)).all()):
+        raise MeasurementError(f"noise_std is a standard deviation, 0 or more, got {problem.noise_std}")
+
+
+def _check_given(problem: InverseProblem, start: Any, truth: Tensor | None) -> None:
+    """Raise the errors that `run` documents if `start` or `truth` cannot belong to the problem."""
+    video = (*problem.batch_shape, *problem.operator.in_shape)
+    if start is not None and not isinstance(start, Solution):
+        raise SpecError(f"start is an earlier Solution by the same solver, not a {type(start).__name__}")
+    if start is not None and tuple(start.x.shape) != video:
+        raise ShapeError(f"start is a solution of shape {show(start.x.shape)}, the problem is for {show(video)}")
+    if truth is not None and tuple(truth.shape) not in (video, problem.operator.in_shape):
+        raise ShapeError(f"the truth must be a video of shape {show(video)}, got {show(truth.shape)}")
 
 
 def relative_change(pairs: Sequence[tuple[Tensor, Tensor]], reference: Tensor, batch: int) -> Tensor:

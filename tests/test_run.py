@@ -7,7 +7,7 @@ import pytest
 import torch
 from videos import inpainting, video
 
-from linops_video import Diagonal, InverseProblem, forward_model
+from linops_video import Diagonal, InverseProblem, Solution, forward_model
 from linops_video.errors import DtypeError, MeasurementError, ShapeError, SpecError
 from linops_video.metrics import psnr
 from linops_video.solvers import (
@@ -79,8 +79,8 @@ def test_the_history_is_per_sample():
 GOOD = forward_model("sr2", (2, 3, 8, 8)).measure(torch.rand(2, 3, 8, 8))
 
 
-def with_y(y):
-    return dataclasses.replace(GOOD, y=y)
+def with_y(y, noise_std=0.0):
+    return dataclasses.replace(GOOD, y=y, noise_std=noise_std)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,16 @@ def with_y(y):
         (GOOD, "admm-tv", {"time_weight": -1.0}, SpecError, "time_weight must be"),
         (GOOD, "admm-wavelet", {"wavelet": "bior2.2"}, SpecError, "not orthonormal"),
         (GOOD, "admm-wavelet", {"levels": (1, 1)}, SpecError, "each of T, H, W"),
-        (with_y(torch.rand(2, 3, 5, 4)), "pinv", {}, ShapeError, "got y of shape"),
+        (GOOD, "admm-tv", {"weight": "0.1"}, SpecError, "weight must be 0 or more, got '0.1'"),
+        (GOOD, AdmmTV, {}, SpecError, "an object, as AdmmTV"),
+        (GOOD, None, {}, SpecError, "a solver is a name"),
+        (GOOD, "admm-tv", {"truth": torch.rand(2, 2)}, ShapeError, "the truth must be a video of shape .2×3×8×8."),
+        (GOOD, "admm-tv", {"start": torch.rand(2, 3, 8, 8)}, SpecError, "earlier Solution by the same solver"),
+        (GOOD, "admm-tv", {"start": Solution(torch.rand(1, 3, 8, 8), "direct", 0)}, ShapeError, "of shape .1×3×8×8."),
+        (with_y(torch.rand(2, 3, 4, 4), -1.0), "pinv", {}, MeasurementError, "0 or more, got -1"),
+        (with_y(torch.rand(2, 3, 4, 4), math.inf), "pinv", {}, MeasurementError, "0 or more, got inf"),
+        (with_y(torch.rand(2, 3, 4, 4).numpy()), "pinv", {}, DtypeError, "a torch tensor, got ndarray"),
+        (with_y(torch.rand(2, 3, 5, 4)), "pinv", {}, ShapeError, r"\(\*batch×2×3×4×4\), got y of shape \(2×3×5×4\)"),
         (with_y(torch.rand(4)), "pinv", {}, ShapeError, "got y of shape"),
         (with_y(torch.rand(0, 2, 3, 4, 4)), "pinv", {}, MeasurementError, "no entries"),
         (with_y(torch.full((2, 3, 4, 4), math.nan)), "pinv", {}, MeasurementError, "96 of 96 measurements are NaN"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ class InverseProblem:
     """
 
     operator: LinearOperator
-    y: Any  # Tensor | tuple[Tensor, ...]: solvers take either without asking which
+    y: Any = field(repr=False)  # Tensor | tuple[Tensor, ...]: solvers take either without asking which
     noise_std: float | Tensor = 0.0
     name: str | None = None
 

@@ -85,9 +85,9 @@ def check_video(v: Tensor) -> None:
 
 
 def check_weight(name: str, weight: float | Tensor) -> None:
-    """Raise a SpecError unless the weight is 0 or more."""
-    if not 0 <= float(torch.as_tensor(weight).detach()) < math.inf:
-        raise SpecError(f"{name} must be 0 or more, got {weight}")
+    """Raise a SpecError unless the weight is a number, 0 or more."""
+    if not isinstance(weight, int | float | Tensor) or not 0 <= float(torch.as_tensor(weight).detach()) < math.inf:
+        raise SpecError(f"{name} must be 0 or more, got {weight!r}")
 
 
 def soft_threshold(x: Tensor, threshold: Step) -> Tensor:
