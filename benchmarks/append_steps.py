@@ -1,0 +1,54 @@
+"""A trained network with more steps, to begin a training with: `append_steps.py WEIGHTS STEPS OUT.safetensors`.
+
+The networks of the new steps return zero, so that at first they are plain steps of ADMM; their inner weights are those
+of the last trained step. Random matrices (`cs`, `vcs`) want more than the two steps of the network for real video.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from linops_video.solvers.learned.checkpoint import describe, load_network, save_network
+from linops_video.solvers.learned.unrolled import Unrolled
+
+
+def appended(network: Unrolled, steps: int) -> Unrolled:
+    """The network with `steps` steps: the trained ones, then copies of the last with zero outputs."""
+    old, last = network.config.steps, network.config.steps - 1
+    longer = Unrolled(replace(network.config, steps=steps))
+    values = network.state_dict()
+    with torch.no_grad():
+        for name, value in longer.state_dict().items():
+            if name == "spread":  # one row a step, and one for the consistency at the end
+                trained, final = values[name][:-1], values[name][-1:]
+                value.copy_(torch.cat([trained, *[trained[last:]] * (steps - old), final]))
+                continue
+            part, number, *rest = name.split(".")
+            if part in ("prior", "data") and int(number) > last:
+                value.copy_(values[".".join([part, str(last), *rest])])
+                if rest[0] == "head":
+                    value.zero_()
+            else:
+                value.copy_(values[name])
+    return longer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("weights", help="a file, or the name of a shipped set")
+    parser.add_argument("steps", type=int)
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args()
+    network = load_network(args.weights)
+    if network.config.shared or args.steps <= network.config.steps:
+        parser.error(f"the network must have steps of its own, and fewer than {args.steps}")
+    about = {name: value for name, value in describe(args.weights).items() if name != "config"}
+    save_network(args.out, appended(network, args.steps), about)
+
+
+if __name__ == "__main__":
+    main()
