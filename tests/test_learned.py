@@ -273,6 +273,24 @@ def test_one_and_three_channels_odd_sizes_one_frame(config, channels):
         assert network(problem).shape == truth.shape
 
 
+@pytest.mark.parametrize("config", FORMS[2:], ids=lambda c: f"{c.form}-{c.blocks}-{c.start}")
+@pytest.mark.parametrize("spec", ["sr2", "fi2", "block(0.4)"])
+def test_a_gray_video_is_one_of_equal_channels(config, spec):
+    """On three equal channels, with what every network gives replaced by its mean over them."""
+
+    def mean(_, inputs, output):
+        return output.unflatten(-3, (-1, 3)).mean(-3, keepdim=True).expand(-1, -1, -1, 3, -1, -1).flatten(-4, -3)
+
+    gray = clip(4, 1, 8, 8, dtype=torch.float64)
+    colour = gray.expand(2, 4, 3, 8, 8).contiguous()
+    one, three = (forward_model(spec, tuple(video.shape[1:])).measure(video) for video in (gray, colour))
+    network = awake(config).double()
+    found = network(one)
+    for part in (*network.prior, *network.data):
+        part.register_forward_hook(mean)
+    torch.testing.assert_close(found.expand_as(colour), network(three), rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("spec", [name for name in PROBLEMS if PROBLEMS[name].noise_std == 0])
 def test_without_noise_the_last_step_fits_the_measurement(spec):
     truth = clip(4, 3, 12, 12, batch=(), dtype=torch.float64)
@@ -297,8 +315,10 @@ def test_batch_axes_are_samples_of_their_own():
 
 def test_what_a_network_cannot_take_is_said():
     network = build(SMALL)
-    with pytest.raises(ShapeError, match="C = 3"):
-        network(forward_model("sr2", (4, 1, 8, 8)).measure(clip(4, 1, 8, 8)))
+    with pytest.raises(ShapeError, match=r"C = 3.*admm-tv"):
+        network(forward_model("sr2", (4, 2, 8, 8)).measure(clip(4, 2, 8, 8)))
+    with pytest.raises(ShapeError, match="C = 1"):
+        build(dataclasses.replace(SMALL, channels=1))(forward_model("sr2", (4, 3, 8, 8)).measure(clip(4, 3, 8, 8)))
     with pytest.raises(SpecError, match="one of multiscale"):
         Config(blocks="resnet")
     with pytest.raises(SpecError, match="odd"):
@@ -365,9 +385,10 @@ def test_the_solver_is_the_network_in_the_common_loop(solver):
     torch.testing.assert_close(double.float(), solution.x, rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("spec", ["sr4", "si", "denoise"])
-def test_the_shipped_network_beats_what_it_starts_from(spec):
-    truth = clip(8, 3, 32, 32, batch=(1,))
+def test_the_shipped_network_beats_what_it_starts_from(spec, channels):
+    truth = clip(8, channels, 32, 32, batch=(1,))
     problem = forward_model(spec, tuple(truth.shape), seed=9).measure(truth, seed=10)
     start = smooth_start(problem, NormalSolver.of(problem.operator), (STILL,))[0]
     assert psnr(run(VideoOneNet(), problem).x, truth).item() > psnr(start, truth).item()

@@ -216,15 +216,17 @@ class Unrolled(nn.Module):
     def init(self, problem: InverseProblem, normal: NormalSolver | None = None) -> UnrolledState:
         """The state to start from.
 
+        A network of colour takes gray videos as colour ones with equal channels, and gives the means of its own.
+
         Raises:
-            ShapeError: if the operator does not act on videos (T, C, H, W) with the C of this network.
+            ShapeError: if the operator does not act on videos (T, C, H, W) with the C of this network, or 1.
             DtypeError: if the measurement is complex.
         """
         A, y, c = problem.operator, problem.y, self.config
-        if len(A.in_shape) != 4 or A.in_shape[1] != c.channels:
+        if len(A.in_shape) != 4 or A.in_shape[1] not in (1, c.channels):
             raise ShapeError(
                 f"this network is for videos (T, C, H, W) with C = {c.channels}, the operator is for {A.in_shape}: "
-                "take other weights, or train a network for this C"
+                "take admm-tv, which is for any, or weights that were trained for this C"
             )
         if y.is_complex():
             raise DtypeError(f"the learned solvers take real measurements, got {y.dtype}")
@@ -250,10 +252,10 @@ class Unrolled(nn.Module):
             coverage = A.T(A(still.new_ones(*A.batch_shape, *A.in_shape))).expand(still.shape)
             # bounded, so that ill-conditioned and random problems stay in the range of the features
             pinv, adjoint = pinv.clamp(-1, 2), adjoint.clamp(-2, 2)
-            fixed = torch.cat(
-                [still, moving - still, pinv, adjoint, coverage.clamp(-2, 2), frozen - still, sharp - still], -3
+            fixed = self._joined(
+                still, moving - still, pinv, adjoint, coverage.clamp(-2, 2), frozen - still, sharp - still
             )
-            candidates = torch.cat([moving, frozen, sharp], -3)
+            candidates = self._joined(moving, frozen, sharp)
         assert self.context is not None
         with self._precision(y):
             features = self.context(pad_frames(_one_batch(fixed)), noise_std.reshape(-1))
@@ -275,7 +277,7 @@ class Unrolled(nn.Module):
         if video:
             seen = (x, state.pinv, state.adjoint, z, z_new, u, u_new)
             output, _ = self._run(self.data[network], seen, dataclasses.replace(state, features=features))
-            change_z, change_u = output.split(c.channels, dim=-3)
+            change_z, change_u = output.chunk(2, dim=-3)
             z_new, u_new = (z_new + change_z, u_new + change_u) if c.corrections else (change_z, change_u)
         if c.consistent and k + 1 == c.steps:
             z_new = self._make_consistent(state, z_new, problem.y)
@@ -318,8 +320,8 @@ class Unrolled(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Call p or q on videos (*batch, T, C, H, W) of any batch axes."""
         like, features = videos[0], state.features
-        joined = _one_batch(torch.cat(videos, -3))
-        height, width = like.shape[-2:]
+        joined = _one_batch(self._joined(*videos))
+        channels, height, width = like.shape[-3:]
         with self._precision(like):
             if isinstance(network, PaperNetwork):
                 if self.config.noise_input:
@@ -328,14 +330,20 @@ class Unrolled(nn.Module):
                 output = network(joined)
             elif isinstance(network, PriorBlock):
                 assert state.candidates is not None
-                steps = state.candidates - torch.cat([like] * CANDIDATES, -3)
+                steps = state.candidates - self._joined(*[like] * CANDIDATES)
                 steps = pad_frames(_one_batch(steps))
                 output, new = network(pad_frames(joined), features[0].flatten(0, -4), steps)
                 features = (self._with_batch(new, like),)
             else:
                 output = network(pad_frames(joined), features[0].flatten(0, -4))
         output = output.to(like.dtype)[..., :height, :width]
+        if channels != self.config.channels:
+            output = output.unflatten(-3, (-1, self.config.channels)).mean(-3)
         return output.reshape(*like.shape[:-4], *output.shape[1:]), features
+
+    def _joined(self, *videos: Tensor) -> Tensor:
+        """The videos behind each other along C, gray ones as colour ones with equal channels."""
+        return torch.cat([v.expand(*v.shape[:-3], self.config.channels, -1, -1) for v in videos], -3)
 
     def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
         noisy, normal, exact = state.noise_std > 0, state.normal, z
