@@ -36,9 +36,7 @@ Root = Annotated[
 Split = Annotated[str, typer.Option(help="train, val or test; of video and archives also all.")]
 Frames = Annotated[int | None, typer.Option(help="Frames of each video of video and archives, 8 unless given.")]
 Size = Annotated[int | None, typer.Option(help="Height and width of crops of video and archives; else whole frames.")]
-Limit = Annotated[
-    int | None, typer.Option("--limit", "--clips", help="Take at most so many videos, spread over the split.")
-]
+Limit = Annotated[int | None, typer.Option(help="Take at most so many videos, spread over the split.")]
 Noise = Annotated[float | None, typer.Option(help="Noise σ of all measurements, in place of the problems' own.")]
 EightBit = Annotated[bool, typer.Option("--eight-bit", help="Round the measurements to 8 bits.")]
 Weights = Annotated[str | None, typer.Option(help="Weights of the learned solvers: file or shipped name.")]
@@ -65,7 +63,7 @@ def evaluate(
     names = parse_solvers(solvers, weights)
     check_seed(seed)
     check_noise(noise)
-    check_limit(limit)
+    check_limit(limit, "--limit")
     for path in (json, markdown):
         if path is not None:
             check_writable(path)
@@ -116,7 +114,7 @@ def parse_problems(text: str) -> list[str]:
     names = list(dict.fromkeys(split_list(text)))
     for name in names:
         if name.isidentifier() and name not in PROBLEMS and name not in OPERATORS:
-            raise SpecError(f"unknown problem {name!r}: {near_names(name, (TABLE1, *PROBLEMS))}, or an expression")
+            raise SpecError(f"unknown problem {name!r}, and no expression: {near_names(name, (TABLE1, *PROBLEMS))}")
     if not names:
         raise SpecError(
             f"--problems names none: write {TABLE1} for the paper's, or names and expressions, as in sr4,pid"

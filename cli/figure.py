@@ -24,12 +24,11 @@ from linops_video.cli.evaluate import (
     parse_problems,
     parse_solvers,
 )
-from linops_video.cli.options import Device, Seed, check_noise, check_seed, parse_device
+from linops_video.cli.options import Device, Seed, check_noise, check_png, check_seed, parse_device
 from linops_video.cli.progress import bar
 from linops_video.cli.sheet import save_sheet
 from linops_video.datasets import spread
 from linops_video.datasets.table1 import table1_problems
-from linops_video.media.files import check_writable
 from linops_video.media.video import check_limit
 from linops_video.solvers.evaluation import example
 
@@ -58,8 +57,8 @@ def figure(
     names = parse_solvers(solvers, weights)
     check_seed(seed)
     check_noise(noise)
-    check_limit(limit)
-    check_writable(out)
+    check_limit(limit, "--limit")
+    check_png(out, "-o")
     tasks = parse_problems(problems)
     chosen = open_data(data, split, root, frames, size)
     tasks = list(table1_problems(chosen.name, chosen.shape[1])) if tasks == ["table1"] else tasks

@@ -11,6 +11,7 @@ import torch
 import typer
 
 from linops_video.errors import FileError, ShapeError, SpecError
+from linops_video.media.files import check_writable
 from linops_video.solvers import SOLVERS
 
 Seed = Annotated[int, typer.Option(help="Seed of masks, matrices, angles and noise.")]
@@ -86,6 +87,13 @@ def check_seed(seed: int) -> None:
     """Raise `SpecError` for negative seeds, which the random streams do not take."""
     if seed < 0:
         raise SpecError(f"--seed is a whole number, 0 or more, not {seed}")
+
+
+def check_png(path: Path, option: str) -> None:
+    """Raise `FileError` for a picture that is not named .png, or cannot be written."""
+    if path.suffix.lower() != ".png":
+        raise FileError(f"{option} writes PNG: name it .png, not {path.name}")
+    check_writable(path)
 
 
 def check_noise(noise: float | None) -> None:

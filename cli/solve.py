@@ -19,12 +19,13 @@ from linops_video.cli.options import (
     Seed,
     Shape,
     check_noise,
+    check_png,
     check_seed,
     parse_device,
     parse_shape,
     read_fields,
 )
-from linops_video.errors import FileError, SpecError
+from linops_video.errors import SpecError
 from linops_video.media.arrays import read_kernel
 from linops_video.media.files import check_writable
 from linops_video.media.video import check_video_suffix
@@ -100,8 +101,8 @@ def _check_outputs(out: Path | None, json: Path | None, figure: Path | None) -> 
     """Fail before the work, not after it."""
     if out is not None and out.suffix.lower() != ".npz":
         check_video_suffix(out)
-    if figure is not None and figure.suffix.lower() != ".png":
-        raise FileError(f"--figure writes PNG: name it .png, not {figure.name}")
-    for path in (out, json, figure):
+    if figure is not None:
+        check_png(figure, "--figure")
+    for path in (out, json):
         if path is not None:
             check_writable(path)

@@ -69,7 +69,7 @@ def train(
     if not archives and len(data) > 1:
         raise SpecError(f"--data takes one data set, not {', '.join(data)}")
     if not archives and data[0] not in DATASETS:
-        raise SpecError(f"unknown data set {data[0]!r}: {near_names(data[0], DATASETS)}, or the path of a .npz archive")
+        raise SpecError(f"unknown data set {data[0]!r}, and no .npz archive: {near_names(data[0], DATASETS)}")
     check_writable(out / "curve.csv" if out.is_dir() else out)
     source = _Archives(archives, size) if archives else _Set(data[0], root)
     base = recipe(solver, data[0], source.channels)

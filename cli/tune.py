@@ -78,7 +78,7 @@ def tune(
     """Search fields of --solver for --op: the best PSNR on true clips, else a misfit of the size of the noise."""
     check_seed(seed)
     check_limit(frames)
-    check_limit(clips)
+    check_limit(clips, "clips")
     check_noise(noise)
     if json is not None:
         check_writable(json)

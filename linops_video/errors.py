@@ -11,7 +11,7 @@ from collections.abc import Iterable
 def near_names(word: str, known: Iterable[str]) -> str:
     """What to try instead of an unknown name: those spelt nearly the same, else all."""
     names = list(known)
-    near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.55)
     if not near:
         return f"known are {', '.join(names)}"
     return f"did you mean {', '.join(near[:-1])}{' or ' * (len(near) > 1)}{near[-1]}?"

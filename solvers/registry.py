@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, Solution
-from linops_video.errors import SpecError
+from linops_video.errors import SpecError, near_names
 from linops_video.solvers.admm import Admm, AdmmTV, AdmmWavelet
 from linops_video.solvers.defaults import tuned, tuned_prior
 from linops_video.solvers.hqs import HalfQuadratic
@@ -80,9 +79,7 @@ def build(problem: InverseProblem, solver: str | Solver, **fields: Any) -> Solve
     """The solver object that `solve` runs: by name with the defaults for this problem, and `fields` in their place."""
     if isinstance(solver, str):
         if solver not in SOLVERS:
-            near = difflib.get_close_matches(solver, SOLVERS, n=3, cutoff=0.4)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(SOLVERS)}"
-            raise SpecError(f"unknown solver {solver!r}: {hint}")
+            raise SpecError(f"unknown solver {solver!r}: {near_names(solver, SOLVERS)}")
         check_fields(SOLVERS[solver], fields)
         start = tuned(solver, problem)
         if start is not None:

@@ -148,7 +148,7 @@ def test_all_is_looked_at_before_the_first_video(capsys):
         assert error.count("\n") == (3 if "(" in problems else 1), "one sentence, and the place in an expression"
     for extra, words in (
         (("--noise", -1), "0 or more"),
-        (("--limit", 0), "at least 1"),
+        (("--limit", 0), "--limit must be at least 1"),
         (("--split", "dev"), "train, val, test, all"),
         (("--seed", -1), "0 or more"),
         (("--root", "here"), "leave the root out"),
@@ -198,4 +198,6 @@ def test_figure_draws_table_two(capsys):
     assert run(*arguments, "-o", "more.png", "--video", 3) == 2
     assert "no video 3" in capsys.readouterr().err
     assert run(*arguments, "-o", "nowhere/more.png") == 2
+    assert run(*arguments, "-o", "more.jpg") == 2
+    assert "-o writes PNG: name it .png, not more.jpg" in capsys.readouterr().err
     assert not Path("more.png").exists()

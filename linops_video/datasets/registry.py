@@ -56,7 +56,7 @@ def dataset(
             raise SpecError(f"{name} is a file itself: leave the root out")
         name, root = "video", name
     if name not in DATASETS:
-        raise SpecError(f"unknown data set {name!r}: {near_names(name, DATASETS)}, or the path of a .npz archive")
+        raise SpecError(f"unknown data set {name!r}, and no .npz archive: {near_names(name, DATASETS)}")
     if split not in SPLITS and not (name == "video" and split == "all"):
         raise SpecError(f"the splits of {name} are {', '.join(SPLITS)}{', all' * (name == 'video')}, not {split!r}")
     if name == "video":

@@ -131,10 +131,10 @@ def to_arrays(frames: Tensor) -> list[np.ndarray]:
     return [np.ascontiguousarray(frame) for frame in pixels.permute(0, 2, 3, 1).numpy()]
 
 
-def check_limit(frames: int | None) -> None:
-    """Raise `LinopsError` unless `frames`, the most to read, is positive or None (all)."""
-    if frames is not None and frames < 1:
-        raise LinopsError(f"frames must be at least 1, not {frames}")
+def check_limit(most: int | None, what: str = "frames") -> None:
+    """Raise `LinopsError` unless `most`, how many to read, is positive or None (all)."""
+    if most is not None and most < 1:
+        raise LinopsError(f"{what} must be at least 1, not {most}")
 
 
 def check_video_suffix(path: str | Path) -> None:
