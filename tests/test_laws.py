@@ -89,6 +89,19 @@ def test_exact_normal_solve(entry: Animal, rho: float) -> None:
     close(normal.prox(rho, x, y), normal(rho, A.H(y) + rho * x))
 
 
+@pytest.mark.parametrize("entry", [e for e in ZOO if "cg" not in e.method], ids=lambda entry: entry.name)
+def test_gradient_in_a_small_rho(entry: Animal) -> None:
+    """d⟨c, z⟩/dρ = −⟨(AᴴA + ρI)⁻¹c, z⟩ for z = (AᴴA + ρI)⁻¹b."""
+    A = animal(entry)
+    rho = (1e-6 * A.norm() ** 2).requires_grad_()
+    (b, _), (c, _) = vectors(A), vectors(A, 2)
+    normal = NormalSolver.of(A)
+    z, s = (flat(normal(rho, x), A.in_shape) for x in (b, c))
+    (steep,) = torch.autograd.grad((flat(c, A.in_shape).conj() * z).real.sum(), rho)
+    size = torch.linalg.vector_norm(z, dim=-1) * torch.linalg.vector_norm(s, dim=-1)
+    assert bool(((steep + (s.conj() * z).real.sum(-1)).abs() <= TOLERANCE * size).all())
+
+
 @every_animal
 def test_pinv(entry: Animal) -> None:
     A = animal(entry)

@@ -92,8 +92,16 @@ class ToeplitzInverse:
         return ToeplitzInverse(G, outside.nonzero().T)
 
     def solve(self, rho: float | Tensor, b: Tensor) -> Tensor:
-        """(G + ρI)⁻¹ b; ρ is a positive number, or a tensor with one number per sample."""
-        return by_parts(lambda part: self._solve(rho, part), b)
+        """(G + ρI)⁻¹ b; ρ is a positive number, or a tensor with one number per sample.
+
+        With a ρ that requires a gradient as S(ρ₀)b − S(ρ)(ρ − ρ₀)S(ρ₀)b, S(ρ) = (G + ρI)⁻¹ and ρ₀ the number that ρ is:
+        the same, and its gradient one more solve. That of RᵀNR loses digits by (w + ρ)⁻² where w is near zero.
+        """
+        if not (isinstance(rho, Tensor) and rho.requires_grad and torch.is_grad_enabled()):
+            return by_parts(lambda part: self._solve(rho, part), b)
+        x = self.solve(rho.detach(), b)
+        moved = per_sample(like(rho - rho.detach(), x.real), len(self.operator.in_shape)) * x
+        return x - by_parts(lambda part: self._solve(rho, part), moved)
 
     def _solve(self, rho: float | Tensor, b: Tensor) -> Tensor:
         G, (rows, columns) = self.operator, self.margin

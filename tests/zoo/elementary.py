@@ -50,6 +50,11 @@ ANIMALS = [
     Animal("one circular blur a sample", lambda r: Convolution(r(2, 3, 3), VIDEO, "circular"), "exact: FFT" + GRAM),
     Animal("full blur", lambda r: Convolution(EVEN_KERNEL, VIDEO), "exact: FFT and a margin of 34 pixels" + GRAM),
     Animal(
+        "full blur of sum zero",
+        lambda r: Convolution(torch.tensor([[1.0, 2.0], [3.0, -6.0]], dtype=torch.float64), (2, 3, 4)),
+        "exact: FFT and a margin of 8 pixels" + GRAM,
+    ),
+    Animal(
         "one full blur a sample",
         lambda r: Convolution(r(2, 2, 3), (3, 4, 5)),
         "exact: FFT and a margin of 15 pixels" + GRAM,
