@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import torch
 import typer
@@ -13,6 +15,7 @@ import typer
 from linops_video.errors import FileError, ShapeError, SpecError
 from linops_video.media.files import check_writable
 from linops_video.solvers import SOLVERS
+from linops_video.solvers.registry import check_fields
 
 Seed = Annotated[int, typer.Option(help="Seed of masks, matrices, angles and noise.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -76,11 +79,47 @@ def read_fields(path: Path | None, solver: str) -> dict[str, Any]:
         raise SpecError(f'{path} must hold fields of the solver, as in {{"fields": {{"weight": 0.01}}}}')
     if of != solver:
         raise SpecError(f"{path} has fields of {of}, not of {solver}: give --solver {of}")
-    for name, value in fields.items():
-        own = getattr(SOLVERS.get(solver), name, None)
-        if isinstance(own, int | float) and not isinstance(value, int | float):
-            raise SpecError(f"{name} in {path} must be a number, not {value!r}")
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return checked(SOLVERS[solver], fields, path) if solver in SOLVERS else fields
+
+
+def checked(kind: type, fields: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Fields of a dataclass from JSON, lists as tuples; raise `SpecError` for unknown ones and values of another kind."""
+    check_fields(kind, fields)
+    hints = get_type_hints(kind)
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    for name, value in values.items():
+        if not _fits(value, hints[name]):
+            raise SpecError(f"{name} in {path} must be {_words(hints[name])}, not {fields[name]!r}")
+    return values
+
+
+KINDS = {float: "a number", int: "a whole number", bool: "true or false", str: "a text", NoneType: "null"}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is what an annotation says, as far as numbers, texts, tuples of them and unions go."""
+    if isinstance(hint, UnionType):
+        return any(_fits(value, one) for one in get_args(hint))
+    if get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        size = isinstance(value, tuple) and (kinds[-1] is Ellipsis or len(value) == len(kinds))
+        return size and all(_fits(item, kinds[0]) for item in value)
+    if get_origin(hint) is Mapping:
+        return isinstance(value, dict) and all(_fits(item, float) for item in value.values())
+    if hint in (int, float):
+        return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
+    return isinstance(value, hint) if hint in KINDS else True
+
+
+def _words(hint: Any) -> str:
+    if isinstance(hint, UnionType):
+        return " or ".join(filter(None, map(_words, get_args(hint))))
+    if get_origin(hint) is Mapping:
+        return "an object of numbers"
+    if get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        return f"a list, each {KINDS[kinds[0]]}" if kinds[-1] is Ellipsis else f"a list of {len(kinds)}"
+    return KINDS.get(hint, "")
 
 
 def check_seed(seed: int) -> None:

@@ -15,10 +15,11 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from torch import Tensor
 
 from linops_video import PROBLEMS
-from linops_video.cli.options import Device, check_seed, parse_device, parse_names, read_json
+from linops_video.cli.options import Device, check_seed, checked, parse_device, parse_names, read_json
 from linops_video.datasets import DATASETS, dataset, spread
 from linops_video.errors import ShapeError, SpecError, near_names
 from linops_video.media.files import check_writable
+from linops_video.media.video import check_limit
 from linops_video.solvers.learned.checkpoint import load_network
 from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.data import Crops, Drawn, load_videos
@@ -28,6 +29,7 @@ from linops_video.solvers.learned.recipes import RECIPES, recipe
 from linops_video.solvers.learned.train import OnStep
 from linops_video.solvers.learned.train import Progress as State
 from linops_video.solvers.learned.train import train as train_network
+from linops_video.solvers.learned.unrolled import Config
 
 
 def train(
@@ -61,7 +63,9 @@ def train(
     With `torchrun --nproc-per-node N -m linops_video.cli train …` N processes share the work.
     """
     check_seed(seed)
-    place, fields = parse_device(device), {} if config is None else _tuples(read_json(config))
+    check_limit(clips, "--clips")
+    check_limit(size, "--size")
+    place, fields = parse_device(device), {} if config is None else _settings(config)
     names = parse_names(problems, PROBLEMS, "problem") if problems else None
     archives = [Path(name) for name in data if Path(name).suffix == ".npz"]
     if archives and (len(archives) < len(data) or root is not None):
@@ -70,7 +74,8 @@ def train(
         raise SpecError(f"--data takes one data set, not {', '.join(data)}")
     if not archives and data[0] not in DATASETS:
         raise SpecError(f"unknown data set {data[0]!r}, and no .npz archive: {near_names(data[0], DATASETS)}")
-    check_writable(out / "curve.csv" if out.is_dir() else out)
+    above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    check_writable(above / "curve.csv" if above.is_dir() else out)  # folders between them are made
     source = _Archives(archives, size) if archives else _Set(data[0], root)
     base = recipe(solver, data[0], source.channels)
     shares = base.problems if names is None else {name: base.problems.get(name, 1.0) for name in names}
@@ -82,10 +87,10 @@ def train(
             f"not a {base.network.form} for C = {source.channels}: take other weights, or begin without"
         )
     form = base.network if start is None else start.config
-    network = _replaced(form, {"channels": source.channels, **fields.pop("network", {})})
+    network = dataclasses.replace(form, **{"channels": source.channels, **fields.pop("network", {})})
     if start is not None and start.config != network:
         raise SpecError("the network in --config differs from that of --weights: leave it out, or begin without them")
-    settings = _replaced(base, {**chosen, **fields, "network": network})
+    settings = dataclasses.replace(base, **{**chosen, **fields, "network": network})
     videos, validation = source.videos(settings), source.validation(settings, clips)
     torch.set_flush_denormal(True)  # outputs are zero at the start: training is 7 times as slow without it
     about: dict[str, Any] = {"data": [Path(name).name for name in data]}
@@ -161,18 +166,11 @@ def _progress(shown: bool) -> Iterator[OnStep]:
         yield on_step
 
 
-def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(fields.get("network", {}), dict):
+def _settings(path: Path) -> dict[str, Any]:
+    """Fields of `TrainConfig` from a JSON file, those of its network in a dict."""
+    fields = read_json(path)
+    network = fields.get("network", {})
+    if not isinstance(network, dict):
         raise SpecError("network in --config must be a JSON object of fields")
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-
-
-def _replaced(settings: Any, fields: dict[str, Any]) -> Any:
-    """The dataclass with other fields, each of which it must have."""
-    known = [field.name for field in dataclasses.fields(settings)]
-    unknown = [name for name in fields if name not in known]
-    if unknown:
-        raise SpecError(
-            f"{type(settings).__name__} has no field {', '.join(unknown)}: its fields are {', '.join(known)}"
-        )
-    return dataclasses.replace(settings, **fields)
+    rest = checked(TrainConfig, {name: value for name, value in fields.items() if name != "network"}, path)
+    return rest | {"network": checked(Config, network, path)}

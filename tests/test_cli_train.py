@@ -37,6 +37,11 @@ def here(tmp_path, monkeypatch) -> Path:
 TRAIN = ("train", "--data", "data.npz", "-o", "runs", "--problems", "sr2,fi2", "--size", 16, "--config", "small.json")
 
 
+def test_the_folders_above_a_run_are_made(here):
+    assert run(*TRAIN, "--steps", 1, "-o", "new/runs/a") == 0
+    assert (here / "new" / "runs" / "a" / "videoonet.safetensors").exists()
+
+
 def test_a_run_writes_weights_that_solve_takes(here, capsys):
     assert run(*TRAIN, "--steps", 4) == 0
     assert "runs/videoonet.safetensors" in capsys.readouterr().out
@@ -98,6 +103,16 @@ def test_a_data_set_by_name_and_the_papers_forms(here, solver):
     assert len(facts["problems"]) == 15
 
 
+WRONG = {
+    "two": '{"samples": "two"}',
+    "flat": '{"frames": 4}',
+    "betas": '{"betas": [0.9]}',
+    "mix": '{"problems": ["sr2"]}',
+    "net": '{"network": {"rho": "x"}}',
+    "yes": '{"checkpointing": 1}',
+}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -111,15 +126,25 @@ def test_a_data_set_by_name_and_the_papers_forms(here, solver):
         (("--resume",), "nothing to resume in runs"),
         (("--device", "tpu"), "--device is auto, cpu or cuda"),
         (("--minutes", 0), "minutes must be positive"),
+        (("--clips", 0), "--clips must be at least 1, not 0"),
+        (("--size", 0), "--size must be at least 1, not 0"),
+        (("--config", "two.json"), "samples in two.json must be a whole number, not 'two'"),
+        (("--config", "flat.json"), "frames in flat.json must be a list, each a whole number, not 4"),
+        (("--config", "betas.json"), "betas in betas.json must be a list of 2, not [0.9]"),
+        (("--config", "mix.json"), "problems in mix.json must be an object of numbers, not ['sr2']"),
+        (("--config", "net.json"), "rho in net.json must be a number or null, not 'x'"),
+        (("--config", "yes.json"), "checkpointing in yes.json must be true or false, not 1"),
         (("--size", 64), "too small for 4 frames of 64×64"),
         (("--steps", 0), "1 or more"),
         (("--solver", "videonet"), "did you mean videoonet"),
-        (("-o", "no/folder/run"), "does not exist"),
+        (("-o", "data.npz/run"), "the folder data.npz does not exist"),
     ],
 )
 def test_bad_input_is_one_sentence_and_starts_nothing(here, capsys, arguments, words):
     (here / "odd.json").write_text('{"speed": 3}')
     (here / "list.json").write_text("[1, 2]")
+    for name, text in WRONG.items():
+        (here / f"{name}.json").write_text(text)
     assert run(*TRAIN, *arguments) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ")

@@ -107,7 +107,7 @@ class Run:
         if saved != asdict(config):
             changed = [name for name, value in asdict(config).items() if saved.get(name) != value]
             raise SpecError(
-                f"{path} was trained with another {', '.join(changed)}: use another folder, or the same values"
+                f"{path} was trained with other values of {', '.join(changed)}: use another folder, or the same values"
             )
         for name in self.PARTS:
             getattr(self, name).load_state_dict(state[name])
