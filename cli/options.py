@@ -83,7 +83,7 @@ def read_fields(path: Path | None, solver: str) -> dict[str, Any]:
 
 
 def checked(kind: type, fields: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Fields of a dataclass from JSON, lists as tuples; raise `SpecError` for unknown ones and values of another kind."""
+    """Fields of a dataclass from JSON, lists as tuples; `SpecError` for unknown ones and values of another kind."""
     check_fields(kind, fields)
     hints = get_type_hints(kind)
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
@@ -118,7 +118,7 @@ def _words(hint: Any) -> str:
         return "an object of numbers"
     if get_origin(hint) is tuple:
         kinds = get_args(hint)
-        return f"a list, each {KINDS[kinds[0]]}" if kinds[-1] is Ellipsis else f"a list of {len(kinds)}"
+        return f"a list, each {_words(kinds[0])}" if kinds[-1] is Ellipsis else f"a list of {len(kinds)}"
     return KINDS.get(hint, "")
 
 

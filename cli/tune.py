@@ -124,7 +124,10 @@ def _is_archive(path: Path) -> bool:
 
 def _names(solver: Any, given: str | None, truth: bool) -> list[str]:
     if given is not None:
-        return [name.strip() for name in given.split(",") if name.strip()]
+        chosen = [name.strip() for name in given.split(",") if name.strip()]
+        if not chosen:
+            raise SpecError("--fields names none: write them as in weight,rho")
+        return chosen
     wanted = ("weight", "rho") if truth else ("weight",)
     names = [name for name in wanted if hasattr(solver, name)]
     if not names:

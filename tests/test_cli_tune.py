@@ -88,6 +88,7 @@ def test_steps_are_whole_numbers(tmp_path):
         (("tune", "y.npz", "--op", "sr2"), "needs the noise of every problem"),
         (("tune", "y.npz", "--op", "sr2", "--solver", "fista", "--noise", 0.1), "Fista has no weight: say what"),
         (("tune", "y.npz", "--op", "sr2", "--fields", "lam", "--noise", 0.1), "AdmmTV has no field lam"),
+        (("tune", "y.npz", "--op", "sr2", "--fields", ",", "--noise", 0.1), "--fields names none"),
         (("tune", "y.npz", "--op", "sr2", "--fields", "balance", "--noise", 0.1), "balance = False cannot be tuned"),
         (("tune", "y.npz", "--op", "sr2", "--noise", -1), "--noise is a standard deviation"),
         (("tune", "clips.npz", "--op", "sr2", "--split", "test"), "test"),
