@@ -9,7 +9,8 @@ import runpy
 import pytest
 from tree import MODULES, ROOT
 
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
 BLOCKS = [
     pytest.param(page, block, id=f"{page.relative_to(ROOT)}-{i}")
     for page in PAGES
@@ -51,6 +52,8 @@ def test_the_tables_of_results_are_those_that_the_commands_wrote():
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+        if page.is_relative_to(DOCS):
+            assert (page.parent / target).resolve().is_relative_to(DOCS), f"the built {page.name} has no {target}"
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
