@@ -50,6 +50,13 @@ class Solution:
         converged: of each sample whether its residual fell to the tolerance; None for "direct".
         sample_steps: the iterations that each sample took; None for "direct".
         history: what happened to each sample, if it was asked for.
+
+    Example:
+        >>> from linops_video import forward_model
+        >>> from linops_video.solvers import solve
+        >>> solution = solve(forward_model("sr2", (4, 3, 8, 8)).measure(torch.rand(4, 3, 8, 8)), "cgls")
+        >>> solution.status, solution.x.shape
+        ('converged', torch.Size([4, 3, 8, 8]))
     """
 
     x: Tensor

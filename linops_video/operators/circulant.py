@@ -119,6 +119,12 @@ def circulant(kernel: Tensor, in_shape: Shape) -> Circulant | Multiplier:
     """The circular convolution with impulse response `kernel`, shape (*batch, H, W), origin at [0, 0].
 
     A Circulant for a real kernel, for a complex one a Multiplier of the Fourier transform over the last two axes.
+
+    Example:
+        >>> kernel = torch.zeros(8, 8)
+        >>> kernel[0, :2] = 0.5  # the mean of a pixel and its left neighbour
+        >>> circulant(kernel, (3, 8, 8))(torch.ones(3, 8, 8)).sum()
+        tensor(192.)
     """
     if not kernel.is_complex():
         return Circulant(torch.fft.rfft2(kernel), in_shape)

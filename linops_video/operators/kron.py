@@ -66,7 +66,13 @@ class Kron(LinearOperator):
 
 def kron(*factors: LinearOperator) -> LinearOperator:
     """A₁ ⊗ A₂ ⊗ …, simplified: nested products are flattened, multiples move out, adjacent identities become one, and
-    a factor among identities becomes one operator of its own kind where there is one (a Diagonal, a Select, …)."""
+    a factor among identities becomes one operator of its own kind where there is one (a Diagonal, a Select, …).
+
+    Example:
+        >>> from linops_video import Identity, Select
+        >>> kron(Identity((3,)), Select((0, 2), 0, (4,)), Identity((8, 8)))
+        Select((3×4×8×8) → (3×2×8×8))
+    """
     flat: list[LinearOperator] = []
     factor: float | Tensor = 1.0
     for f in factors:

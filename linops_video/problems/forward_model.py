@@ -26,6 +26,12 @@ class InverseProblem:
         y: the measurement, shape (*batch, *A.out_shape); for a `batch` of operators a tuple, one measurement a sample.
         noise_std: standard deviation of the white Gaussian noise on every entry of y: a number, or one per sample.
         name: the name in `PROBLEMS`, by which solvers find their tuned defaults; None for any other problem.
+
+    Example:
+        >>> import torch
+        >>> A = parse("sr(2)", (4, 3, 8, 8))
+        >>> InverseProblem(A, A(torch.rand(4, 3, 8, 8)), noise_std=0.01)
+        InverseProblem(operator=BoxMean((4×3×8×8) → (4×3×4×4)), noise_std=0.01, name=None)
     """
 
     operator: LinearOperator
