@@ -23,8 +23,14 @@ def machine() -> str:
     return f"{model}, {torch.get_num_threads()} thread(s), CPU only, torch {torch.__version__}"
 
 
+def command() -> str:
+    """The command that runs, data by file name only."""
+    return shlex.join(
+        ["python", *(Path(word).name if word.endswith((".npz", ".mp4", ".mpg")) else word for word in sys.argv)]
+    )
+
+
 def save(path: Path, results: dict) -> None:
-    """Write results, command (data by file name only) and machine as JSON."""
-    words = ["python", *(Path(word).name if word.endswith((".npz", ".mp4", ".mpg")) else word for word in sys.argv)]
+    """Write results, command and machine as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"command": shlex.join(words), "machine": machine(), **results}, indent=1) + "\n")
+    path.write_text(json.dumps({"command": command(), "machine": machine(), **results}, indent=1) + "\n")

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from record import machine, save
+from record import command, machine, save
 from torch import Tensor
 
 from linops_video import BoxMean, Convolution, Diagonal, InverseProblem, NormalSolver
@@ -219,10 +220,11 @@ def scico_pdhg(rho: float) -> Method:
     return method
 
 
-def available(rho: float) -> dict[str, Method]:
-    """The peers that can be imported."""
+def available(rho: float, wanted: str) -> dict[str, Method]:
+    """Those of the wanted peers that can be imported."""
     peers = {"deepinv": ("PDCP", deepinv_pdcp), "pyproximal": ("PrimalDual", pyproximal_primal_dual)}
     peers["scico"] = ("PDHG", scico_pdhg)
+    peers = {name: peer for name, peer in peers.items() if name in wanted.split(",")}
     found = {name for name in peers if importlib.util.find_spec(name) is not None}
     for name in peers.keys() - found:
         print(f"{name} is not installed: left out")
@@ -273,6 +275,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path)
     parser.add_argument("--sizes", default="8x1x128x128,8x3x256x256")
+    parser.add_argument("--problems", default="mask,sr4,sr2,blur", help="a part of these")
+    parser.add_argument("--peers", default="deepinv,pyproximal,scico", help="a part of these")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400, help="iterations that find the minimum")
     parser.add_argument("--agreement", action="store_true")
@@ -282,17 +286,27 @@ def main() -> None:
     torch.set_num_threads(1)
     shapes = [tuple(map(int, size.split("x"))) for size in args.sizes.split(",")]
     with torch.no_grad():
-        rows = agreement(args.clip, shapes[0], args.steps) if args.agreement else compare(args, shapes)
+        (agreement if args.agreement else compare)(args, shapes)
     print(machine())
-    save(args.json, {"gap": GAP, "weight": WEIGHT, "rows": rows})
 
 
-def compare(args: argparse.Namespace, shapes: list[tuple[int, ...]]) -> list[dict]:
+def keep(args: argparse.Namespace, row: dict) -> None:
+    """Write a row, in the place of an earlier one of the same size and problem; the others stay."""
+    known = json.loads(args.json.read_text()) if args.json.exists() else {}
+    tables = {name: known.get(name, []) for name in ("speed", "agreement")}
+    table = tables["agreement" if args.agreement else "speed"]
+    row = {"command": command(), **row, "shape": list(row["shape"])}
+    table[:] = [r for r in table if (r["shape"], r["problem"]) != (row["shape"], row["problem"])] + [row]
+    save(args.json, {"gap": GAP, "weight": WEIGHT, **tables})
+
+
+def compare(args: argparse.Namespace, shapes: list[tuple[int, ...]]) -> None:
     """Time to the gap of every method on every problem; ρ from the first size, for peers that of `PrimalDual`."""
-    rows: list[dict] = []
     chosen: dict[str, tuple[float, ...]] = {}
     for shape in shapes:
         for name, problem in problems(args.clip, shape).items():
+            if name not in args.problems.split(","):
+                continue
             target = (1 + GAP) * minimum(problem, args.steps)
             if name not in chosen:
                 kinds = (
@@ -306,7 +320,7 @@ def compare(args: argparse.Namespace, shapes: list[tuple[int, ...]]) -> list[dic
                 "admm": ours(Admm(PRIOR, rho=split)),
                 "primal-dual": ours(PrimalDual(PRIOR, rho=relaxed, relaxation=RELAXATION)),
             }
-            methods |= available(plain)
+            methods |= available(plain, args.peers)
             counts = {key: count(method, problem, target, 400) for key, method in methods.items()}  # which compiles
             taken: dict[str, list[float]] = {key: [] for key in methods}
             for _ in range(args.turns):
@@ -314,20 +328,22 @@ def compare(args: argparse.Namespace, shapes: list[tuple[int, ...]]) -> list[dic
                     needed = counts[key]
                     taken[key].append(float("inf") if needed is None else seconds(method, problem, needed))
             best = {key: min(values) for key, values in taken.items()}
-            rows.append({"shape": shape, "problem": name, "seconds": best, "iterations": counts, "rho": chosen[name]})
+            row = {"shape": shape, "problem": name, "seconds": best, "iterations": counts, "rho": chosen[name]}
             own = min(best["admm"], best["primal-dual"])
             others = [value for key, value in best.items() if key not in ("admm", "primal-dual")]
-            rows[-1]["ratio"] = min(others, default=float("nan")) / own
+            row["ratio"] = min(others, default=float("nan")) / own
             shown = "  ".join(f"{key} {value:.3f} s ({counts[key]})" for key, value in best.items())
-            print(f"{shape} {name}: {shown}  ratio {rows[-1]['ratio']:.1f}", flush=True)
-            save(args.json, {"gap": GAP, "weight": WEIGHT, "rows": rows})
-    return rows
+            print(f"{shape} {name}: {shown}  ratio {row['ratio']:.1f}", flush=True)
+            keep(args, row)
 
 
-def agreement(path: Path, shape: tuple[int, ...], iterations: int) -> list[dict]:
+def agreement(args: argparse.Namespace, shapes: list[tuple[int, ...]]) -> None:
     """The objectives that the solvers reach in float64; one iteration of the last two is 20 of their prior."""
-    rows = []
-    for name, single in problems(path, shape, 2).items():
+    iterations = args.steps
+    shape = shapes[0]
+    for name, single in problems(args.clip, shape, 2).items():
+        if name not in args.problems.split(","):
+            continue
         problem = single.to(dtype=torch.float64)
         solvers = {
             "admm": (ours(Admm(PRIOR, rho=0.4)), iterations),
@@ -335,16 +351,15 @@ def agreement(path: Path, shape: tuple[int, ...], iterations: int) -> list[dict]
             "fista": (ours(Fista(PRIOR, inner=20)), iterations // 4),
             "proximal-gradient": (ours(ProximalGradient(PRIOR, inner=20)), iterations // 4),
         }
-        peers = available(1.6)
+        peers = available(1.6, args.peers)
         solvers |= {key: (peers[key], 2 * iterations) for key in ("pyproximal PrimalDual",) if key in peers}
         values = {}
         for key, (method, steps) in solvers.items():
             for x in islice(method(problem), steps - 1, steps):
                 values[key] = objective(problem, x)
         spread = max(values.values()) / min(values.values()) - 1
-        rows.append({"shape": shape, "problem": name, "objectives": values, "spread": spread})
+        keep(args, {"shape": shape, "problem": name, "objectives": values, "spread": spread})
         print(f"{shape} {name}: spread {spread:.1e}  {values}", flush=True)
-    return rows
 
 
 if __name__ == "__main__":

@@ -28,10 +28,10 @@ def main() -> None:
     video = read_video(demo_clip(), frames=4).frames[..., :32, :32]
     problem = forward_model("pid", tuple(video.shape)).measure(video)
     denoiser = Denoiser()
-    solver = Admm(PlugAndPlay(denoiser), rho=0.3, relaxation=1.0, max_steps=60, tol=1e-4)
+    solver = Admm(PlugAndPlay(denoiser), rho=0.3, relaxation=1.0, max_steps=200, tol=1e-4)
     optimiser = torch.optim.Adam(denoiser.parameters(), 1e-2)
     for step in range(15):
-        x = implicit(solver, problem, gradient_steps=60, gradient_tol=1e-3)
+        x = implicit(solver, problem, gradient_steps=200, gradient_tol=1e-3)
         loss = (x - video).square().mean()
         optimiser.zero_grad()
         loss.backward()

@@ -21,7 +21,7 @@ from torch import Tensor
 from linops_video import InverseProblem, NormalSolver
 from linops_video.solvers.iteration import relative_change
 from linops_video.solvers.objective import AnyPriors, Regularised, check_positive, check_relaxation
-from linops_video.solvers.priors.prior import Memory, Prior, Step, each, total
+from linops_video.solvers.priors.prior import Memory, Prior, Step, each, squares, total
 from linops_video.solvers.priors.variation import TotalVariation
 from linops_video.solvers.priors.wavelet import WaveletL1
 
@@ -99,7 +99,7 @@ class AdmmBase(Regularised):
 
     def init(self, problem: InverseProblem) -> SplitState:
         (normal, z), n = start(problem), len(self.priors)
-        rho = torch.full(problem.batch_shape, self.rho).to(z) if self.balance else self.rho
+        rho = torch.full(problem.batch_shape, self.rho).to(z.real) if self.balance else self.rho
         return SplitState(normal, z, (torch.zeros_like(z),) * n, ((),) * n, rho, normal.data_step(n * rho, problem.y))
 
     def step(self, problem: InverseProblem, state: SplitState) -> SplitState:
@@ -127,8 +127,8 @@ class AdmmBase(Regularised):
         by a factor of 10 at most. Source: He, Yang and Wang, Journal of Optimization Theory and Applications 106, 2000,
         here with the residuals in the units of the video.
         """
-        primal = sum(total((b - a).square()) for a, b in zip(before.u, after.u, strict=True))
-        dual = len(after.u) * total((after.z - before.z).square())
+        primal = sum(total(squares(b - a)) for a, b in zip(before.u, after.u, strict=True))
+        dual = len(after.u) * total(squares(after.z - before.z))
         for prior, old, new in zip(self.priors, before.memory, after.memory, strict=True):
             split, scaled = prior.changes(old, new)
             primal, dual = primal + scaled, dual + split

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from linops_video import InverseProblem
+from linops_video import ConvergenceWarning, InverseProblem
 from linops_video.solvers.iteration import Solver, check_problem, run
 
 
@@ -45,8 +46,9 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
 
     The forward pass is `run`, without a graph. At the fixed point s = T(s; θ), ds/dθ = (I − ∂T/∂s)⁻¹ ∂T/∂θ; the
     gradient solves g = ḡ + (∂T/∂s)ᵀ g by iterating that, which converges as the solver does. The better the solver has
-    converged, the better the gradient: give it a small tol. Source: Bai, Kolter and Koltun, NeurIPS, 2019; Gilton,
-    Ongie and Willett, IEEE Transactions on Computational Imaging 7, 2021.
+    converged, the better the gradient: give it a small tol. Where either of the two stops before it has converged, a
+    `ConvergenceWarning` says so: with a denoiser that is no contraction the gradient can grow without bound. Source:
+    Bai, Kolter and Koltun, NeurIPS, 2019; Gilton, Ongie and Willett, IEEE Trans. Computational Imaging 7, 2021.
 
     Args:
         gradient_steps: at most so many iterations for the gradient.
@@ -63,9 +65,12 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
         True
     """
     with torch.no_grad():
-        fixed = run(solver, problem).state
+        solution = run(solver, problem)
+    fixed = solution.state
     if not torch.is_grad_enabled():
         return fixed.estimate
+    if solution.status == "max_steps":
+        _warn(f"the solver stopped after {solution.steps} steps with a residual of {solution.residuals[-1]:.1e}")
     # what the state holds besides iterates, as a prepared data step, may depend on what is learned: made with a graph
     fresh = solver.init(problem)
     inside = [t.detach().requires_grad_() for t in _iterates(fixed)]
@@ -86,9 +91,16 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
             g = following
             if change <= gradient_tol**2 * size:
                 break
+        else:
+            _warn(f"the iteration for the gradient stopped after {gradient_steps} steps, still changing")
         return g
 
     return _FixedPoint.apply(solve, estimate, *results)  # type: ignore[no-any-return]
+
+
+def _warn(what: str) -> None:
+    message = f"{what}, so that the gradient of `implicit` may be wrong: allow more steps, or take `unrolled`"
+    warnings.warn(message, ConvergenceWarning, stacklevel=3)
 
 
 class _FixedPoint(torch.autograd.Function):

@@ -71,7 +71,7 @@ class ProximalGradient(AnyPriors):
 
     def init(self, problem: InverseProblem) -> GradientState:
         backward = problem.operator.H(problem.y)
-        norm = problem.operator.norm().to(backward).expand(problem.batch_shape)
+        norm = problem.operator.norm().to(backward.real).expand(problem.batch_shape)
         step = norm.square().clamp(min=torch.finfo(backward.dtype).tiny).reciprocal()
         x = each(step) * backward
         return GradientState(x, x, torch.ones_like(step), step)
@@ -114,7 +114,7 @@ class Fista(ProximalGradient):
 
     def _ahead(self, state: GradientState, x: Tensor) -> tuple[Tensor, Tensor]:
         moved = x - state.x
-        restart = total((state.v - x) * moved) > 0
+        restart = total(((state.v - x).conj() * moved).real) > 0
         following = (1 + (1 + 4 * state.momentum.square()).sqrt()) / 2
         beta = torch.where(restart, 0, (state.momentum - 1) / following)
         return x + per_sample(beta, x.ndim - beta.ndim) * moved, torch.where(restart, 1, following)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from linops_video import Diagonal, InverseProblem
+from linops_video import ConvergenceWarning, Diagonal, InverseProblem
 from linops_video.solvers import Admm, Fista, PlugAndPlay, SquaredNorm, TotalVariation, implicit, unrolled
 from linops_video.solvers.least_squares import Cgls
 
@@ -83,3 +83,12 @@ def test_without_a_graph_the_fixed_point_is_returned():
     solver = dataclasses.replace(Cgls(), max_steps=50, tol=1e-12)
     with torch.no_grad():
         assert implicit(solver, problem).shape == EVENT
+
+
+def test_what_has_not_converged_is_said():
+    problem = problem_with(random(*EVENT, seed=1).requires_grad_())
+    with pytest.warns(ConvergenceWarning, match="solver stopped after 3 steps"):
+        implicit(dataclasses.replace(tv(0.05), max_steps=3), problem)
+    x = implicit(tv(0.05), problem, gradient_steps=3)
+    with pytest.warns(ConvergenceWarning, match="gradient stopped after 3 steps"):
+        x.sum().backward()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from videos import objective, trace, tv_problem, video
 
-from linops_video import PROBLEMS, collate, forward_model
+from linops_video import PROBLEMS, Diagonal, InverseProblem, collate, forward_model, parse
 from linops_video.solvers import (
     SOLVERS,
     Admm,
@@ -175,3 +175,26 @@ def test_different_operators_in_one_batch(name):
         assert together.history is not None
         assert single.history is not None
         torch.testing.assert_close(together.history.misfit[-1, i], single.history.misfit[-1], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in CLASSICAL if name != "admm-wavelet"])
+def test_a_complex_channel_is_two_real_ones(name):
+    """Isotropic TV, squares and least squares see the real and the imaginary part as they see two channels."""
+    truth, mask = video(2, 3, 2, 5, 4), (video(3, 1, 5, 4, seed=1) > 0.4).double()
+    fields = {} if name in DIRECT else {"max_steps": 5, "tol": 0.0} | ({"balance": True} if name == "admm" else {})
+    y = mask * torch.complex(truth[:, :, :1], truth[:, :, 1:])
+    complex_problem = InverseProblem(Diagonal(mask, (3, 1, 5, 4)), y, 0.02)
+    real_problem = InverseProblem(Diagonal(mask.expand(3, 2, 5, 4), (3, 2, 5, 4)), mask * truth, 0.02)
+    found, expected = solve(complex_problem, name, **fields), solve(real_problem, name, **fields)
+    torch.testing.assert_close(torch.view_as_real(found.x.squeeze(-3)), expected.x.movedim(-3, -1), rtol=0, atol=1e-10)
+    torch.testing.assert_close(found.residuals, expected.residuals, rtol=1e-9, atol=1e-12)
+
+
+def test_solvers_take_samples_of_a_spectrum():
+    A = parse("mask(0.5) @ fourier(h,w)", (4, 1, 8, 8), seed=0)
+    problem = InverseProblem(A, A(video(4, 1, 8, 8).to(torch.complex128)), 0.02)
+    prior = TotalVariation(0.02)
+    solvers = (Admm(prior, max_steps=300, tol=0.0), PrimalDual(prior, max_steps=300, tol=0.0))
+    values = [objective(solver, problem, run(solver, problem).x) for solver in solvers]
+    assert abs(values[0] / values[1] - 1) < 1e-5
+    assert solve(problem, "admm-wavelet", max_steps=3).x.is_complex()

@@ -9,13 +9,25 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.parameters import per_sample
-from linops_video.errors import SpecError
-from linops_video.solvers.priors.prior import VIDEO_AXES, Memory, Prior, Step, check_video, check_weight, each, total
+from linops_video.errors import DtypeError, SpecError
+from linops_video.solvers.priors.prior import (
+    VIDEO_AXES,
+    Memory,
+    Prior,
+    Step,
+    check_video,
+    check_weight,
+    each,
+    squares,
+    total,
+)
 
 
 @dataclass(frozen=True)
 class Box(Prior):
     """R(x) = 0 where low ≤ x ≤ high everywhere, else ∞; its proximal operator clips. `Box(high=math.inf)`: x ≥ 0.
+
+    Raises `DtypeError` for complex videos.
 
     Example:
         >>> import torch
@@ -32,6 +44,10 @@ class Box(Prior):
 
     def __call__(self, v: Tensor, step: Step, memory: Memory = (), relaxation: float = 1.0) -> tuple[Tensor, Memory]:
         check_video(v)
+        if v.is_complex():
+            raise DtypeError(
+                f"bounds need real numbers, and this video is {v.dtype}: leave Box out, or solve for its parts"
+            )
         return v.clamp(self.low, self.high), memory
 
     def value(self, x: Tensor) -> Tensor:
@@ -59,7 +75,7 @@ class SquaredNorm(Prior):
         return v / (1 + each(step) * self.weight), memory
 
     def value(self, x: Tensor) -> Tensor:
-        return self.weight / 2 * total(x.square())
+        return self.weight / 2 * total(squares(x))
 
 
 @dataclass(frozen=True)
@@ -95,18 +111,18 @@ class GroupSparsity(Prior):
         return self.weight * total(self._norms(x))
 
     def _norms(self, x: Tensor) -> Tensor:
-        squares = x.square()
+        sizes = squares(x)
         for axis in self.axes:
-            squares = squares.sum(axis - VIDEO_AXES, keepdim=True)
-        return squares.clamp(min=1e-24).sqrt()  # the root of 0 has no gradient
+            sizes = sizes.sum(axis - VIDEO_AXES, keepdim=True)
+        return sizes.clamp(min=1e-24).sqrt()  # the root of 0 has no gradient
 
 
 @dataclass(frozen=True)
 class NuclearNorm(Prior):
     """R(x) = weight · ‖X‖_*, X the T × CHW matrix with a frame in each row: few patterns explain all frames.
 
-    prox shrinks the singular values, S ↦ max(S − step · weight, 0), here as U diag(max(1 − step · weight/S, 0)) Uᵀ X
-    with U and S² from the T × T matrix XXᵀ in float64. With `GroupSparsity` or `WaveletL1` beside it: background and
+    prox shrinks the singular values, S ↦ max(S − step · weight, 0), here as U diag(max(1 − step · weight/S, 0)) Uᴴ X
+    with U and S² from the T × T matrix XXᴴ in float64. With `GroupSparsity` or `WaveletL1` beside it: background and
     foreground. Source: Cai, Candès and Shen, SIAM Journal on Optimization 20(4), 2010.
 
     Example:
@@ -125,12 +141,18 @@ class NuclearNorm(Prior):
     def __call__(self, v: Tensor, step: Step, memory: Memory = (), relaxation: float = 1.0) -> tuple[Tensor, Memory]:
         check_video(v)
         X = v.flatten(-3)
-        values, U = torch.linalg.eigh(X.double() @ X.double().mT)
+        values, U = torch.linalg.eigh(_outer(X))
         singular = values.clamp(min=1e-24).sqrt()
         kept = (1 - per_sample(step, 1) * self.weight / singular).clamp(min=0)
-        shrink = (U * kept.unsqueeze(-2)) @ U.mT
+        shrink = (U * kept.unsqueeze(-2)) @ U.mH
         return (shrink.to(v) @ X).reshape(v.shape), memory
 
     def value(self, x: Tensor) -> Tensor:
-        X = x.flatten(-3).double()
-        return self.weight * torch.linalg.eigvalsh(X @ X.mT).clamp(min=0).sqrt().sum(-1).to(x)
+        singular = torch.linalg.eigvalsh(_outer(x.flatten(-3))).clamp(min=0).sqrt()
+        return self.weight * singular.sum(-1).to(x.real)
+
+
+def _outer(X: Tensor) -> Tensor:
+    """XXᴴ in float64."""
+    X = X.to(torch.promote_types(X.dtype, torch.float64))
+    return X @ X.mH

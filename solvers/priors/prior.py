@@ -90,8 +90,15 @@ def check_weight(name: str, weight: float | Tensor) -> None:
         raise SpecError(f"{name} must be 0 or more, got {weight!r}")
 
 
+def squares(x: Tensor) -> Tensor:
+    """|x|², entry by entry; real."""
+    return x.real.square() + x.imag.square() if x.is_complex() else x.square()
+
+
 def soft_threshold(x: Tensor, threshold: Step) -> Tensor:
-    """sign(x) · max(|x| − threshold, 0), entry by entry."""
+    """x/|x| · max(|x| − threshold, 0), entry by entry; complex entries keep their phase."""
+    if x.is_complex():
+        return x * (1 - threshold / x.abs().clamp(min=torch.finfo(x.dtype).tiny)).clamp(min=0)
     return x - torch.clamp(x, -threshold, threshold)  # type: ignore[call-overload]  # numbers or tensors, both are taken
 
 
