@@ -14,7 +14,7 @@ from linops_video.errors import MeasurementError, SpecError
 from linops_video.metrics import psnr
 from linops_video.solvers.iteration import run
 from linops_video.solvers.objective import squared_misfit, squared_norm
-from linops_video.solvers.registry import check_fields
+from linops_video.solvers.registry import build, check_fields
 
 S = TypeVar("S")
 Point = dict[str, Any]
@@ -25,7 +25,7 @@ OnTrial = Callable[[Point, float], None]
 
 def tune(
     problems: Sequence[InverseProblem],
-    solver: S,
+    solver: str | S,
     axes: Mapping[str, Sequence[Any]],
     truths: Sequence[Tensor] = (),
     on_trial: OnTrial | None = None,
@@ -38,14 +38,14 @@ def tune(
 
     Args:
         problems: to be solved with each choice.
-        solver: a solver object.
+        solver: a solver object, or a name, which stands for the defaults of `solve` for the first problem.
         axes: name of a field -> its values in order, from which neighbours are tried.
         truths: one video per problem, of the shape of its reconstruction; none for the discrepancy principle.
         on_trial: called after each trial with the fields and their mean PSNR in dB; without truths with the misfit over
             that which the noise explains, root mean squares.
 
     Raises:
-        SpecError: if the solver has no such field, or there is not one truth per problem.
+        SpecError: if there is no problem, no such solver or field, or not one truth per problem.
         MeasurementError: without truths, if a problem is free of noise.
 
     Example:
@@ -57,14 +57,17 @@ def tune(
         >>> tune([problem], AdmmTV(max_steps=10), {"weight": [0.001, 0.01, 0.1]}, [flat]).weight
         0.1
     """
-    check_fields(type(solver), dict(axes))
+    if not problems:
+        raise SpecError("tuning needs at least one problem, got none")
+    own: Any = build(problems[0], solver)  # type: ignore[arg-type]  # every S is a solver
+    check_fields(type(own), dict(axes))
     if truths and len(truths) != len(problems):
         raise SpecError(f"tuning needs one true video per problem, got {len(truths)} for {len(problems)}")
     if not truths and any(float(torch.as_tensor(p.noise_std).min()) <= 0 for p in problems):
         raise MeasurementError("the discrepancy principle needs the noise of every problem: give its σ, or true videos")
 
     def value(point: Point) -> float:
-        chosen: Any = dataclasses.replace(solver, **point)  # type: ignore[type-var]  # every solver is a dataclass
+        chosen: Any = dataclasses.replace(own, **point)
         found = [run(chosen, problem).x for problem in problems]
         if truths:
             scores = [psnr(x, truth.expand(x.shape)).mean() for x, truth in zip(found, truths, strict=True)]
@@ -76,10 +79,10 @@ def tune(
             on_trial(point, told)
         return best
 
-    start = {name: _nearest(values, getattr(solver, name)) for name, values in axes.items()}
+    start = {name: _nearest(values, getattr(own, name)) for name, values in axes.items()}
     with torch.no_grad():
         best = coordinate_search(value, start, axes)
-    return dataclasses.replace(solver, **best)  # type: ignore[type-var]
+    return dataclasses.replace(own, **best)
 
 
 def coordinate_search(

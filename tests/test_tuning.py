@@ -7,6 +7,7 @@ from linops_video import collate, forward_model
 from linops_video.errors import MeasurementError, SpecError
 from linops_video.metrics import psnr
 from linops_video.solvers import AdmmTV, AdmmWavelet, Tikhonov, run, tune
+from linops_video.solvers.registry import build
 from linops_video.solvers.tuning import coordinate_search
 
 WEIGHTS = [0.001, 0.01, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0]
@@ -60,6 +61,12 @@ def test_fields_that_are_no_numbers():
     assert psnr(run(solver, noisy(video)).x, video) >= psnr(run(start, noisy(video)).x, video)
 
 
+def test_a_name_stands_for_the_defaults_of_solve():
+    problem = noisy(ramp())
+    found = tune([problem], "tikhonov", {"weight": [0.5, 1.0]}, [ramp()])
+    assert found == tune([problem], build(problem, "tikhonov"), {"weight": [0.5, 1.0]}, [ramp()])
+
+
 def test_coordinate_search_climbs_to_the_top_of_a_hill():
     values = list(range(-5, 6))
     calls = []
@@ -76,6 +83,9 @@ def test_coordinate_search_climbs_to_the_top_of_a_hill():
     ("call", "error", "words"),
     [
         (lambda p: tune([p], Tikhonov(), {"rho": [1.0]}), SpecError, "no field rho"),
+        (lambda p: tune([p], Tikhonov, {"weight": [1.0]}), SpecError, "an object, as AdmmTV"),
+        (lambda p: tune([p], "tikonov", {"weight": [1.0]}), SpecError, "did you mean tikhonov"),
+        (lambda p: tune([], Tikhonov(), {"weight": [1.0]}), SpecError, "at least one problem"),
         (lambda p: tune([p], Tikhonov(), {"weight": [1.0]}, [ramp(), ramp()]), SpecError, "one true video per problem"),
         (
             lambda p: tune([forward_model("sr2", (4, 1, 12, 12)).measure(ramp())], Tikhonov(), {"weight": [1.0]}),
