@@ -25,7 +25,7 @@ from linops_video.cli.options import (
     parse_shape,
     read_fields,
 )
-from linops_video.errors import SpecError
+from linops_video.errors import FileError, SpecError
 from linops_video.media.arrays import read_kernel
 from linops_video.media.files import check_writable
 from linops_video.media.video import check_video_suffix
@@ -70,6 +70,8 @@ def solve(
     check_noise(noise)
     if not simulate and input is not None and out is None:
         raise SpecError("say where the reconstruction goes with -o FILE, or give --simulate if INPUT is a whole clip")
+    if shape is not None and (simulate or input is None):
+        raise SpecError("--shape is that of the video behind a measurement: a clip that is degraded first has its own")
     if input is None and figure is None:
         words = "-".join(re.findall(r"[\w.]+", op))
         figure = Path(f"linops-video-{words[:60]}.png")
@@ -93,12 +95,15 @@ def solve(
             raise SpecError("--json, --figure and --shape go with one file, not with a folder of videos")
         solve_files(request, input, out, console)
         return
-    _check_outputs(out, json, figure)
+    _check_outputs(input, out, json, figure)
     solve_file(request, input, Outputs(out, json, figure), console)
 
 
-def _check_outputs(out: Path | None, json: Path | None, figure: Path | None) -> None:
+def _check_outputs(input: Path | None, out: Path | None, json: Path | None, figure: Path | None) -> None:
     """Fail before the work, not after it."""
+    for path in (out, json, figure):
+        if input is not None and path is not None and path.exists() and input.exists() and path.samefile(input):
+            raise FileError(f"{path} is INPUT, which would be replaced: give a new name")
     if out is not None and out.suffix.lower() != ".npz":
         check_video_suffix(out)
     if figure is not None:
