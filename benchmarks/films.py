@@ -144,13 +144,17 @@ def _looped(film: Path, frames: int, folder: Path) -> Path:
 
 
 def memory(film: Path, op: str, solver: str, frames: int | None) -> dict:
+    """Of a film that was measured: without the truth, with which nothing is compared. `op` measures frames alone."""
     peaks = {}
     with tempfile.TemporaryDirectory() as name:
         for count in (64, 256):
-            path = _looped(film, count, Path(name))
+            whole = _looped(film, count, Path(name))
+            path = whole.with_name(f"{count} measured.mkv")
+            measured = [forward_model(op, (1, *f.shape)).operator(f[None]) for f in stream_video(whole)]
+            write_video(path, torch.cat(measured), 25)
             code = (
                 "import resource, sys\nfrom linops_video.cli import main\n"
-                f"try: main(['solve', {str(path)!r}, '--simulate', '--op', {op!r}, '--solver', {solver!r}, "
+                f"try: main(['solve', {str(path)!r}, '--op', {op!r}, '--solver', {solver!r}, "
                 f"'-o', {str(path.with_name('out.mkv'))!r}])\n"
                 "except SystemExit as end: assert not end.code, end.code\n"
                 "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
