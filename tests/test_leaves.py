@@ -16,15 +16,19 @@ from linops_video import (
     BlockDiagonal,
     BoxMean,
     Convolution,
+    Cosine,
     Dense,
     Diagonal,
     Difference,
     Flip,
+    Fourier,
+    Hadamard,
     Identity,
     LinearOperator,
     Select,
     Shape,
     Stack,
+    Wavelet,
     circulant,
     kron,
     scale,
@@ -128,6 +132,10 @@ def test_simplifications() -> None:
     C = Convolution(random(2, 2), (4, 4))
     assert C.T.T is C
     assert scalar(2.0 * I + 3.0 * I) == 5.0
+    signs = torch.tensor([[1.0, -1.0, 1.0, 1.0], [-1.0, 1.0, 1.0, -1.0]])
+    for U in (Cosine((0,), (2, 4)), Fourier((1,), (2, 4)), Hadamard(signs, (2, 4)), Wavelet((2, 4), "haar", (0, 1))):
+        assert isinstance(U.H @ U, Identity)
+        assert isinstance(U @ U.H, Identity)
     assert isinstance(kron(Identity((2,)), Identity((3,))), Identity)
     assert isinstance(kron(Identity((2,)), Diagonal(random(3), (3,))), Diagonal)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from linops_video.algebra.operator import Identity, LinearOperator
 from linops_video.algebra.parameters import Shape, by_parts, complex_dtype
 from linops_video.errors import SpecError
-from linops_video.operators.multiplier import unitary_gram
+from linops_video.operators.multiplier import undone, unitary_gram
 
 MATRIX_LIMIT = 96
 """Longest axis that is transformed by a matrix product, which up to here is faster than an FFT (one core, float32)."""
@@ -67,6 +67,8 @@ class Cosine(LinearOperator):
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return unitary_gram(self.H, weight)
+
+    _after = _before = undone
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         return tuple(Cosine((0,), (n,)) if i in self.axes else Identity((n,)) for i, n in enumerate(self.in_shape))

@@ -11,7 +11,7 @@ from torch import Tensor
 from linops_video.algebra.operator import Identity, LinearOperator
 from linops_video.algebra.parameters import Shape
 from linops_video.operators.cosine import check_axes
-from linops_video.operators.multiplier import unitary_gram
+from linops_video.operators.multiplier import undone, unitary_gram
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,6 +65,8 @@ class Fourier(LinearOperator):
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return unitary_gram(self.H, weight)
+
+    _after = _before = undone
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         return tuple(Fourier((0,), (n,)) if i in self.axes else Identity((n,)) for i, n in enumerate(self.in_shape))

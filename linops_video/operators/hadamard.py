@@ -14,7 +14,7 @@ from linops_video.algebra.parameters import Shape, by_parts, tensor_field
 from linops_video.errors import SpecError
 from linops_video.operators.cosine import MATRIX_LIMIT, cosine_matrix, dct, inverse_dct
 from linops_video.operators.diagonal import Diagonal
-from linops_video.operators.multiplier import unitary_gram
+from linops_video.operators.multiplier import undone, unitary_gram
 
 BLOCK = 16
 """Factors of neighbouring axes are multiplied out up to this size: a product with a 16×16 matrix takes as long as four
@@ -79,6 +79,8 @@ class Hadamard(LinearOperator):
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return unitary_gram(self.H, weight)
+
+    _after = _before = undone
 
     def _known_norm(self) -> Tensor:
         return torch.ones((), dtype=torch.float64)

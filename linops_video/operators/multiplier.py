@@ -180,6 +180,11 @@ def unitary_gram(U: LinearOperator, weight: LinearOperator | None = None) -> Lin
     return kron_gram(U, weight) or LinearOperator.gram(U, weight)
 
 
+def undone(self: LinearOperator, other: LinearOperator) -> LinearOperator | None:
+    """I where `other` is the adjoint of the unitary U = `self`, so that either undoes the other, else None."""
+    return Identity(self.in_shape) if isinstance(other, Adjoint) and same(other.operator, self) else None
+
+
 def transform_name(U: LinearOperator) -> str:
     """What `NormalSolver.method` calls a solve that is pointwise after U."""
     inner = U.operator if isinstance(U, Adjoint) else U

@@ -20,7 +20,7 @@ from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape, by_parts
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.filterbank import analyse, low_pass, synthesise
-from linops_video.operators.multiplier import unitary_gram
+from linops_video.operators.multiplier import undone, unitary_gram
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,6 +81,11 @@ class Wavelet(LinearOperator):
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return unitary_gram(self.H, weight) if _is_orthonormal(self) else super().outer(weight)
+
+    def _before(self, other: LinearOperator) -> LinearOperator | None:
+        return undone(self, other) if _is_orthonormal(self) else None
+
+    _after = _before
 
     def _known_norm(self) -> Tensor | None:
         return torch.ones((), dtype=torch.float64) if _is_orthonormal(self) else None

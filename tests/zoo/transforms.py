@@ -63,6 +63,11 @@ ANIMALS = [
         lambda r: Diagonal(mask(r, *VIDEO), VIDEO) @ Cosine((0, 2, 3), VIDEO),
         "exact: pointwise" + OUTER,
     ),
+    Animal(
+        "mask after a cosine transform and back",
+        lambda r: Diagonal(mask(r, *VIDEO), VIDEO) @ Cosine((0, 3), VIDEO).H @ Cosine((0, 3), VIDEO),
+        "exact: pointwise" + GRAM,
+    ),
     Animal("sum of cosine multipliers", lambda r: cosine_filter(r) + 0.5 * cosine_filter(r), "exact: DCT" + GRAM),
     Animal(
         "cosine multipliers over time and over frames",
