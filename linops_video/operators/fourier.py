@@ -24,11 +24,8 @@ class Fourier(LinearOperator):
     over real videos where the mask has equal values at k and −k, which the spectrum of a real video makes no loss.
 
     Args:
-        axes: event axes, counted from the first one.
+        axes: event axes, counted from the first one; none twice, else a SpecError.
         in_shape: the event shape.
-
-    Raises:
-        SpecError: if an axis is repeated, or there is no such axis.
 
     Example:
         >>> import torch
