@@ -57,7 +57,7 @@ def problems(path: Path, shape: tuple[int, ...], box: int = 4) -> dict[str, Inve
     operators = {
         "mask": Diagonal((torch.rand(shape, generator=generator) >= 0.5).float(), shape),
         f"sr{box}": BoxMean(box, shape),
-        "blur": Convolution(gaussian(13, 2.0).float(), shape),
+        "blur": Convolution(gaussian(13, 2.0).float(), shape, "circular"),
     }
     results = {}
     for name, A in operators.items():
