@@ -5,7 +5,7 @@ dual variables,
 
     xᵢ ← prox_{Rᵢ/ρ}(z − uᵢ),    z ← argmin_z ½‖y − A z‖² + nρ/2 ‖z − mean(xᵢ + uᵢ)‖²,    uᵢ ← uᵢ + xᵢ − z,
 
-from z = A⁺ y, u = 0; the reconstruction is z. Source: Boyd et al., Foundations and Trends in Machine Learning 3(1),
+from `start`, u = 0; the reconstruction is z. Source: Boyd et al., Foundations and Trends in Machine Learning 3(1),
 2011, sections 3 and 7; signs as in Milacski et al., ICML 2020. No ρ needs a new factorisation, so that ρ may change.
 """
 
@@ -30,9 +30,21 @@ BALANCE_AT = tuple(5 * 2**k for k in range(20))
 
 
 def start(problem: InverseProblem) -> tuple[NormalSolver, Tensor]:
-    """The data step's solver, and z = A⁺ y."""
-    normal = NormalSolver.of(problem.operator)
-    return normal, normal.pinv(problem.y)
+    """The data step's solver, and where to begin: A⁺ y without noise, (AᴴA + σ²I)⁻¹ Aᴴ y with noise of σ.
+
+    The second is the most likely video of unit variance: small singular values do not magnify the noise, as A⁺ does,
+    out of whose amplified noise no prior finds back.
+    """
+    A, y = problem.operator, problem.y
+    normal = NormalSolver.of(A)
+    noise_std = torch.as_tensor(problem.noise_std, device=y.device)
+    noisy = noise_std > 0
+    if not bool(noisy.any()):
+        return normal, normal.pinv(y)
+    z = normal(torch.where(noisy, noise_std**2, 1.0), A.H(y))
+    if bool(noisy.all()):
+        return normal, z
+    return normal, torch.where(noisy.reshape(*noisy.shape, *(1,) * len(A.in_shape)), z, normal.pinv(y))
 
 
 def data_step(normal: NormalSolver, rho: Step, x: Tensor, u: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

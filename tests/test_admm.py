@@ -7,14 +7,14 @@ import pytest
 import torch
 from videos import inpainting, video
 
-from linops_video import PROBLEMS, Diagonal, InverseProblem, NormalSolver, Wavelet, forward_model
+from linops_video import PROBLEMS, Diagonal, InverseProblem, NormalSolver, Wavelet, forward_model, parse
 from linops_video.solvers import (
     AdmmTV,
     AdmmWavelet,
     TotalVariation,
     run,
 )
-from linops_video.solvers.admm import data_step
+from linops_video.solvers.admm import data_step, start
 
 
 def test_the_data_step_is_the_minimiser():
@@ -24,6 +24,21 @@ def test_the_data_step_is_the_minimiser():
     z, following = data_step(NormalSolver.of(A), 0.3, x, u, problem.y)
     torch.testing.assert_close(A.T(A(z) - problem.y) + 0.3 * (z - x - u), torch.zeros_like(z), rtol=0, atol=1e-14)
     torch.testing.assert_close(following, u + x - z, rtol=0, atol=1e-15)
+
+
+def test_noise_is_not_amplified_at_the_start():
+    """(AᵀA + σ²I)⁻¹ Aᵀ y for the samples with noise, A⁺ y for those without; an ill-conditioned blur is then solved."""
+    A = parse("blur(gaussian, 2, circular)", (2, 1, 16, 16)).to(dtype=torch.float64)
+    truth = video(2, 2, 1, 16, 16)
+    problem = InverseProblem(A, A(truth) + 0.02 * video(2, 2, 1, 16, 16, seed=1), torch.tensor([0.02, 0.0]))
+    normal, z = start(problem)
+    M, y = A.to_dense(), problem.y[0].flatten()
+    expected = torch.linalg.solve(M.mT @ M + torch.tensor(0.02).double() ** 2 * torch.eye(len(M)), M.mT @ y)
+    torch.testing.assert_close(z[0].flatten(), expected.to(z), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(z[1], normal.pinv(problem.y)[1], rtol=0, atol=0)
+    for solver in (AdmmTV(max_steps=50), AdmmWavelet(max_steps=50)):
+        noisy = InverseProblem(A, problem.y[:1], 0.02)
+        assert (run(solver, noisy).x - truth[:1]).square().mean() < 0.2
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
