@@ -1,5 +1,7 @@
 """Every classical solver on every problem, and where those of one objective arrive."""
 
+from typing import Any
+
 import pytest
 import torch
 from videos import objective, trace, tv_problem, video
@@ -181,7 +183,9 @@ def test_different_operators_in_one_batch(name):
 def test_a_complex_channel_is_two_real_ones(name):
     """Isotropic TV, squares and least squares see the real and the imaginary part as they see two channels."""
     truth, mask = video(2, 3, 2, 5, 4), (video(3, 1, 5, 4, seed=1) > 0.4).double()
-    fields = {} if name in DIRECT else {"max_steps": 5, "tol": 0.0} | ({"balance": True} if name == "admm" else {})
+    fields: dict[str, Any] = {} if name in DIRECT else {"max_steps": 5, "tol": 0.0}
+    if name == "admm":
+        fields["balance"] = True
     y = mask * torch.complex(truth[:, :, :1], truth[:, :, 1:])
     complex_problem = InverseProblem(Diagonal(mask, (3, 1, 5, 4)), y, 0.02)
     real_problem = InverseProblem(Diagonal(mask.expand(3, 2, 5, 4), (3, 2, 5, 4)), mask * truth, 0.02)
@@ -194,7 +198,10 @@ def test_solvers_take_samples_of_a_spectrum():
     A = parse("mask(0.5) @ fourier(h,w)", (4, 1, 8, 8), seed=0)
     problem = InverseProblem(A, A(video(4, 1, 8, 8).to(torch.complex128)), 0.02)
     prior = TotalVariation(0.02)
-    solvers = (Admm(prior, max_steps=300, tol=0.0), PrimalDual(prior, max_steps=300, tol=0.0))
-    values = [objective(solver, problem, run(solver, problem).x) for solver in solvers]
+    admm, primal_dual = Admm(prior, max_steps=300, tol=0.0), PrimalDual(prior, max_steps=300, tol=0.0)
+    values = (
+        objective(admm, problem, run(admm, problem).x),
+        objective(primal_dual, problem, run(primal_dual, problem).x),
+    )
     assert abs(values[0] / values[1] - 1) < 1e-5
     assert solve(problem, "admm-wavelet", max_steps=3).x.is_complex()
