@@ -281,7 +281,7 @@ def test_what_training_cannot_use_is_said(tmp_path, videos):
     train(dataclasses.replace(TINY, steps=1), crops, truth, tmp_path)
     with pytest.raises(SpecError, match="holds a run"):
         train(TINY, crops, truth, tmp_path)
-    with pytest.raises(SpecError, match="another steps"):
+    with pytest.raises(SpecError, match="other values of steps"):
         train(TINY, crops, truth, tmp_path, resume=True)
     (tmp_path / "state.pt").write_bytes(b"junk")
     with pytest.raises(FileError, match="cannot continue"):

@@ -31,11 +31,9 @@ class Hadamard(LinearOperator):
     structurally random matrices (Do et al., IEEE Transactions on Signal Processing 60(1), 2012).
 
     Args:
-        signs: s, int8 or of any dtype, with as many axes as `in_shape`, each of full size or 1; for all samples.
-        in_shape: the event shape.
+        signs: s, int8 or of any dtype, with as many axes as `in_shape` (the event shape), each of full size or 1.
 
     Example:
-        >>> import torch
         >>> Hadamard(torch.tensor([1, -1], dtype=torch.int8), (2,))(torch.ones(2))
         tensor([0.0000, 1.4142])
     """

@@ -29,22 +29,17 @@ class Wavelet(LinearOperator):
 
     Where every length that is halved is even, WᵀW = WWᵀ = I and `out_shape` = `in_shape`. An odd length is extended by
     its last entry, as PyWavelets does it: W then has more rows than columns, and `inverse` is not the adjoint. The
-    coefficients are laid out as by PyWavelets' `coeffs_to_array`.
-
-    Source: Mallat, IEEE Transactions on Pattern Analysis and Machine Intelligence 11(7), 1989.
+    coefficients are laid out as by PyWavelets' `coeffs_to_array`. Source: Mallat, IEEE Transactions on Pattern Analysis
+    and Machine Intelligence 11(7), 1989.
 
     Args:
         in_shape: the event shape.
-        wavelet: a name that PyWavelets knows (haar, db4, sym4, …), one for all axes or one per axis.
-        levels: an int for all axes, or one per axis; an axis with 0 levels is not transformed.
-
-    Raises:
-        SpecError, ShapeError: for a wavelet that is unknown or not orthonormal, levels below 0, or not one per axis.
+        wavelet: an orthonormal one of PyWavelets (haar, db4, …), for all axes or one per axis, else a SpecError.
+        levels: an int for all axes, or one per axis, else a ShapeError; an axis with 0 levels is not transformed.
 
     Example:
         >>> import torch
-        >>> W = Wavelet((8, 3, 64, 64), "haar", (1, 0, 2, 2))
-        >>> x = torch.rand(8, 3, 64, 64)
+        >>> W, x = Wavelet((8, 3, 64, 64), "haar", (1, 0, 2, 2)), torch.rand(8, 3, 64, 64)
         >>> torch.allclose(W.T(W(x)), x, atol=1e-6)
         True
     """
