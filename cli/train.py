@@ -17,7 +17,7 @@ from torch import Tensor
 from linops_video import PROBLEMS
 from linops_video.cli.options import Device, check_seed, checked, parse_device, parse_names, read_json
 from linops_video.datasets import DATASETS, dataset, spread
-from linops_video.errors import ShapeError, SpecError, near_names
+from linops_video.errors import ShapeError, SpecError
 from linops_video.media.files import check_writable
 from linops_video.media.video import check_limit
 from linops_video.solvers.learned.checkpoint import load_network
@@ -72,8 +72,6 @@ def train(
         raise SpecError("--data is one data set (with --root), or archives (.npz) alone")
     if not archives and len(data) > 1:
         raise SpecError(f"--data takes one data set, not {', '.join(data)}")
-    if not archives and data[0] not in DATASETS:
-        raise SpecError(f"unknown data set {data[0]!r}, and no .npz archive: {near_names(data[0], DATASETS)}")
     above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     check_writable(above / "curve.csv" if above.is_dir() else out)  # folders between them are made
     source = _Archives(archives, size) if archives else _Set(data[0], root)

@@ -27,8 +27,7 @@ def tuned(solver: str, problem: InverseProblem) -> AdmmTV | AdmmWavelet | None:
     Of the noise levels of the table the nearest one, in ratio, with the weight in proportion to σ. Below that level ρ
     falls with the weight: their ratio decides how fast missing entries fill up ("pid" of 8 bits: 32 dB, with the ρ of
     σ = 0.02 it is 11 dB). Where 8 bits were not tuned, the row without noise counts as theirs, and from there on weight
-    and ρ grow together. A problem without a
-    name is treated as denoising if it is noisy, else as scattered inpainting.
+    and ρ grow together. A problem without a name is treated as denoising if it is noisy, else as scattered inpainting.
     """
     row = tuned_row(solver, problem)
     if row is None:

@@ -24,7 +24,7 @@ class Fourier(LinearOperator):
     over real videos where the mask has equal values at k and −k, which the spectrum of a real video makes no loss.
 
     Args:
-        axes: event axes, counted from the first one; none twice, else a SpecError.
+        axes: event axes, counted from the first one; one twice, or none there is, raises a SpecError.
         in_shape: the event shape.
 
     Example:

@@ -31,7 +31,7 @@ class Hadamard(LinearOperator):
     structurally random matrices (Do et al., IEEE Transactions on Signal Processing 60(1), 2012).
 
     Args:
-        signs: s, int8 or of any dtype, with as many axes as `in_shape` (the event shape), each of full size or 1.
+        signs: s, int8 or of any dtype, for all samples, an axis for each of the event's, of full size or 1.
 
     Example:
         >>> Hadamard(torch.tensor([1, -1], dtype=torch.int8), (2,))(torch.ones(2))

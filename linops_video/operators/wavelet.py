@@ -35,7 +35,7 @@ class Wavelet(LinearOperator):
     Args:
         in_shape: the event shape.
         wavelet: an orthonormal one of PyWavelets (haar, db4, …), for all axes or one per axis, else a SpecError.
-        levels: an int for all axes, or one per axis, else a ShapeError; an axis with 0 levels is not transformed.
+        levels: 0 (not transformed) or more, for all axes or one per axis, else a SpecError or ShapeError.
 
     Example:
         >>> import torch
