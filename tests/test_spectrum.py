@@ -11,17 +11,6 @@ from zoo import ZOO, Animal, animal, normal_numbers
 from linops_video import LinearOperator, NormalSolver
 from linops_video.errors import SpecError
 
-SHORT = {
-    "full blur of sum zero": "ρ/‖A‖² = 1e-6 gives 1.4e-12 in place of 1e-12, the condition number is 0.2 % too large"
-}
-"""Entries of the zoo that are known not to reach the bars here, and by how much; the tests run and say if they do."""
-
-
-def expect_short(request: pytest.FixtureRequest, entry: Animal) -> None:
-    if entry.name in SHORT:
-        request.applymarker(pytest.mark.xfail(reason=SHORT[entry.name], raises=AssertionError))
-
-
 every_exact = pytest.mark.parametrize("entry", [e for e in ZOO if "cg" not in e.method], ids=lambda entry: entry.name)
 
 
@@ -38,8 +27,7 @@ def length(x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 @every_exact
-def test_eigenvalues_determinant_and_condition(entry: Animal, request: pytest.FixtureRequest) -> None:
-    expect_short(request, entry)
+def test_eigenvalues_determinant_and_condition(entry: Animal) -> None:
     A = animal(entry)
     normal, M = NormalSolver.of(A), A.to_dense()
     expected = torch.linalg.svdvals(M)
@@ -76,11 +64,7 @@ def test_projections(entry: Animal) -> None:
 
 @every_exact
 @pytest.mark.parametrize(("dtype", "bar"), [(torch.float64, 1e-12), (torch.float32, 1e-6)], ids=str)
-def test_backward_error_of_exact_solves(
-    entry: Animal, dtype: torch.dtype, bar: float, request: pytest.FixtureRequest
-) -> None:
-    if dtype == torch.float64:
-        expect_short(request, entry)
+def test_backward_error_of_exact_solves(entry: Animal, dtype: torch.dtype, bar: float) -> None:
     A = animal(entry).to(dtype=dtype)
     exact = A.to(dtype=torch.float64)
     normal, norm = NormalSolver.of(A), exact.norm()
