@@ -35,6 +35,7 @@ from linops_video import (
     parse,
     save_operator,
 )
+from linops_video.algebra.operator import Sum
 from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.expressions.expression import shape_behind
 from linops_video.expressions.names import stream
@@ -332,6 +333,18 @@ def test_a_multiple_of_an_adjoint_goes_into_the_operator():
     assert same(A.H.H, A)
     assert str(A.H.H) == str(A)
     comes_back(A.H.H)
+
+
+def test_a_sum_of_adjoints_is_the_adjoint_of_the_sum():
+    """So that (Aᴴ + Bᴴ)ᴴ is A + B, merged, in structure and text, whichever side it is reached from."""
+    A = parse("(blur(gaussian, 0.3, circular).H + blur(gaussian, 0.5, circular).H).H", VIDEO)
+    for made in (A, A.H, A.H.H):
+        comes_back(made)
+    both = parse("blur(gaussian, 0.3, circular) + blur(gaussian, 0.5, circular)", VIDEO)
+    assert same(A, both)
+    apart = parse("blur(box, 3, valid).H + blur(disk, 3, 2, valid).H", SMALL)  # these do not merge, either way
+    assert isinstance(apart, Sum)
+    comes_back(apart.H)
 
 
 # --- operators made without text -----------------------------------------------------------------------------------

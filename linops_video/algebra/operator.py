@@ -219,6 +219,10 @@ class Adjoint(LinearOperator):
         multiple = scale(conj(factor), self.operator)
         return Scaled(self, factor) if isinstance(multiple, Scaled) else multiple.H
 
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        both = add(self.operator, other.operator) if isinstance(other, Adjoint) else None
+        return None if both is None or isinstance(both, Sum) else both.H
+
     def _factors(self) -> tuple[LinearOperator, ...] | None:
         factors = self.operator._factors()
         return factors and tuple(f.H for f in factors)
