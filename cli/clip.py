@@ -72,8 +72,11 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
         check_sound(outputs.out, sound)
     truth = None if task.truth is None else task.truth.to(request.device)
     task = Task(task.problem.to(request.device), task.fps, truth)
+    compared = truth is not None or outputs.figure is not None
+    if compared and count_tiles(task.problem) == 1:
+        task = replace(task, problem=task.problem.prepare())
     solution, row = _timed(request.solver, task, request.fields)
-    baselines = _baselines(request.solver, task) if truth is not None or outputs.figure is not None else []
+    baselines = _baselines(request.solver, task) if compared else []
     rows = [baseline for _, baseline in baselines]
     print_table(console, problem_line(request.op, task.problem), [*rows, row])
     tuning = tuning_line(request.solver, task.problem, request.fields)

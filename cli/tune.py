@@ -137,7 +137,7 @@ def _names(solver: Any, given: str | None, truth: bool) -> list[str]:
 
 def _search(tasks: list[Task], solver: Any, names: list[str], request: Request) -> tuple[Any, list[Trial]]:
     """The best solver, and all trials: first by factors of 2, then of √2."""
-    problems = [task.problem.to(request.device) for task in tasks]
+    problems = [task.problem.to(request.device).prepare() for task in tasks]
     truths = [task.truth.to(request.device) for task in tasks if task.truth is not None]
     trials: list[Trial] = []
     with bar(f"{request.solver}: trials", None) as advance:

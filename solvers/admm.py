@@ -35,8 +35,7 @@ def start(problem: InverseProblem) -> tuple[NormalSolver, Tensor]:
     The second is the most likely video of unit variance: small singular values do not magnify the noise, as A⁺ does,
     out of whose amplified noise no prior finds back.
     """
-    A, y = problem.operator, problem.y
-    normal = NormalSolver.of(A)
+    A, y, normal = problem.operator, problem.y, problem.normal
     noise_std = torch.as_tensor(problem.noise_std, device=y.device)
     noisy = noise_std > 0
     if not bool(noisy.any()):

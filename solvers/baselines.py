@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from linops_video import InverseProblem, NormalSolver
+from linops_video import InverseProblem
 
 Baseline = Callable[[InverseProblem], Tensor]
 
@@ -40,7 +40,7 @@ def bicubic(problem: InverseProblem, factor: int) -> Tensor:
 def consistent(problem: InverseProblem, baseline: Baseline) -> Tensor:
     """The baseline's z moved onto the measurements: z + A⁺(y − A z), for noise-free problems."""
     z = baseline(problem)
-    return z + NormalSolver.of(problem.operator).pinv(problem.y - problem.operator(z))
+    return z + problem.normal.pinv(problem.y - problem.operator(z))
 
 
 def hold(problem: InverseProblem, every: int = 1) -> Tensor:

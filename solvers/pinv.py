@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from linops_video import InverseProblem, NormalSolver
+from linops_video import InverseProblem
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,4 +52,4 @@ class Pinv(Direct):
     """
 
     def init(self, problem: InverseProblem) -> PinvState:
-        return PinvState(NormalSolver.of(problem.operator).pinv(problem.y))
+        return PinvState(problem.normal.pinv(problem.y))

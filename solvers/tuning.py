@@ -65,6 +65,7 @@ def tune(
         raise SpecError(f"tuning needs one true video per problem, got {len(truths)} for {len(problems)}")
     if not truths and any(float(torch.as_tensor(p.noise_std).min()) <= 0 for p in problems):
         raise MeasurementError("the discrepancy principle needs the noise of every problem: give its σ, or true videos")
+    problems = [problem.prepare() for problem in problems]
 
     def value(point: Point) -> float:
         chosen: Any = dataclasses.replace(own, **point)

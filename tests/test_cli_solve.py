@@ -10,7 +10,7 @@ import pytest
 import torch
 from command import run
 
-from linops_video import forward_model
+from linops_video import NormalSolver, forward_model
 from linops_video.media.arrays import EIGHT_BIT_NOISE, read_clip, write_array
 from linops_video.media.video import demo_clip, read_video, write_video
 from linops_video.metrics import psnr
@@ -148,6 +148,15 @@ def test_equal_seeds_give_equal_results(here):
     a, b, c = (read_clip(f"{name}.npz").frames for name in "abc")
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
+
+
+@pytest.mark.parametrize("command", [("solve", "--solver", "hqs"), ("tune", "--fields", "weight")], ids=lambda c: c[0])
+def test_solvers_that_are_compared_share_the_set_up(here, monkeypatch, command):
+    """An eigendecomposition for all of them: minutes for the random matrix of a larger clip."""
+    made, of = [], NormalSolver.of
+    monkeypatch.setattr(NormalSolver, "of", staticmethod(lambda A, *rest: made.append(A) or of(A, *rest)))
+    assert run(*command, "clip.mkv", "--simulate", "--op", "vcs", "--frames", 4) == 0
+    assert len(made) == 1
 
 
 # --- refusals ----------------------------------------------------------------------------------------------------

@@ -1,12 +1,13 @@
 """Every classical solver on every problem, and where those of one objective arrive."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 import torch
 from videos import objective, trace, tv_problem, video
 
-from linops_video import PROBLEMS, Diagonal, InverseProblem, collate, forward_model, parse
+from linops_video import PROBLEMS, Diagonal, InverseProblem, NormalSolver, collate, forward_model, parse
 from linops_video.solvers import (
     SOLVERS,
     Admm,
@@ -41,6 +42,21 @@ def test_every_solver_takes_every_problem_of_any_size(name, shape):
         assert torch.isfinite(solution.x).all()
         assert solution.steps == fields.get("max_steps", 0) or solver == "cgls"  # which may have arrived
         assert len(solution.residuals) == solution.steps
+
+
+@pytest.mark.parametrize("batch", [(), (2,)], ids=["one operator", "one a sample"])
+def test_a_prepared_problem_is_set_up_once(batch, monkeypatch):
+    """For all solvers; another operator, device or precision is set up anew."""
+    problem = forward_model("vcs", (*batch, 4, 1, 6, 5)).measure(video(*batch, 4, 1, 6, 5, dtype=torch.float32))
+    plain = {name: solve(problem, name).x for name in ("pinv", "admm-tv", "admm", "hqs", "primal-dual")}
+    ready = problem.prepare()
+    for other in (problem.to(dtype=torch.float64), ready.to(dtype=torch.float64)):
+        assert other.normal.operator is other.operator
+    changed = dataclasses.replace(ready, operator=2.0 * problem.operator)
+    assert changed.normal.operator is changed.operator
+    monkeypatch.setattr(NormalSolver, "of", None)
+    for name, x in plain.items():
+        torch.testing.assert_close(solve(ready, name).x, x, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from linops_video.batch import Batch, Ragged, batch, sample_of
 from linops_video.errors import ShapeError
 from linops_video.expressions.expression import parse
 from linops_video.expressions.names import PROBLEMS, stream
+from linops_video.inverses.normal import NormalSolver
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,7 @@ class InverseProblem:
         y: the measurement, shape (*batch, *A.out_shape); for a `batch` of operators a tuple, one measurement a sample.
         noise_std: standard deviation of the white Gaussian noise on every entry of y: a number, or one per sample.
         name: the name in `PROBLEMS`, by which solvers find their tuned defaults; None for any other problem.
+        prepared: the `NormalSolver` of this operator where it is held; see `prepare`.
 
     Example:
         >>> import torch
@@ -38,10 +40,29 @@ class InverseProblem:
     y: Any = field(repr=False)  # Tensor | tuple[Tensor, ...]: solvers take either without asking which
     noise_std: float | Tensor = 0.0
     name: str | None = None
+    prepared: NormalSolver | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.operator, Batch):
             object.__setattr__(self, "y", self.operator.measurements(self.y))
+        if self.prepared is not None and self.prepared.operator is not self.operator:
+            object.__setattr__(self, "prepared", None)  # `replace` with another operator
+
+    @property
+    def normal(self) -> NormalSolver:
+        """(AᴴA + ρI)⁻¹: what `prepare` holds, else set up anew."""
+        return self.prepared or NormalSolver.of(self.operator)
+
+    def prepare(self) -> InverseProblem:
+        """The same problem with its `normal` set up once, for several solvers: minutes for a large random matrix.
+
+        Example:
+            >>> import torch
+            >>> problem = forward_model("cs", (2, 1, 8, 8)).measure(torch.rand(2, 1, 8, 8)).prepare()
+            >>> problem.normal is problem.normal
+            True
+        """
+        return replace(self, prepared=self.normal)
 
     @property
     def batch_shape(self) -> Shape:
