@@ -143,23 +143,30 @@ def _dct_matrix(n: int) -> Tensor:
 def smooth_start(problem: InverseProblem, normal: NormalSolver, priors: tuple[Smoothness, ...]) -> Tensor:
     """argmin_z ‖y − A z‖²/σ² + zᵀLz, approximately, for each prior: shape (len(priors), *batch, T, C, H, W).
 
-    With e = (y − A z)/σ it is the least-norm problem min zᵀLz + ‖e‖² subject to A z + σ e = y. Conjugate gradients run
-    in the null space of [A σI] (Gould, Hribar, Nocedal 2001); the projection onto it, (a, b) ↦ (a', −A a'/σ) with
-    a' = a − Aᵀ(AAᵀ + σ²I)⁻¹(A a + σ b), is one exact data step, and the preconditioner is (L + shift)⁻¹ between two
-    projections. One step size per sample and prior.
+    One prior after the other: as fast as all at once, and in a third of the memory.
     """
     if isinstance(normal, BatchNormal):  # one operator a sample
         pairs = zip(problem.samples(), normal.solvers, strict=True)
         return torch.stack([smooth_start(sample, solver, priors) for sample, solver in pairs], 1)
+    transform = CosineTransform(problem.operator.in_shape, problem.y)
+    return torch.stack([_most_likely(problem, normal, transform, prior) for prior in priors])
+
+
+def _most_likely(
+    problem: InverseProblem, normal: NormalSolver, transform: CosineTransform, prior: Smoothness
+) -> Tensor:
+    """argmin_z ‖y − A z‖²/σ² + zᵀLz, approximately, shape (*batch, T, C, H, W).
+
+    With e = (y − A z)/σ it is the least-norm problem min zᵀLz + ‖e‖² subject to A z + σ e = y. Conjugate gradients run
+    in the null space of [A σI] (Gould, Hribar, Nocedal 2001); the projection onto it, (a, b) ↦ (a', −A a'/σ) with
+    a' = a − Aᵀ(AAᵀ + σ²I)⁻¹(A a + σ b), is one exact data step, and the preconditioner is (L + shift)⁻¹ between two
+    projections. One step size per sample.
+    """
     A, y = problem.operator, problem.y
     shape = A.in_shape
     sigma = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype).clamp(min=NOISE_FLOOR)
     per_y = sigma.reshape(sigma.shape + (1,) * len(A.out_shape))
-    transform = CosineTransform(shape, y)
-    weights = torch.stack([prior.eigenvalues(shape, y).expand(shape) for prior in priors])
-    shifted = torch.stack([prior.eigenvalues(shape, y, prior.shift).expand(shape) for prior in priors])
-    middle = (1,) * len(problem.batch_shape)
-    weights, shifted = (w.reshape(len(priors), *middle, *shape) for w in (weights, shifted))
+    weights, shifted = prior.eigenvalues(shape, y), prior.eigenvalues(shape, y, prior.shift)
 
     def project(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         a = normal.prox(sigma**2, a, -per_y * b)
@@ -172,7 +179,7 @@ def smooth_start(problem: InverseProblem, normal: NormalSolver, priors: tuple[Sm
     def prior_gradient(z: Tensor) -> Tensor:
         return transform.inverse(weights * transform(z))
 
-    z = torch.zeros(len(priors), *problem.batch_shape, *shape, device=y.device, dtype=y.dtype)
+    z = torch.zeros(*problem.batch_shape, *shape, device=y.device, dtype=y.dtype)
     for mu in (1e-3, 1e-2, 1e-1, 1.0, 10.0):  # coarse to fine, for a start with the right means
         z = normal.prox(mu * sigma**2, transform.inverse(transform(z) / (1 + weights / mu)), y)
     e = (y - A(z)) / per_y
