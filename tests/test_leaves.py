@@ -31,6 +31,7 @@ from linops_video import (
     Wavelet,
     circulant,
     kron,
+    parse,
     scale,
 )
 from linops_video.algebra.operator import scalar
@@ -206,3 +207,17 @@ def test_only_tensors_are_taken():
             A(x)  # type: ignore[arg-type]
         with pytest.raises(DtypeError, match="needs a torch tensor"):
             A @ x  # type: ignore[operator]
+
+
+def test_quotients_and_sums_as_python_writes_them():
+    A, B = BoxMean(2, (4, 4)), Select((0, 2), 0, (4, 2)) @ Select((1, 3), 1, (4, 4))
+    equal((A / 4).to_dense(), A.to_dense().numpy() / 4)
+    equal((A / torch.tensor([2.0, 4.0]))(torch.ones(2, 4, 4)), np.stack((np.full((2, 2), 0.5), np.full((2, 2), 0.25))))
+    equal((Fourier((0,), (4, 4)) / 2j).to_dense(), Fourier((0,), (4, 4)).to_dense().numpy() / 2j)
+    assert str(parse("sr(2)", (4, 4)) / 4) == "0.25 * sr(2)"
+    total = sum([A, B, A])
+    assert isinstance(total, LinearOperator)
+    equal(total.to_dense(), (2 * A.to_dense() + B.to_dense()).numpy())
+    assert sum([A]) is A
+    with pytest.raises(ZeroDivisionError):
+        _ = A / 0

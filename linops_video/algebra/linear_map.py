@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.parameters import Parameters, Shape, complex_dtype, show
+from linops_video.algebra.text import spelled
 from linops_video.errors import DtypeError, ShapeError
 
 
@@ -51,23 +52,36 @@ class LinearMap(Parameters, ABC):
             DtypeError: if x is not a tensor.
             ShapeError: if the trailing axes of x are not `in_shape`, or its batch axes do not fit the parameters'.
         """
+        self._check(x, self.in_shape, "an input")
+        return self._apply(x)
+
+    def _check(self, x: Tensor, event: Shape, name: str) -> None:
+        """Raise the errors of `__call__` unless x has the shape (*batch, *event)."""
         if not isinstance(x, Tensor):
             raise DtypeError(f"{self!r} needs a torch tensor, got {type(x).__name__}: torch.as_tensor makes one")
-        in_shape, shape = self.in_shape, x.shape
-        leading = len(shape) - len(in_shape)
-        if leading < 0 or shape[leading:] != in_shape:
-            raise ShapeError(f"{self!r} needs an input of shape {show(('*…',) + in_shape)}, got {show(shape)}")
+        shape = x.shape
+        leading = len(shape) - len(event)
+        if leading < 0 or shape[leading:] != event:
+            raise ShapeError(f"{self!r} needs {name} of shape {show(('*…',) + event)}, got {show(shape)}")
         if leading and (batch := self.batch_shape):
             pairs = zip(reversed(shape[:leading]), reversed(batch), strict=False)
             if any(1 != given != own != 1 for given, own in pairs):
                 raise ShapeError(
-                    f"{self!r} has parameters for a batch of shape {show(batch)}, got an input of shape "
+                    f"{self!r} has parameters for a batch of shape {show(batch)}, got {name} of shape "
                     f"{show(shape)}: its leading axes must be equal to it or 1"
                 )
-        return self._apply(x)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({show(self.in_shape)} → {show(self.out_shape)})"
+
+    def __str__(self) -> str:
+        """The expression that makes A (`linops_video.parse` reads it) where there is one, else the same as `repr`."""
+        text = spelled(self)
+        return repr(self) if text is None else text.words
+
+    def _known_norm(self) -> Tensor | None:
+        """‖A‖, float64, where a formula gives it, else None."""
+        return None
 
     def to_dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """The matrix of A, shape (*batch_shape, prod(out_shape), prod(in_shape)); in `dtype` if A has no parameters."""

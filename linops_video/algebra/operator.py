@@ -15,7 +15,7 @@ from torch import Tensor
 from linops_video.algebra.krylov import lanczos_norm
 from linops_video.algebra.linear_map import LinearMap
 from linops_video.algebra.parameters import Self, Shape, as_tensor, conj, show, tensor_field, times
-from linops_video.algebra.text import adjoint, handing_on, infix, multiple, negative, spelled, text_of, with_text
+from linops_video.algebra.text import adjoint, handing_on, infix, multiple, negative, text_of, with_text
 from linops_video.errors import DtypeError, ShapeError
 
 
@@ -70,10 +70,6 @@ class LinearOperator(LinearMap):
         """The `NormalSolver` of A, which this module cannot name, where it is put together from those of parts."""
         return None
 
-    def _known_norm(self) -> Tensor | None:
-        """‖A‖, float64, where a formula gives it, else None."""
-        return None
-
     def _factors(self) -> tuple[LinearOperator, ...] | None:
         """Operators on consecutive groups of axes of which A is the Kronecker product, else None."""
         return None
@@ -108,7 +104,12 @@ class LinearOperator(LinearMap):
             return NotImplemented
         return with_text(add(self, other), infix(self, "+", other))
 
+    def __radd__(self, zero: int) -> LinearOperator:
+        return self if isinstance(zero, int) and zero == 0 else NotImplemented  # where sum([A, B]) begins
+
     def __sub__(self, other: LinearOperator) -> LinearOperator:
+        if not isinstance(other, LinearOperator):
+            return NotImplemented
         return with_text(add(self, scale(-1.0, other)), infix(self, "-", other))
 
     def __mul__(self, factor: complex | Tensor) -> LinearOperator:
@@ -118,13 +119,11 @@ class LinearOperator(LinearMap):
 
     __rmul__ = __mul__
 
+    def __truediv__(self, factor: complex | Tensor) -> LinearOperator:
+        return self * (1 / factor) if isinstance(factor, (int, float, complex, Tensor)) else NotImplemented
+
     def __neg__(self) -> LinearOperator:
         return with_text(scale(-1.0, self), negative(self))
-
-    def __str__(self) -> str:
-        """The expression that makes A (`linops_video.parse` reads it) where there is one, else the same as `repr`."""
-        text = spelled(self)
-        return repr(self) if text is None else text.words
 
     def __init_subclass__(cls) -> None:
         if "H" in vars(cls):  # overridden: the text goes with it all the same

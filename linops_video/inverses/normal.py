@@ -11,6 +11,7 @@ from torch import Tensor
 from linops_video.algebra.krylov import IterativeSolve
 from linops_video.algebra.operator import LinearOperator, compose
 from linops_video.algebra.parameters import like, per_sample
+from linops_video.errors import DtypeError, SpecError
 from linops_video.inverses.aliasing import in_spectrum
 from linops_video.inverses.inverse import ConvergenceWarning, Inverse, IterativeInverse, choose
 from linops_video.inverses.weight import root
@@ -28,7 +29,7 @@ class NormalSolver:
     What does not depend on ρ is computed once: an eigendecomposition of AᴴWA or of W^½AAᴴW^½, whichever is cheaper. ρ
     is a positive number, or a tensor of shape `batch` with one number per sample. Results are differentiable in ρ, b,
     v, y, and in those tensors of A and W that require a gradient: implicitly, by one more solve, never through an
-    eigendecomposition.
+    eigendecomposition. A number ρ that is not positive raises a SpecError, a b, v or y of another shape a ShapeError.
 
     Attributes:
         operator: A.
@@ -66,8 +67,11 @@ class NormalSolver:
             rtol: the relative residual at which an iterative solve stops.
 
         Raises:
+            DtypeError: if A or the weight is not an operator.
             SpecError: if the weight has negative eigenvalues, or no known square root.
         """
+        if not isinstance(A, LinearOperator):
+            raise DtypeError(f"NormalSolver.of needs an operator, such as Dense(matrix, …), got {type(A).__name__}")
         parts = A._normal_solver() if weight is None else None
         if parts is not None:
             return parts
@@ -86,6 +90,7 @@ class NormalSolver:
 
         An iterative solve that misses its tolerance gives a `ConvergenceWarning`; `solve` returns the residual.
         """
+        self._check(rho, b)
         if not self._implicit:
             return self.inverse.normal(rho, b)
         return self._with_gradient(rho, b, self._detached(self.inverse.normal, rho, b))
@@ -96,6 +101,7 @@ class NormalSolver:
         Args:
             start: where an iterative solve begins, such as the solution for a nearby b; zero if not given.
         """
+        self._check(rho, b)
         if isinstance(self.inverse, IterativeInverse):
             found = self.inverse.solve(_detach(rho), b.detach(), start)
             return IterativeSolve(self._with_gradient(rho, b, found.x), found.iterations, found.residual)
@@ -111,6 +117,7 @@ class NormalSolver:
         Computed as v + Bᴴ(BBᴴ + ρI)⁻¹(s − B v) or v + (BᴴB + ρI)⁻¹Bᴴ(s − B v) with B = W^½A, s = W^½y: the form on
         Bᴴs + ρv is the same in exact arithmetic and loses up to five digits in float32.
         """
+        self._check(rho, v, y)
         target = self._whitened(y)
         if not self._implicit:
             return v + self.inverse.change(rho, v, target)
@@ -125,6 +132,7 @@ class NormalSolver:
 
         Where AᴴA is pointwise in a complete basis (a mask, a circular blur), each v then costs one transform and back.
         """
+        self._check(rho, y=y)
         if self._implicit:
             return lambda v: self.prox(rho, v, y)
         return self.inverse.data_step(rho, self._whitened(y))
@@ -136,6 +144,7 @@ class NormalSolver:
         steps in float64 until the data misfit Aᴴ(y − A z) is below 1e-6 of Aᴴy or no longer falls. The gradient with
         respect to A's own tensors is that at constant rank.
         """
+        self._check(y=y)
         B, A = (self.operator if self.whiten is None else compose(self.whiten, self.operator)), self.inverse
         s = self._whitened(y)
         if not self._implicit:
@@ -190,6 +199,15 @@ class NormalSolver:
             SpecError: where the solve is iterative.
         """
         return self.inverse.logdet(rho if not isinstance(rho, Tensor) else rho.double())
+
+    def _check(self, rho: float | Tensor = 1.0, x: Tensor | None = None, y: Tensor | None = None) -> None:
+        """Raise the errors of bad input; a ρ that is a tensor is not looked into, which would wait for a GPU."""
+        if not isinstance(rho, Tensor) and not rho > 0:
+            raise SpecError(f"rho must be a positive number, got {rho}: pinv is the limit as it goes to zero")
+        if x is not None:
+            self.operator._check(x, self.operator.in_shape, "a tensor")
+        if y is not None:
+            self.operator._check(y, self.operator.out_shape, "a measurement")
 
     @property
     def _trained(self) -> bool:

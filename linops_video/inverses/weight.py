@@ -9,7 +9,7 @@ from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, Scaled, scalar, scale
 from linops_video.algebra.parameters import Shape, as_tensor, double
-from linops_video.errors import SpecError
+from linops_video.errors import DtypeError, SpecError
 from linops_video.inverses.spectral import Spectral, spectral
 from linops_video.operators.circulant import Circulant
 from linops_video.operators.dense import AxisMatrix, Dense
@@ -54,8 +54,11 @@ def root(W: LinearOperator) -> LinearOperator:
     """W^½ of a self-adjoint, positive semidefinite W, of the same kind as W where that has a root of its kind.
 
     Raises:
+        DtypeError: if W is not an operator.
         SpecError: if W has a negative eigenvalue, or none of its structures gives them.
     """
+    if not isinstance(W, LinearOperator):
+        raise DtypeError(f"a weight must be an operator, such as Diagonal(w, A.out_shape), got {type(W).__name__}")
     c = scalar(W)
     if c is not None:
         return scale(_root(torch.as_tensor(c, dtype=torch.float64), W), Identity(W.in_shape))

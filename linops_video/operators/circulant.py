@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, by_parts, complex_dtype, is_complex_number, per_sample, tensor_field
+from linops_video.algebra.parameters import (
+    Shape,
+    by_parts,
+    complex_dtype,
+    is_complex_number,
+    per_sample,
+    show,
+    tensor_field,
+)
+from linops_video.errors import ShapeError
 from linops_video.operators.fourier import Fourier
 from linops_video.operators.kron import kron_gram
 from linops_video.operators.multiplier import Multiplier
@@ -47,6 +56,15 @@ def _as_multiplier(A: Circulant) -> Multiplier:
     return _over_frames(whole_spectrum(A.transfer, A.in_shape[-1]), A.in_shape)
 
 
+def _check(A: Circulant) -> None:
+    """Raise a ShapeError unless w is the half spectrum of a frame."""
+    if len(A.in_shape) < 2 or A.transfer.shape[-2:] != (A.in_shape[-2], A.in_shape[-1] // 2 + 1):
+        raise ShapeError(
+            f"a Circulant on {show(A.in_shape)} needs w on a half spectrum (*batch, H, W//2 + 1) of its frames "
+            f"{show(A.in_shape[-2:])}, got {show(A.transfer.shape)}: circulant(kernel, in_shape) makes one of a kernel"
+        )
+
+
 def _impulse_response(A: Circulant) -> Tensor:
     """The kernel of A, shape (*batch, H, W), origin at [0, 0]."""
     return torch.fft.irfft2(A.transfer, s=A.in_shape[-2:])
@@ -57,9 +75,8 @@ class Circulant(LinearOperator):
     """A periodic convolution with a real kernel over the last two axes: x ↦ F⁻¹(w ⊙ F x), w its transfer function.
 
     Args:
-        transfer: w on the half spectrum of `torch.fft.rfft2`, shape (*batch, H, W//2 + 1), complex (or real where the
-            kernel is even).
-        in_shape: the event shape (…, H, W).
+        transfer: w on the half spectrum of `rfft2`, shape (*batch, H, W//2 + 1), real where the kernel is even.
+        in_shape: the event shape (…, H, W); a ShapeError if w is not of it.
     """
 
     transfer: Tensor = tensor_field(2)
@@ -100,6 +117,7 @@ class Circulant(LinearOperator):
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         return Circulant(self.transfer * other.transfer, self.in_shape) if isinstance(other, Circulant) else None
 
+    __post_init__ = _check
     impulse_response = property(_impulse_response)
     _plus = _sum
     _times = _multiple
@@ -120,12 +138,20 @@ def circulant(kernel: Tensor, in_shape: Shape) -> Circulant | Multiplier:
 
     A Circulant for a real kernel, for a complex one a Multiplier of the Fourier transform over the last two axes.
 
+    Raises:
+        ShapeError: if the kernel is not as large as a frame; `Convolution` takes smaller ones.
+
     Example:
         >>> kernel = torch.zeros(8, 8)
         >>> kernel[0, :2] = 0.5  # the mean of a pixel and its left neighbour
         >>> circulant(kernel, (3, 8, 8))(torch.ones(3, 8, 8)).sum()
         tensor(192.)
     """
+    if len(in_shape) < 2 or kernel.shape[-2:] != in_shape[-2:]:
+        raise ShapeError(
+            f"circulant on {show(in_shape)} needs a kernel as large as a frame, (*batch, H, W), got "
+            f'{show(kernel.shape)}: Convolution(kernel, in_shape, "circular") takes smaller ones'
+        )
     if not kernel.is_complex():
         return Circulant(torch.fft.rfft2(kernel), in_shape)
     return _over_frames(torch.fft.fft2(kernel), in_shape)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, by_parts, common, double, like, per_sample, tensor_field
+from linops_video.algebra.parameters import Shape, by_parts, common, double, like, per_sample, show, tensor_field
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, circulant
 from linops_video.operators.cosine import Cosine
@@ -40,7 +40,8 @@ class Convolution(LinearOperator):
 
     Raises:
         SpecError: if the boundary is none of these.
-        ShapeError: if the kernel is larger than the frame, for other boundaries than "full" and "same".
+        ShapeError: if there is no kernel or frame, or the kernel is larger than the frame, for other boundaries than
+            "full" and "same".
 
     Example:
         >>> import torch
@@ -93,6 +94,11 @@ def check_kernel(kernel: Tensor, in_shape: Shape, boundary: str) -> None:
     """Raise the errors that `Convolution` states."""
     if boundary not in get_args(Boundary):
         raise SpecError(f"boundary must be one of {', '.join(get_args(Boundary))}, got {boundary!r}")
+    if kernel.ndim < 2 or len(in_shape) < 2 or 0 in kernel.shape[-2:]:
+        raise ShapeError(
+            "a convolution needs a kernel of shape (*batch, kh, kw) and an event of shape (…, H, W), got "
+            f"{show(kernel.shape)} and {show(in_shape)}"
+        )
     (kh, kw), (height, width) = kernel.shape[-2:], in_shape[-2:]
     if boundary not in ("full", "same") and (kh > height or kw > width):
         raise ShapeError(

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, common, per_sample, tensor_field
+from linops_video.algebra.parameters import Shape, common, per_sample, show, tensor_field
+from linops_video.errors import ShapeError
 from linops_video.operators.blocks import ENTRIES_LIMIT, SIDE_LIMIT, Blocks, blocks_of, fits, matmul
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.kron import kron_outer
@@ -21,7 +22,7 @@ class Dense(LinearOperator):
 
     Args:
         matrix: M, shape (*batch, prod(out_shape), prod(in_shape)).
-        in_shape, out_shape: event shapes.
+        in_shape, out_shape: event shapes; a ShapeError if M is not of these.
 
     Example:
         >>> import torch
@@ -32,6 +33,9 @@ class Dense(LinearOperator):
     matrix: Tensor = tensor_field(2)
     in_shape: Shape = ()
     out_shape: Shape = ()
+
+    def __post_init__(self) -> None:
+        _check_matrix(self)
 
     def _apply(self, x: Tensor) -> Tensor:
         flat = x.reshape(x.shape[: x.ndim - len(self.in_shape)] + (math.prod(self.in_shape),))
@@ -71,6 +75,16 @@ class Dense(LinearOperator):
         wide = self.matrix if self.matrix.shape[-2] <= self.matrix.shape[-1] else self.matrix.mH
         wide = wide.to(torch.promote_types(wide.dtype, torch.float64))
         return torch.linalg.eigvalsh(wide @ wide.mH)[..., -1].clamp(min=0).sqrt()
+
+
+def _check_matrix(A: Dense) -> None:
+    """Raise a ShapeError unless M has a row for each entry of the output, and a column for each one of the input."""
+    needed = (A.out_size, A.in_size)
+    if tuple(A.matrix.shape[-2:]) != needed:
+        raise ShapeError(
+            f"a Dense from {show(A.in_shape)} to {show(A.out_shape)} needs a matrix of {show(needed)}, got "
+            f"{show(A.matrix.shape)}: give its in_shape and out_shape"
+        )
 
 
 def _gram(A: Dense, weight: LinearOperator | None) -> LinearOperator | None:
@@ -146,6 +160,15 @@ class DenseGram(LinearOperator):
         return self.root._known_norm() ** 2
 
 
+def _check_axis(A: AxisMatrix) -> None:
+    """Raise a ShapeError unless there is such an axis, as long as M has columns."""
+    if A.matrix.ndim < 2 or not 0 <= A.axis < len(A.in_shape) or A.matrix.shape[-1] != A.in_shape[A.axis]:
+        raise ShapeError(
+            f"a matrix along axis {A.axis} of {show(A.in_shape)} needs as many columns as that axis has entries, the "
+            f"axis being counted from the first one, 0: got a matrix of {show(A.matrix.shape)}"
+        )
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class AxisMatrix(LinearOperator):
     """A matrix along one axis: y[…, i, …] = Σⱼ M[i, j] x[…, j, …] (luma, temporal blur, frame differences).
@@ -153,7 +176,7 @@ class AxisMatrix(LinearOperator):
     Args:
         matrix: M, shape (*batch, m, n).
         axis: the event axis it acts on, counted from the first one.
-        in_shape: the event shape, n long at `axis`.
+        in_shape: the event shape, n long at `axis`, else a ShapeError.
 
     Example:
         >>> import torch
@@ -164,6 +187,8 @@ class AxisMatrix(LinearOperator):
     matrix: Tensor = tensor_field(2)
     axis: int = 0
     in_shape: Shape = ()
+
+    __post_init__ = _check_axis
 
     @property
     def out_shape(self) -> Shape:

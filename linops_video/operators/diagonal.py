@@ -29,7 +29,7 @@ class Diagonal(LinearOperator):
     in_shape: Shape = ()
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_values(f"a Diagonal on {show(self.in_shape)}", self.diagonal, self.in_shape)
 
     @property
     def out_shape(self) -> Shape:
@@ -74,13 +74,12 @@ class Diagonal(LinearOperator):
         return self.diagonal.abs().double().flatten(self.diagonal.ndim - len(self.in_shape)).amax(-1)
 
 
-def _check(A: Diagonal) -> None:
-    """Raise a ShapeError if d has not an axis for each of the event's, of its size or 1."""
-    sizes, n = tuple(A.diagonal.shape), len(A.in_shape)
-    if len(sizes) < n or any(d not in (1, size) for d, size in zip(sizes[len(sizes) - n :], A.in_shape, strict=True)):
+def check_values(operator: str, values: Tensor, shape: Shape) -> None:
+    """Raise a ShapeError if a factor for every entry has not an axis for each of the event's, of its size or 1."""
+    sizes, n = tuple(values.shape), len(shape)
+    if len(sizes) < n or any(d not in (1, size) for d, size in zip(sizes[len(sizes) - n :], shape, strict=True)):
         raise ShapeError(
-            f"a Diagonal on {show(A.in_shape)} needs d of that shape, with 1 where it is constant along an axis, "
-            f"got {show(sizes)}"
+            f"{operator} needs factors of that shape, with 1 where they are constant along an axis, got {show(sizes)}"
         )
 
 

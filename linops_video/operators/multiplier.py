@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from linops_video.algebra.operator import Adjoint, Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, as_tensor, like, per_sample, tensor_field
-from linops_video.operators.diagonal import Diagonal
+from linops_video.algebra.parameters import Shape, as_tensor, like, per_sample, show, tensor_field
+from linops_video.operators.diagonal import Diagonal, check_values
 from linops_video.operators.kron import kron_gram
 
 
@@ -50,6 +50,11 @@ def _values_in(self: Multiplier, transform: LinearOperator) -> Tensor | None:
     further = {axis - len(self.in_shape) for axis in _axes(transform) - _axes(self.transform)}
     wider = _joined(transform, self.transform) and _axes(transform) >= _axes(self.transform)
     return self.values if wider and not _long(self.values) & further else None
+
+
+def _check(self: Multiplier) -> None:
+    shape = self.transform.out_shape
+    check_values(f"a multiplier on {show(shape)}", self.values, shape)
 
 
 def _product(self: Multiplier, other: LinearOperator) -> Multiplier | None:
@@ -109,7 +114,7 @@ class Multiplier(LinearOperator):
 
     Args:
         transform: U, with UᴴU = UUᴴ = I, which is not checked.
-        values: w, shape (*batch, *event) with the axes of U's `out_shape`, each of full size or 1.
+        values: w, shape (*batch, *event) with the axes of U's `out_shape`, each of full size or 1, else a ShapeError.
 
     Example:
         >>> import torch
@@ -121,6 +126,8 @@ class Multiplier(LinearOperator):
 
     transform: LinearOperator
     values: Tensor = tensor_field(None)
+
+    __post_init__ = _check
 
     @property
     def in_shape(self) -> Shape:

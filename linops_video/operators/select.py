@@ -13,6 +13,7 @@ from linops_video.algebra.operator import Identity, LinearOperator, scalar, scal
 from linops_video.algebra.parameters import Shape, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, decimated
+from linops_video.operators.cosine import check_axes
 from linops_video.operators.dense import AxisMatrix, Dense
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.kron import kron_gram, kron_outer
@@ -28,7 +29,7 @@ class Select(LinearOperator):
         in_shape: the event shape.
 
     Raises:
-        SpecError: if an index is out of range or repeated.
+        SpecError: if an index is out of range or repeated, or there is no such axis.
 
     Example:
         >>> import torch
@@ -41,6 +42,7 @@ class Select(LinearOperator):
     in_shape: Shape
 
     def __post_init__(self) -> None:
+        check_axes((self.axis,), self.in_shape)
         n = self.in_shape[self.axis]
         distinct = len(set(self.indices)) == len(self.indices) > 0
         if not distinct or not all(0 <= i < n for i in self.indices):

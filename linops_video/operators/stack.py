@@ -23,7 +23,7 @@ class Stack(LinearOperator):
     """x ↦ [A₁ x; A₂ x; …]: several measurements of one video; the outputs are flattened and joined.
 
     Raises:
-        ShapeError: if the operators do not take the same input.
+        ShapeError: if the operators do not take the same input, or there is none.
 
     Example:
         >>> import torch
@@ -36,6 +36,8 @@ class Stack(LinearOperator):
     operators: Operators
 
     def __post_init__(self) -> None:
+        if not self.operators:
+            raise ShapeError("Stack needs at least one operator, got none")
         for A in self.operators:
             if A.in_shape != self.operators[0].in_shape:
                 raise ShapeError(f"Stack needs operators on one input shape, got {self.operators[0]!r} and {A!r}")

@@ -1,0 +1,128 @@
+"""What does not fit is refused where it is given, in a sentence: fields of operators, ρ, weights, b, v and y."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from linops_video import (
+    AxisMatrix,
+    BoxMean,
+    Circulant,
+    Convolution,
+    Cosine,
+    Dense,
+    Diagonal,
+    Multiplier,
+    NormalSolver,
+    Select,
+    Stack,
+    batch,
+    circulant,
+)
+from linops_video.errors import DtypeError, LinopsError, ShapeError, SpecError
+
+VIDEO = (4, 3, 6, 8)
+
+
+@pytest.mark.parametrize(
+    ("build", "kind", "said"),
+    [
+        (lambda: Dense(torch.ones(5, 7)), ShapeError, r"needs a matrix of \(1×1\), got \(5×7\): give its in_shape"),
+        (lambda: Dense(torch.ones(5, 7), (7,), (6,)), ShapeError, r"needs a matrix of \(6×7\), got \(5×7\)"),
+        (lambda: Dense(torch.ones(5), (5,), (1,)), ShapeError, r"needs a matrix of \(1×5\), got \(5\)"),
+        (lambda: AxisMatrix(torch.ones(2, 5), 0, VIDEO), ShapeError, r"as many columns .* \(2×5\)"),
+        (lambda: AxisMatrix(torch.ones(2, 8), -1, VIDEO), ShapeError, "counted from the first one"),
+        (lambda: AxisMatrix(torch.ones(4), 0, VIDEO), ShapeError, r"as many columns .* \(4\)"),
+        (lambda: Circulant(torch.ones(6, 8), VIDEO), ShapeError, r"half spectrum .* got \(6×8\)"),
+        (lambda: Circulant(torch.ones(5), (8,)), ShapeError, r"half spectrum .* got \(5\)"),
+        (lambda: circulant(torch.ones(5, 5), VIDEO), ShapeError, r"as large as a frame.* \(5×5\).*Convolution"),
+        (lambda: circulant(torch.ones(6, 9), VIDEO), ShapeError, r"as large as a frame.* \(6×9\)"),
+        (lambda: circulant(torch.ones(8), (8,)), ShapeError, "as large as a frame"),
+        (lambda: Convolution(torch.ones(5), VIDEO), ShapeError, r"needs a kernel of shape .* got \(5\)"),
+        (lambda: Convolution(torch.ones(3, 3), (8,)), ShapeError, r"an event of shape .* \(8\)"),
+        (lambda: Convolution(torch.ones(0, 3), VIDEO), ShapeError, r"got \(0×3\)"),
+        (lambda: Multiplier(Cosine((0,), (4,)), torch.ones(5)), ShapeError, r"multiplier on \(4\) .* got \(5\)"),
+        (lambda: Multiplier(Cosine((0,), (4, 3)), torch.ones(4)), ShapeError, r"multiplier on \(4×3\) .* got \(4\)"),
+        (lambda: Select((0,), 9, VIDEO), SpecError, "axes must be distinct and in 0 … 3"),
+        (lambda: Stack(()), ShapeError, "at least one operator"),
+    ],
+)
+def test_operators_of_a_wrong_shape_are_not_built(build, kind, said):
+    with pytest.raises(kind, match=said):
+        build()
+
+
+NORMALS = {
+    "pointwise": lambda: NormalSolver.of(Diagonal(torch.ones(VIDEO), VIDEO)),
+    "FFT": lambda: NormalSolver.of(Convolution(torch.ones(3, 3), VIDEO, "circular")),
+    "iterative": lambda: NormalSolver.of(
+        Diagonal(torch.ones(VIDEO), VIDEO) @ Convolution(torch.ones(3, 3), VIDEO, "circular")
+    ),
+}
+
+
+@pytest.mark.parametrize("rho", [0, 0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("name", NORMALS)
+def test_rho_is_positive(name, rho):
+    normal, x = NORMALS[name](), torch.ones(VIDEO)
+    calls = [
+        lambda: normal(rho, x),
+        lambda: normal.solve(rho, x),
+        lambda: normal.prox(rho, x, x),
+        lambda: normal.data_step(rho, x),
+    ]
+    for call in calls:
+        with pytest.raises(SpecError, match="rho must be a positive number, got"):
+            call()
+
+
+def test_rho_is_positive_for_a_batch_too():
+    with pytest.raises(SpecError, match="rho must be a positive number, got 0"):
+        NormalSolver.of(batch([BoxMean(2, VIDEO)]))(0, torch.ones(1, *VIDEO))
+
+
+@pytest.mark.parametrize("name", NORMALS)
+@pytest.mark.parametrize("wrong", [torch.ones(()), torch.ones(8), torch.ones(3, 6, 8)], ids=lambda t: str(t.ndim))
+def test_nothing_is_broadcast_without_a_word(name, wrong):
+    normal, x = NORMALS[name](), torch.ones(VIDEO)
+    calls = [
+        lambda: normal(0.3, wrong),
+        lambda: normal.solve(0.3, wrong),
+        lambda: normal.prox(0.3, wrong, x),
+        lambda: normal.prox(0.3, x, wrong),
+        lambda: normal.data_step(0.3, wrong),
+        lambda: normal.pinv(wrong),
+        lambda: normal.null_projection(wrong),
+        lambda: normal.range_projection(wrong),
+    ]
+    for call in calls:
+        with pytest.raises(ShapeError, match=r"needs .* of shape \(\*…×4×3×6×8\), got"):
+            call()
+    with pytest.raises(DtypeError, match="needs a torch tensor, got ndarray"):
+        normal.pinv(x.numpy())  # type: ignore[arg-type]
+
+
+def test_weights_and_operators_are_operators():
+    A = BoxMean(2, VIDEO)
+    with pytest.raises(DtypeError, match=r"a weight must be an operator, such as Diagonal\(.*got Tensor"):
+        NormalSolver.of(A, torch.ones(A.out_shape))  # type: ignore[arg-type]
+    with pytest.raises(DtypeError, match=r"NormalSolver.of needs an operator, .* got Tensor"):
+        NormalSolver.of(torch.ones(3, 3))  # type: ignore[arg-type]
+
+
+def test_operators_are_added_to_operators_only():
+    A: Any = BoxMean(2, VIDEO)
+    for wrong in (
+        lambda: A + 1,
+        lambda: 1 + A,
+        lambda: A - 1,
+        lambda: A - torch.ones(3),
+        lambda: A / A,
+        lambda: A / "2",
+    ):
+        with pytest.raises(TypeError) as raised:
+            wrong()
+        assert not isinstance(raised.value, LinopsError)
