@@ -231,7 +231,7 @@ class Unrolled(nn.Module):
         if y.is_complex():
             raise DtypeError(f"the learned solvers take real measurements, got {y.dtype}")
         if normal is None and self.solves:
-            normal = NormalSolver.of(A)
+            normal = problem.normal
         noise_std = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype).expand(problem.batch_shape)
         with torch.no_grad():
             adjoint = A.T(y)
