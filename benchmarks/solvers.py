@@ -6,10 +6,10 @@
 ½‖y − A x‖² + 0.01 · TV(x), TV isotropic over time, rows, columns and channels, A a mask that drops half of the
 entries, means over 4×4 boxes, or a circular Gaussian blur (σ = 2 pixels), noise 0.02, float32, one thread, every method
 in turns in one process: first the iterations that each needs are counted, then set-up and so many iterations are timed,
-in processor time, and the best of the turns is taken. Where a peer has no exact proximal operator of the data term it
-is given one, so that the methods are compared, not their inner solvers; JAX compiles before the clock starts. Libraries
-that are not installed are left out. `--agreement`: float64, means over 2×2 boxes in the place of 4×4, the objectives
-that the convex solvers reach.
+in processor time, and the best of the turns is taken. All begin at the same video. Where a peer has no exact proximal
+operator of the data term it is given one, so that the methods are compared, not their inner solvers; JAX compiles before
+the clock starts. Libraries that are not installed are left out. `--agreement`: float64, means over 2×2 boxes in the
+place of 4×4, the objectives that the convex solvers reach.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from linops_video import BoxMean, Convolution, Diagonal, InverseProblem, NormalS
 from linops_video.media.video import read_video
 from linops_video.operators.kernels import gaussian
 from linops_video.solvers import Admm, Fista, PrimalDual, ProximalGradient, TotalVariation
+from linops_video.solvers.admm import start
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 from optional import import_deepinv
@@ -110,7 +111,7 @@ def deepinv_pdcp(rho: float) -> Method:
         axis = -1 if shape[1] == 1 else (-4, -1)  # of (1, T, C, H, W, 3)
         prior = deepinv.optim.prior.L12Prior(l2_axis=axis)
         numbers = {"stepsize": tau, "stepsize_dual": sigma, "beta": 1.0, "lambda": WEIGHT, "g_param": None}
-        x = normal.pinv(problem.y)[None]
+        x = start(problem)[1][None]
         state = {"est": (x, x, gradient(x) * 0), "cost": None}
         params = {**numbers, "K": gradient, "K_adjoint": adjoint}
         while True:
@@ -151,9 +152,8 @@ def pyproximal_primal_dual(rho: float) -> Method:
         dims = (channels, frames, height, width)
         dtype = problem.y.numpy().dtype
         rows = [pylops.FirstDerivative(dims, axis=a, kind="forward", dtype=dtype) for a in (1, 2, 3)]
-        data, start = Data(problem), NormalSolver.of(problem.operator).pinv(problem.y)
-        peer = Peer()
-        x = as_vector(start)
+        data, peer = Data(problem), Peer()
+        x = as_vector(start(problem)[1])
         gradient = pylops.VStack(rows, dtype=dtype)
         group = pyproximal.L21(ndim=3 * channels, sigma=WEIGHT)
         x, ahead, y = peer.setup(data, group, gradient, x, tau, sigma, niter=10**6)
@@ -209,9 +209,9 @@ def scico_pdhg(rho: float) -> Method:
         tau, sigma = steps(rho, shape)
         differences = scico.linop.FiniteDifference(shape, input_dtype=np.float32, axes=(0, 2, 3), append=0, jit=True)
         axis = 0 if shape[1] == 1 else (0, 2)
-        start = jnp.asarray(NormalSolver.of(problem.operator).pinv(problem.y).numpy())
+        x0 = jnp.asarray(start(problem)[1].numpy())
         group = WEIGHT * scico.functional.L21Norm(l2_axis=axis)
-        peer = scico.optimize.PDHG(Data(), group, differences, tau, sigma, alpha=1.0, x0=start, maxiter=10**6)
+        peer = scico.optimize.PDHG(Data(), group, differences, tau, sigma, alpha=1.0, x0=x0, maxiter=10**6)
         while True:
             peer.step()
             jax.block_until_ready((peer.x, peer.z))
@@ -349,7 +349,7 @@ def agreement(args: argparse.Namespace, shapes: list[tuple[int, ...]]) -> None:
             "admm": (ours(Admm(PRIOR, rho=0.4)), iterations),
             "primal-dual": (ours(PrimalDual(PRIOR, rho=1.6)), 2 * iterations),
             "fista": (ours(Fista(PRIOR, inner=20)), iterations // 4),
-            "proximal-gradient": (ours(ProximalGradient(PRIOR, inner=20)), iterations // 4),
+            "proximal-gradient": (ours(ProximalGradient(PRIOR, inner=20)), iterations),
         }
         peers = available(1.6, args.peers)
         solvers |= {key: (peers[key], 2 * iterations) for key in ("pyproximal PrimalDual",) if key in peers}

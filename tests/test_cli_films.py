@@ -128,6 +128,7 @@ REFUSALS = {
     "no folder to write": (("films", *SOLVE, "-o", "out.mkv"), "-o needs a folder to write to"),
     "the same folder": (("films", *SOLVE, "-o", "films"), "-o needs another folder"),
     "report of a folder": (("films", *SOLVE, "-o", "out", "--json", "r.json"), "go with one file"),
+    "values up to 255": (("floats.npz", *SOLVE, "-o", "out.mkv"), "divide 8-bit values by 255"),
     "nowhere to write": (("films", *SOLVE, "-o", "no/out"), "cannot write no/out: no such file"),
 }
 
@@ -140,6 +141,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(here, capsys, monkeypatch,
     write_video(here / "films" / "a.mkv", clip(4, 16, 24))
     if name.startswith("sound"):
         add_sound(here / "film.mkv", here / "opus.mkv", 5, "opus")
+    write_array(here / "floats.npz", "y", 255 * clip(60, 8, 8))
     before = sorted(here.rglob("*"))
     assert run("solve", *arguments) == 2
     error = capsys.readouterr().err

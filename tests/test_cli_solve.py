@@ -173,6 +173,9 @@ REFUSALS = {
     "unknown op": ((*SIMULATE, "--op", "sr5"), "unknown name 'sr5': did you mean sr, sr4 or sr2"),
     "unknown solver": (("clip.mkv", "--simulate", "--op", "sr2", "--solver", "amdm-tv"), "did you mean admm-tv"),
     "NaN": (("nan.npz", "--op", "sr2", "-o", "out.mkv"), "NaN or infinite"),
+    "true values up to 255": (("floats.npz", "--simulate", "--op", "sr2"), "values from 0 to 255"),
+    "measured values up to 255": (("floats.npz", "--op", "sr2", "-o", "out.mkv"), "divide 8-bit values by 255"),
+    "channels last": (("last.npz", "--simulate", "--op", "sr2"), "x.transpose(0, 3, 1, 2)"),
     "negative noise": ((*SIMULATE, "--op", "sr2", "--noise", "-1"), "--noise is a standard deviation, 0 or more, not"),
     "infinite noise": ((*SIMULATE, "--op", "sr2", "--noise", "inf"), "--noise is a standard deviation"),
     "no number": ((*SIMULATE, "--op", "sr2", "--noise", "loud"), "--noise"),
@@ -208,6 +211,8 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(here, capsys, name):
     (here / "empty").mkdir()
     np.savez(here / "nan.npz", y=np.full((4, 3, 8, 8), math.nan))
     np.savez(here / "bytes.npz", y=np.zeros(50, np.uint8))
+    np.savez(here / "floats.npz", np.linspace(0, 255, 1152).reshape(2, 3, 12, 16))
+    np.savez(here / "last.npz", np.zeros((2, 12, 16, 3)))
     before = sorted(here.rglob("*"))
     assert run("solve", *arguments) == 2
     captured = capsys.readouterr()

@@ -1,5 +1,6 @@
 """Measurements from files: shapes, noise, masks, kernels, and what is refused."""
 
+import dataclasses
 import math
 import os
 
@@ -20,7 +21,14 @@ from linops_video.media.arrays import (
 )
 from linops_video.media.video import demo_clip, read_video, write_video
 from linops_video.operators.kernels import disk
-from linops_video.problems.measurement import BLUR, estimate_noise, infer_shape, inverse_problem, model_of
+from linops_video.problems.measurement import (
+    BLUR,
+    check_range,
+    estimate_noise,
+    infer_shape,
+    inverse_problem,
+    model_of,
+)
 
 TELLING = [name for name in PROBLEMS if name not in ("cs", "vcs")]
 
@@ -210,6 +218,32 @@ def test_bad_arrays_are_refused_in_one_sentence(tmp_path, monkeypatch):
             read_measurement(tmp_path / name)
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_measurements_of_the_wrong_scale_are_refused(name):
+    """Whatever the operator makes of [0, 1]; noise alone, on a black video, is no reason."""
+    model = forward_model(name, (4, 3, 16, 16), seed=1)
+    for truth in (noise(4, 3, 16, 16), torch.zeros(4, 3, 16, 16), torch.ones(4, 3, 16, 16)):
+        for std in (0.0, 0.3):
+            problem = dataclasses.replace(model, noise_std=std).measure(truth)
+            check_range(problem)
+            if truth.any():
+                with pytest.raises(MeasurementError, match="divide 8-bit values by 255"):
+                    check_range(dataclasses.replace(problem, y=255 * problem.y))
+
+
+def test_clips_are_in_range_with_the_channels_first(tmp_path):
+    for name, array in {"bytes": 255 * noise(4, 3, 8, 9), "last": noise(4, 8, 9, 3), "gray": noise(4, 8, 9, 1)}.items():
+        np.savez(tmp_path / f"{name}.npz", x=array.numpy())
+    with pytest.raises(MeasurementError, match="values from .* to 25.*: divide 8-bit values by 255"):
+        read_clip(tmp_path / "bytes.npz")
+    for read in (read_clip, read_measurement):
+        for name in ("last", "gray"):
+            with pytest.raises(ShapeError, match="channels before rows"):
+                read(tmp_path / f"{name}.npz")
+    np.savez(tmp_path / "overshoot.npz", x=(3 * noise(4, 3, 8, 9) - 1).numpy())
+    assert read_clip(tmp_path / "overshoot.npz").frames.shape == (4, 3, 8, 9)
 
 
 def test_matrices_come_from_numpy_files(tmp_path):

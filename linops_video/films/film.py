@@ -17,7 +17,15 @@ from linops_video.films.film_model import Alike, FilmModel, Frames, Masked, Roll
 from linops_video.media.arrays import EIGHT_BIT_NOISE, read_clip, read_measurement
 from linops_video.media.video import frame_rate, stream_video
 from linops_video.problems.forward_model import PROBLEMS, InverseProblem, problem_named
-from linops_video.problems.measurement import BLUR, estimate_noise, frame_rate_of, gray_of, infer_shape, reached
+from linops_video.problems.measurement import (
+    BLUR,
+    check_range,
+    estimate_noise,
+    frame_rate_of,
+    gray_of,
+    infer_shape,
+    reached,
+)
 
 SAMPLES = 8
 """Frames, spread over the film, from which the noise is estimated."""
@@ -100,7 +108,10 @@ class Film:
             self.model.part(start, stop)
 
     def problem(self, start: int, stop: int) -> InverseProblem:
-        """The inverse problem of frames start … stop − 1: what the film's measurements say that see nothing else."""
+        """The inverse problem of frames start … stop − 1: what the film's measurements say that see nothing else.
+
+        Raises `ShapeError` and `MeasurementError` where the frames of a measured film cannot be its measurements.
+        """
         A, box = self.model.part(start, stop)
         (first, last), *_ = box
         if self._simulated:
@@ -111,7 +122,10 @@ class Film:
             if tuple(y.shape) != A.out_shape:
                 raise ShapeError(f"{A!r} measures {A.out_shape}, but these frames of the film are {tuple(y.shape)}")
             y = y * reached(A)  # what a file holds at lost entries means nothing
-        return InverseProblem(A, y, self.noise_std, self.name)
+        problem = InverseProblem(A, y, self.noise_std, self.name)
+        if not self._simulated:
+            check_range(problem)
+        return problem
 
     def truth(self, start: int, stop: int) -> Tensor | None:
         """The true frames, if the measurement is simulated; not before the start of the last `problem`."""

@@ -21,6 +21,9 @@ NUMPY = (".npz", ".npy")
 EIGHT_BIT_NOISE = 1 / (255 * math.sqrt(12))
 """Standard deviation of rounding to 8 bits, for values in [0, 1]."""
 
+MOST = 4.0
+"""Values of a video lie in [0, 1]; beyond this, no overshoot of a reconstruction explains them."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -36,25 +39,45 @@ def read_measurement(path: str | Path, frames: int | None = None) -> Measurement
 
     8-bit sources carry rounding noise: `noise_floor` is `EIGHT_BIT_NOISE` for videos and uint8 arrays, else 0.
 
-    Raises `FileError` for files that cannot be read, `MeasurementError` for NaN, infinite or no values.
+    Raises `FileError` for files that cannot be read, `MeasurementError` for NaN, infinite or no values, `ShapeError`
+    for channels that come last.
     """
     if Path(path).suffix.lower() not in NUMPY:
         video = read_video(path, frames)
         return Measurement(video.frames, video.fps, EIGHT_BIT_NOISE)
     check_limit(frames)
     y, fps, eight_bit = _read_numpy(Path(path), "y")
+    _check_channels(path, y)
     return Measurement(y[:frames], fps, EIGHT_BIT_NOISE if eight_bit else 0.0)
 
 
 def read_clip(path: str | Path, frames: int | None = None) -> Video:
-    """Read a whole video `(T, C, H, W)`: a file or folder for `read_video`, or the array "x" of a NumPy file."""
+    """Read a whole video `(T, C, H, W)`: a file or folder for `read_video`, or the array "x" of a NumPy file.
+
+    Raises what `read_measurement` raises, `ShapeError` for other arrays, and `MeasurementError` for values that cannot
+    lie in [0, 1].
+    """
     if Path(path).suffix.lower() not in NUMPY:
         return read_video(path, frames)
     check_limit(frames)
     x, fps, _ = _read_numpy(Path(path), "x")
     if x.ndim != 4:
         raise ShapeError(f"a video in {path} must have the shape (T, C, H, W), not {tuple(x.shape)}")
+    _check_channels(path, x)
+    if x.abs().max() > MOST:
+        raise MeasurementError(
+            f"the video in {path} has values from {x.min():g} to {x.max():g}, and those of a video lie in [0, 1]: "
+            "divide 8-bit values by 255"
+        )
     return Video(x[:frames], fps)
+
+
+def _check_channels(path: str | Path, array: Tensor) -> None:
+    if array.ndim == 4 and array.shape[-1] in (1, 3) and array.shape[1] > 4:
+        raise ShapeError(
+            f"{path} holds an array of shape {tuple(array.shape)}, and a video is (T, C, H, W), channels before rows and "
+            "columns: x.transpose(0, 3, 1, 2) moves them"
+        )
 
 
 def write_array(path: str | Path, name: str, array: Tensor, fps: float = DEFAULT_FPS) -> None:

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape
-from linops_video.errors import ShapeError, SpecError
+from linops_video.errors import MeasurementError, ShapeError, SpecError
 from linops_video.expressions.expression import shape_behind
 from linops_video.expressions.names import PROBLEMS
-from linops_video.media.arrays import Measurement, read_mask
+from linops_video.media.arrays import MOST, Measurement, read_mask
 from linops_video.operators.convolution import Convolution
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.kernels import disk
@@ -110,7 +110,8 @@ def inverse_problem(
 
     A gray measurement that was stored as RGB, as most video formats do, is taken as gray by "color".
 
-    Raises `ShapeError` where the measurement does not fit the problem, and what `model_of` and `infer_shape` raise.
+    Raises `ShapeError` where the measurement does not fit the problem, what `check_range` raises, and what `model_of`
+    and `infer_shape` raise.
     """
     y = measurement.y
     if spec == "color" and y.ndim == 4:
@@ -123,7 +124,23 @@ def inverse_problem(
         )
     y = y * reached(operator)  # what a file holds at lost entries means nothing
     name = spec if spec == BLUR else problem_named(spec)
-    return InverseProblem(operator, y, noise_of(y, measurement.noise_floor, operator, noise_std), name)
+    problem = InverseProblem(operator, y, noise_of(y, measurement.noise_floor, operator, noise_std), name)
+    check_range(problem)
+    return problem
+
+
+def check_range(problem: InverseProblem) -> None:
+    """Raise `MeasurementError` if no video with values up to `MOST` is measured like this.
+
+    ‖A x‖² = ⟨Aᴴ A x, x⟩ ≤ Σ|Aᴴ A x| · max|x|, and white noise adds mσ² to the left side for m entries.
+    """
+    A, y = problem.operator, problem.y
+    energy = float(y.abs().square().sum()) - 2 * y.numel() * float(problem.noise_std) ** 2
+    if energy > MOST * float(A.H(y).abs().sum()):
+        raise MeasurementError(
+            f"no video with values in [0, 1] is measured as these values from {y.real.min():g} to {y.real.max():g}: "
+            "divide 8-bit values by 255"
+        )
 
 
 def gray_of(y: Tensor) -> Tensor:
