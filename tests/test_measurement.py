@@ -236,7 +236,7 @@ def test_measurements_of_the_wrong_scale_are_refused(name):
 def test_clips_are_in_range_with_the_channels_first(tmp_path):
     for name, array in {"bytes": 255 * noise(4, 3, 8, 9), "last": noise(4, 8, 9, 3), "gray": noise(4, 8, 9, 1)}.items():
         np.savez(tmp_path / f"{name}.npz", x=array.numpy())
-    with pytest.raises(MeasurementError, match="values from .* to 25.*: divide 8-bit values by 255"):
+    with pytest.raises(MeasurementError, match=r"values from .* to 25.*: divide 8-bit values by 255"):
         read_clip(tmp_path / "bytes.npz")
     for read in (read_clip, read_measurement):
         for name in ("last", "gray"):

@@ -75,8 +75,8 @@ def read_clip(path: str | Path, frames: int | None = None) -> Video:
 def _check_channels(path: str | Path, array: Tensor) -> None:
     if array.ndim == 4 and array.shape[-1] in (1, 3) and array.shape[1] > 4:
         raise ShapeError(
-            f"{path} holds an array of shape {tuple(array.shape)}, and a video is (T, C, H, W), channels before rows and "
-            "columns: x.transpose(0, 3, 1, 2) moves them"
+            f"{path} holds an array of shape {tuple(array.shape)}, and a video is (T, C, H, W), channels before rows "
+            "and columns: x.transpose(0, 3, 1, 2) moves them"
         )
 
 
