@@ -8,8 +8,8 @@ entries, means over 4×4 boxes, or a circular Gaussian blur (σ = 2 pixels), noi
 in turns in one process: first the iterations that each needs are counted, then set-up and so many iterations are timed,
 in processor time, and the best of the turns is taken. All begin at the same video. Where a peer has no exact proximal
 operator of the data term it is given one, so that the methods are compared, not their inner solvers; JAX compiles
-before the clock starts. Libraries that are not installed are left out. `--agreement`: float64, means over 2×2 boxes in the
-place of 4×4, the objectives that the convex solvers reach.
+before the clock starts. Libraries that are not installed are left out. `--agreement`: float64, means over 2×2 boxes in
+the place of 4×4, the objectives that the convex solvers reach.
 """
 
 from __future__ import annotations
