@@ -1,10 +1,11 @@
-"""Results with what is needed to repeat them: the command and the machine."""
+"""Results with what is needed to repeat them: the command, the machine and the commit."""
 
 from __future__ import annotations
 
 import json
 import platform
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,7 +31,18 @@ def command() -> str:
     )
 
 
+def commit() -> str | None:
+    """The commit of this checkout, with "-dirty" if files differ from it; None where there is no repository."""
+    describe = ["git", "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(describe, cwd=Path(__file__).parent, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None
+
+
 def save(path: Path, results: dict) -> None:
-    """Write results, command and machine as JSON."""
+    """Write results, command, machine and commit as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"command": command(), "machine": machine(), **results}, indent=1) + "\n")
+    made = {"command": command(), "machine": machine(), "commit": commit()}
+    path.write_text(json.dumps({**made, **results}, indent=1) + "\n")
