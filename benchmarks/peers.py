@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from record import save
+from record import between, save
 from torch import Tensor
 
 from linops_video import AxisMatrix, BoxMean, Convolution, Diagonal, Difference, LinearOperator, NormalSolver, Select
@@ -384,11 +384,7 @@ def main() -> None:
         missed += short_of_the_bars(part, results[part])
         print(f"\n{part}\n{table(milliseconds(results[part]), COLUMNS[part])}", flush=True)
         if args.markdown:
-            text = args.markdown.read_text()
-            start, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
-            before, behind = text.split(start)[0], text.split(end)[1]
-            new = table(milliseconds(results[part]), COLUMNS[part])
-            args.markdown.write_text(f"{before}{start}\n{new}\n{end}{behind}")
+            between(args.markdown, part, table(milliseconds(results[part]), COLUMNS[part]))
     if args.json:
         save(args.json, results)
     print("\nshort of the bar: " + ("; ".join(missed) or "none"))

@@ -41,8 +41,19 @@ def commit() -> str | None:
     return done.stdout.strip() or None
 
 
+COMMIT = commit()
+"""Of when the run began: a run that writes a page of the repository makes it dirty."""
+
+
+def between(page: Path, name: str, text: str) -> None:
+    """Put a text between the markers of a name on a page."""
+    start, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, rest = page.read_text().split(start)
+    page.write_text(f"{before}{start}\n{text}\n{end}{rest.split(end)[1]}")
+
+
 def save(path: Path, results: dict) -> None:
     """Write results, command, machine and commit as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = {"command": command(), "machine": machine(), "commit": commit()}
+    made = {"command": command(), "machine": machine(), "commit": COMMIT}
     path.write_text(json.dumps({**made, **results}, indent=1) + "\n")

@@ -33,6 +33,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from record import between
 
 from linops_video import PROBLEMS, LinearOperator, NormalSolver, forward_model
 from linops_video.media.files import replacing
@@ -145,10 +146,7 @@ def main() -> None:
             f"{row['problem']} {w}" for w, bar in bars.items() if row[w]["seconds"] < bar * row["ours"]["seconds"]
         ]
     if args.markdown:
-        text = args.markdown.read_text()
-        start, end = "<!-- table: begin -->", "<!-- table: end -->"
-        before, behind = text.split(start)[0], text.split(end)[1]
-        args.markdown.write_text(f"{before}{start}\n{table(rows)}\n{end}{behind}")
+        between(args.markdown, "table", table(rows))
     print("short of the bar: " + (", ".join(short) or "none"))
 
 

@@ -2,7 +2,7 @@
 
 ptwt is left out where it is not installed; it transforms the axes of a volume, so it is given only those rows.
 
-    python benchmarks/transforms.py [--shape 16 3 256 256] [--repeats 15]
+    OMP_NUM_THREADS=1 python benchmarks/transforms.py --markdown docs/peers.md
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import pywt
 import torch
-from record import machine, save
+from record import between, machine, save
 
 from linops_video import Cosine, Fourier, LinearOperator, Wavelet, random_hadamard
 
@@ -73,10 +73,24 @@ def of_peers(name: str, W: Wavelet, x: torch.Tensor) -> dict[str, Callable[[], o
     return calls
 
 
+def wavelet_table(times: dict[str, float], wavelets: list[str]) -> str:
+    """Markdown: a transform and its inverse a row, and the faster one of the peers by ours."""
+    lines = ["| transform |  | PyWavelets, ms | ptwt, ms | ours, ms | the faster one / ours |"]
+    lines += ["| --- | --- | ---: | ---: | ---: | ---: |"]
+    for name in wavelets:
+        for way, key in (("apply", name), ("inverse", f"{name}, adjoint")):
+            peers = [times.get(f"{key}, {peer}") for peer in ("PyWavelets", "ptwt")]
+            cells = ["–" if t is None else f"{t:.1f}" for t in (*peers, times[key])]
+            fastest = min(t for t in peers if t is not None)
+            lines.append(f"| {name} | {way} | {' | '.join(cells)} | {fastest / times[key]:.1f} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", type=int, nargs=4, default=[16, 3, 256, 256])
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--markdown", type=Path, help="a page with the table of wavelets between its markers")
     args = parser.parse_args()
     torch.set_num_threads(1)
     shape = tuple(args.shape)
@@ -91,8 +105,8 @@ def main() -> None:
         "Fourier, T C H W": Fourier((0, 1, 2, 3), shape),
         "haar, 1 level": Wavelet(shape, "haar", (1, 0, 1, 1)),
         "haar, 3 levels": Wavelet(shape, "haar", (3, 0, 3, 3)),
-        "db4, 2 levels": Wavelet(shape, "db4", (2, 0, 2, 2)),
         "db4, 1 level": Wavelet(shape, "db4", (1, 0, 1, 1)),
+        "db4, 2 levels": Wavelet(shape, "db4", (2, 0, 2, 2)),
         "db4, 2 levels in space": Wavelet(shape, "db4", (0, 0, 2, 2)),
     }
     calls: dict[str, Callable[[], object]] = {"rfftn": lambda: torch.fft.rfftn(x)}
@@ -105,6 +119,9 @@ def main() -> None:
     times = in_turns(calls, args.repeats)
     for name, value in times.items():
         print(f"{name:<36}{value:8.1f} ms   {value / times['rfftn']:6.2f} × rfftn")
+    if args.markdown:
+        wavelets = [name for name, A in operators.items() if isinstance(A, Wavelet)]
+        between(args.markdown, "wavelets", wavelet_table(times, wavelets))
     save(RESULTS, {"shape": shape, "memory in videos": [forward, backward], "milliseconds": times})
 
 
