@@ -32,7 +32,7 @@ from linops_video import BoxMean, Convolution, Diagonal, InverseProblem, NormalS
 from linops_video.media.video import read_video
 from linops_video.operators.kernels import gaussian
 from linops_video.solvers import Admm, Fista, PrimalDual, ProximalGradient, TotalVariation
-from linops_video.solvers.admm import start
+from linops_video.solvers.start import start
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
 from optional import import_deepinv

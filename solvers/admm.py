@@ -24,26 +24,10 @@ from linops_video.solvers.objective import AnyPriors, Regularised, check_positiv
 from linops_video.solvers.priors.prior import Memory, Prior, Step, each, squares, total
 from linops_video.solvers.priors.variation import TotalVariation
 from linops_video.solvers.priors.wavelet import WaveletL1
+from linops_video.solvers.start import start
 
 BALANCE_AT = tuple(5 * 2**k for k in range(20))
 """Steps after which ρ is balanced: ever more rarely, as ADMM converges for a ρ that is constant in the end."""
-
-
-def start(problem: InverseProblem) -> tuple[NormalSolver, Tensor]:
-    """The data step's solver, and where to begin: A⁺ y without noise, (AᴴA + σ²I)⁻¹ Aᴴ y with noise of σ.
-
-    The second is the most likely video of unit variance: small singular values do not magnify the noise, as A⁺ does,
-    out of whose amplified noise no prior finds back.
-    """
-    A, y, normal = problem.operator, problem.y, problem.normal
-    noise_std = torch.as_tensor(problem.noise_std, device=y.device)
-    noisy = noise_std > 0
-    if not bool(noisy.any()):
-        return normal, normal.pinv(y)
-    z = normal(torch.where(noisy, noise_std**2, 1.0), A.H(y))
-    if bool(noisy.all()):
-        return normal, z
-    return normal, torch.where(noisy.reshape(*noisy.shape, *(1,) * len(A.in_shape)), z, normal.pinv(y))
 
 
 def data_step(normal: NormalSolver, rho: Step, x: Tensor, u: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from linops_video import InverseProblem, NormalSolver
 from linops_video.errors import SpecError
-from linops_video.solvers.admm import mean, start
+from linops_video.solvers.admm import mean
 from linops_video.solvers.iteration import relative_change
 from linops_video.solvers.objective import AnyPriors, check_positive
 from linops_video.solvers.priors.prior import Memory
+from linops_video.solvers.start import start
 
 
 @dataclass(frozen=True, eq=False)

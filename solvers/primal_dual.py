@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem
-from linops_video.solvers.admm import start
 from linops_video.solvers.iteration import relative_change
 from linops_video.solvers.objective import AnyPriors, check_positive, check_relaxation
 from linops_video.solvers.priors.prior import VIDEO_AXES
+from linops_video.solvers.start import start
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ from linops_video.solvers import (
     TotalVariation,
     run,
 )
-from linops_video.solvers.admm import data_step, start
+from linops_video.solvers.admm import data_step
+from linops_video.solvers.start import start
 
 
 def test_the_data_step_is_the_minimiser():
@@ -33,7 +34,7 @@ def test_noise_is_not_amplified_at_the_start():
     problem = InverseProblem(A, A(truth) + 0.02 * video(2, 2, 1, 16, 16, seed=1), torch.tensor([0.02, 0.0]))
     normal, z = start(problem)
     M, y = A.to_dense(), problem.y[0].flatten()
-    expected = torch.linalg.solve(M.mT @ M + torch.tensor(0.02).double() ** 2 * torch.eye(len(M)), M.mT @ y)
+    expected = torch.linalg.solve(M.mT @ M + torch.tensor(0.02).double() ** 2 * torch.eye(len(M)).double(), M.mT @ y)
     torch.testing.assert_close(z[0].flatten(), expected.to(z), rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(z[1], normal.pinv(problem.y)[1], rtol=0, atol=0)
     for solver in (AdmmTV(max_steps=50), AdmmWavelet(max_steps=50)):
