@@ -10,8 +10,19 @@ import torch
 from linops_video import InverseProblem
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.solvers.admm import AdmmTV, AdmmWavelet
+from linops_video.solvers.priors.prior import VIDEO_AXES
 from linops_video.solvers.priors.variation import TotalVariation
+from linops_video.solvers.start import reached
 from linops_video.solvers.tuned import TUNED
+
+BLURS = ("dd", "tdd")
+"""Problems whose row without noise is the pseudoinverse: their own blurs allow it, an unknown one may not."""
+
+STEPS = 50
+"""Least number of steps for problems without a row of their own: early stopping was tuned for the named operators."""
+
+SPREAD = 0.01
+"""Share of the answer to an impulse that lies elsewhere, from which an operator counts as a blur."""
 
 
 def tuned_prior(problem: InverseProblem) -> tuple[TotalVariation, float]:
@@ -27,13 +38,16 @@ def tuned(solver: str, problem: InverseProblem) -> AdmmTV | AdmmWavelet | None:
     Of the noise levels of the table the nearest one, in ratio, with the weight in proportion to σ. Below that level ρ
     falls with the weight: their ratio decides how fast missing entries fill up ("pid" of 8 bits: 32 dB, with the ρ of
     σ = 0.02 it is 11 dB). Where 8 bits were not tuned, the row without noise counts as theirs, and from there on weight
-    and ρ grow together. A problem without a name is treated as denoising if it is noisy, else as scattered inpainting.
+    and ρ grow together. A problem without a name takes the row of the `nearest` that has one,
+    and `STEPS` or more.
     """
     row = tuned_row(solver, problem)
     if row is None:
         return None
     name, level = row
     found, std = TUNED[solver][name][level], _level(problem)
+    if name != problem.name:
+        found = replace(found, max_steps=max(found.max_steps, STEPS))
     if level == 0:
         factor = max(1.0, std / EIGHT_BIT_NOISE)
         return replace(found, rho=factor * found.rho, weight=factor * found.weight)
@@ -51,14 +65,51 @@ def tuned_row(solver: str, problem: InverseProblem) -> tuple[str, float] | None:
     if solver not in TUNED:
         return None
     table, std = TUNED[solver], _level(problem)
-    name = problem.name if problem.name in table else "denoise" if std else "si"
+    named = problem.name in table
+    name = problem.name if named else nearest(problem)
     assert name is not None
     rows = sorted(table[name])
-    if std == 0 and 0.0 in rows:
+    if std == 0 and 0.0 in rows and (named or name not in BLURS):
         return name, 0.0
     std = std or EIGHT_BIT_NOISE
     levels = {level or EIGHT_BIT_NOISE: level for level in rows}  # that of 8 bits replaces that of 0
     return name, levels[min(levels, key=lambda level: abs(math.log(level / std)))]
+
+
+def nearest(problem: InverseProblem) -> str:
+    """The named problem that measures most like this one, by what its operator does to shapes and to single entries.
+
+    Fewer pixels: "sr2", "sr4"; fewer channels: "color"; frames or pixels that nothing is measured of: "fi2", "fp50",
+    "si"; an impulse that spreads in space or in time: "dd", "tdd"; measurements that are no real video: "cs"; else
+    "denoise", and "si" without noise. Of a batch of operators the first one tells.
+
+    >>> from linops_video import forward_model
+    >>> nearest(forward_model("blur(gaussian, 2, circular)", (2, 3, 16, 16)).measure(torch.rand(2, 3, 16, 16)))
+    'dd'
+    """
+    A, y = problem.samples()[0].operator, problem.samples()[0].y
+    if len(A.in_shape) != VIDEO_AXES or len(A.out_shape) != VIDEO_AXES or y.is_complex():
+        return "cs"
+    enlargement = math.sqrt(math.prod(A.in_shape[-2:]) / math.prod(A.out_shape[-2:]))
+    if enlargement >= 1.5:
+        return "sr4" if enlargement >= 3 else "sr2"
+    if A.out_shape[1] < A.in_shape[1]:
+        return "color"
+    known = reached(A, y)
+    frames = known.flatten(-3).any(-1).flatten(0, -2).any(0) if A.batch_shape else known.flatten(1).any(1)
+    if not bool(frames.all()):
+        return "fi2" if bool((frames[1:] > frames[:-1]).any()) else "fp50"
+    if not bool(known.all()):
+        return "si"
+    t, h, w = (n // 2 for n in (A.in_shape[0], *A.in_shape[-2:]))
+    impulse = torch.zeros(*A.batch_shape, *A.in_shape).to(y)
+    impulse[..., t, :, h, w] = 1
+    answer = A.H(A(impulse)).abs()
+    if float(answer[..., t, :, :, :].sum() - answer[..., t, :, h, w].sum()) > SPREAD * float(answer.sum()):
+        return "dd"
+    if float(answer.sum() - answer[..., t, :, :, :].sum()) > SPREAD * float(answer.sum()):
+        return "tdd"
+    return "denoise" if _level(problem) else "si"
 
 
 def _level(problem: InverseProblem) -> float:

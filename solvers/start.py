@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from linops_video import InverseProblem, NormalSolver
+from linops_video import InverseProblem, LinearOperator, NormalSolver
 from linops_video.solvers.priors.prior import VIDEO_AXES
 
 
@@ -24,14 +24,16 @@ def start(problem: InverseProblem) -> tuple[NormalSolver, Tensor]:
         z = normal(torch.where(noisy, noise_std**2, 1.0), A.H(y))
         if not bool(noisy.all()):
             z = torch.where(noisy.reshape(*noisy.shape, *(1,) * len(A.in_shape)), z, normal.pinv(y))
-    return normal, filled(z, _seen(problem, z)) if len(A.in_shape) == VIDEO_AXES else z
+    return normal, filled(z, reached(A, z).expand(z.shape)) if len(A.in_shape) == VIDEO_AXES else z
 
 
-def _seen(problem: InverseProblem, z: Tensor) -> Tensor:
-    """Which entries of the video have a part in y: of AᴴA on random entries the others are exactly zero."""
-    A, generator = problem.operator, torch.Generator().manual_seed(0)
-    probe = torch.rand(*A.batch_shape, *A.in_shape, generator=generator).to(z)
-    return (A.H(A(probe)) != 0).expand(z.shape)
+def reached(A: LinearOperator, like: Tensor) -> Tensor:
+    """Which entries of x have a part in A x, shape (*A.batch_shape, *A.in_shape).
+
+    Of AᴴA on random entries the others are exactly zero. `like`: for device and precision.
+    """
+    probe = torch.rand(*A.batch_shape, *A.in_shape, generator=torch.Generator().manual_seed(0))
+    return A.H(A(probe.to(like))) != 0
 
 
 def filled(x: Tensor, seen: Tensor) -> Tensor:

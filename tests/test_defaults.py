@@ -7,7 +7,7 @@ import pytest
 import torch
 from videos import inpainting, smooth_video
 
-from linops_video import PROBLEMS, Diagonal, InverseProblem, forward_model
+from linops_video import PROBLEMS, Diagonal, InverseProblem, collate, forward_model
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.metrics import psnr
 from linops_video.solvers import (
@@ -16,7 +16,7 @@ from linops_video.solvers import (
     run,
     solve,
 )
-from linops_video.solvers.defaults import tuned
+from linops_video.solvers.defaults import nearest, tuned
 from linops_video.solvers.tuned import TUNED
 
 
@@ -43,6 +43,57 @@ def test_defaults_follow_the_noise(solver, name):
         assert more.rho >= less.rho
     assert at(torch.tensor([0.3, 0.3])) == at(0.3)
     assert 0 < at(0.0).weight <= at(0.1).weight
+
+
+FAMILIES = {
+    "pid": "si",
+    "bi": "si",
+    "vcs": "cs",
+    "md": "dd",
+    "md3": "dd",
+    "fi4": "fi2",
+    "fp25": "fp50",
+    "fp75": "fp50",
+    "sr(2) @ blur(disk, 4, 2, circular)": "sr2",
+    "sr(8)": "sr4",
+    "mask(0.5) @ fourier(h,w)": "cs",
+    "mask(0.5) @ blur(gaussian, 1, circular)": "dd",
+    "2 * every(1)": "denoise",
+}
+
+
+@pytest.mark.parametrize("spec", [*PROBLEMS, *FAMILIES])
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_a_problem_without_a_name_takes_the_row_of_the_nearest(spec, batch):
+    """Of the same family: by what the operator does, whatever it is called."""
+    problem = forward_model(spec, (*batch, 8, 3, 24, 24)).measure(torch.rand(*batch, 8, 3, 24, 24))
+    problem = dataclasses.replace(problem, name=None, noise_std=0.02)
+    family = FAMILIES.get(spec, spec)
+    assert nearest(problem) == family
+    if not batch:
+        assert nearest(collate([problem, problem])) == family
+    for solver in TUNED:
+        found, row = tuned(solver, problem), TUNED[solver][family][0.02]
+        assert (found.weight, found.rho) == pytest.approx((row.weight, row.rho))
+        steps = max(row.max_steps, 50)
+        assert found == dataclasses.replace(row, weight=found.weight, rho=found.rho, max_steps=steps)
+
+
+def test_noise_decides_between_denoising_and_nothing_to_do():
+    problem = forward_model("denoise", (4, 3, 8, 8)).measure(torch.rand(4, 3, 8, 8))
+    assert nearest(dataclasses.replace(problem, name=None, noise_std=0.1)) == "denoise"
+    assert nearest(dataclasses.replace(problem, name=None, noise_std=0.0)) == "si"
+
+
+@pytest.mark.parametrize("solver", ["admm-wavelet", "admm-tv", "fista", "primal-dual"])
+def test_a_noisy_blur_without_a_name_is_not_treated_as_denoising(solver):
+    """A Gaussian of 2 pixels: with the steps and weights for denoising, the noise in its inverse stays."""
+    truth = smooth_video(8, 1, 32)
+    model = forward_model("blur(gaussian, 2, circular)", tuple(truth.shape))
+    problem = dataclasses.replace(model, noise_std=0.02).measure(truth)
+    found = psnr(solve(problem, solver).x, truth)
+    assert found > psnr(solve(dataclasses.replace(problem, name="denoise"), solver).x, truth)
+    assert found > psnr(problem.y, truth)
 
 
 def test_own_fields_replace_the_defaults():
