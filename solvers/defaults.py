@@ -80,15 +80,15 @@ def nearest(problem: InverseProblem) -> str:
     """The named problem that measures most like this one, by what its operator does to shapes and to single entries.
 
     Fewer pixels: "sr2", "sr4"; fewer channels: "color"; frames or pixels that nothing is measured of: "fi2", "fp50",
-    "si"; an impulse that spreads in space or in time: "dd", "tdd"; measurements that are no real video: "cs"; else
-    "denoise", and "si" without noise. Of a batch of operators the first one tells.
+    "si"; an impulse that spreads in space or in time: "dd", "tdd"; measurements that are no video, or a spectrum of it:
+    "cs"; else "denoise", and "si" without noise. Of a batch of operators the first one tells.
 
     >>> from linops_video import forward_model
     >>> nearest(forward_model("blur(gaussian, 2, circular)", (2, 3, 16, 16)).measure(torch.rand(2, 3, 16, 16)))
     'dd'
     """
     A, y = problem.samples()[0].operator, problem.samples()[0].y
-    if len(A.in_shape) != VIDEO_AXES or len(A.out_shape) != VIDEO_AXES or y.is_complex():
+    if len(A.in_shape) != VIDEO_AXES or len(A.out_shape) != VIDEO_AXES:
         return "cs"
     enlargement = math.sqrt(math.prod(A.in_shape[-2:]) / math.prod(A.out_shape[-2:]))
     if enlargement >= 1.5:
@@ -106,7 +106,7 @@ def nearest(problem: InverseProblem) -> str:
     impulse[..., t, :, h, w] = 1
     answer = A.H(A(impulse)).abs()
     if float(answer[..., t, :, :, :].sum() - answer[..., t, :, h, w].sum()) > SPREAD * float(answer.sum()):
-        return "dd"
+        return "cs" if y.is_complex() else "dd"
     if float(answer.sum() - answer[..., t, :, :, :].sum()) > SPREAD * float(answer.sum()):
         return "tdd"
     return "denoise" if _level(problem) else "si"

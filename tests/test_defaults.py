@@ -68,12 +68,13 @@ def test_a_problem_without_a_name_takes_the_row_of_the_nearest(spec, batch):
     """Of the same family: by what the operator does, whatever it is called."""
     problem = forward_model(spec, (*batch, 8, 3, 24, 24)).measure(torch.rand(*batch, 8, 3, 24, 24))
     problem = dataclasses.replace(problem, name=None, noise_std=0.02)
-    family = FAMILIES.get(spec, spec)
+    family = FAMILIES.get(spec) or spec
     assert nearest(problem) == family
     if not batch:
         assert nearest(collate([problem, problem])) == family
     for solver in TUNED:
         found, row = tuned(solver, problem), TUNED[solver][family][0.02]
+        assert found is not None
         assert (found.weight, found.rho) == pytest.approx((row.weight, row.rho))
         steps = max(row.max_steps, 50)
         assert found == dataclasses.replace(row, weight=found.weight, rho=found.rho, max_steps=steps)

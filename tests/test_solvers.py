@@ -206,7 +206,8 @@ def test_a_complex_channel_is_two_real_ones(name):
     complex_problem = InverseProblem(Diagonal(mask, (3, 1, 5, 4)), y, 0.02)
     real_problem = InverseProblem(Diagonal(mask.expand(3, 2, 5, 4), (3, 2, 5, 4)), mask * truth, 0.02)
     found, expected = solve(complex_problem, name, **fields), solve(real_problem, name, **fields)
-    torch.testing.assert_close(torch.view_as_real(found.x.squeeze(-3)), expected.x.movedim(-3, -1), rtol=0, atol=1e-10)
+    near = 1e-6 if name == "tikhonov" else 1e-10  # by conjugate gradients, to 1e-6
+    torch.testing.assert_close(torch.view_as_real(found.x.squeeze(-3)), expected.x.movedim(-3, -1), rtol=0, atol=near)
     torch.testing.assert_close(found.residuals, expected.residuals, rtol=1e-9, atol=1e-12)
 
 
