@@ -7,7 +7,7 @@ problems (those of Table 1, drawn uniformly, without noise but for `pid`), loss,
 the same minutes (validation not counted) or, with `--videos`, on as many videos; the row "the paper's training" takes
 the paper's loss, rate and batches instead. Ends are compared on test digits, and at equal numbers of videos seen on
 validation digits. A run that was broken off goes on where it was; forms that are done are not trained again. Writes
-`ablation.json` and `ablation.md` into the folder after every form.
+`ablation.json`, `ablation.md` and the curves, `ablation.png`, into the folder after every form.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from record import machine, save
@@ -133,6 +134,20 @@ def table(results: Mapping[str, dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def draw(results: Mapping[str, dict[str, Any]], path: Path) -> None:
+    """Mean validation PSNR over the videos seen, and over the minutes of training."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+    for row, result in results.items():
+        psnr = [point["mean"] for point in result["curve"]]
+        axes[0].plot([point["videos"] / 1000 for point in result["curve"]], psnr, label=row)
+        axes[1].plot([point["seconds"] / 60 for point in result["curve"]], psnr)
+    axes[0].set(xlabel="videos seen, thousands", ylabel="mean PSNR on validation digits [dB]")
+    axes[1].set(xlabel="minutes of one core")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize=8)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mnist", type=Path)
@@ -155,8 +170,9 @@ def main() -> None:
         scores = results[row]["psnr"]
         print(f"{row}: mean {sum(scores.values()) / len(scores):.2f} dB, {results[row]['videos']} videos", flush=True)
         save(args.out / "ablation.json", {"minutes": args.minutes, "videos": args.videos, "results": results})
-        head = f"`{machine()}`; {args.test} test digits; PSNR in dB, 60 at most for each video.\n\n"
-        (args.out / "ablation.md").write_text(head + table(results))
+        head = f"`{machine()}`; {args.test} test digits; the PSNR of each video at most 60 dB.\n\n"
+        (args.out / "ablation.md").write_text(f"{head}Mean PSNR [dB]:\n\n{table(results)}")
+        draw(results, args.out / "ablation.png")
 
 
 if __name__ == "__main__":
