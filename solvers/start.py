@@ -37,34 +37,33 @@ def reached(A: LinearOperator, like: Tensor) -> Tensor:
 
 
 def filled(x: Tensor, seen: Tensor) -> Tensor:
-    """A video whose unseen entries are means of near ones that are seen, which stay: "push-pull" over halved grids.
+    """A video whose unseen entries are weighted means of near ones that are seen, which stay.
 
-    An entry takes the mean of the smallest cell of 2×1×1, 2×2×1, 2×2×2, 4×2×2, … (T, H, W) entries that holds one.
-    Source: Gortler et al., The Lumigraph, SIGGRAPH 1996, section 3.4. Where nothing is seen, x stays.
+    Normalised convolution (Knutsson and Westin, CVPR 1993) with (1, 1, 1)/3 at distances 1, 2, 4, …, along T, H and W
+    in turn: an entry takes the mean as soon as one that is seen is within reach. Where none ever is, x stays.
 
     Example:
-        >>> x = torch.tensor([1.0, 0.0, 0.0, 5.0]).reshape(4, 1, 1, 1)
+        >>> x = torch.tensor([1.0, 0.0, 5.0, 0.0]).reshape(4, 1, 1, 1)
         >>> filled(x, x != 0).flatten()
-        tensor([1., 1., 5., 5.])
+        tensor([1., 3., 5., 5.])
     """
     if seen.all() or not seen.any():
         return x
-    return _pushed_and_pulled(torch.where(seen, x, 0), seen.to(x.real), 0)
+    total, weight, known = torch.where(seen, x, 0), seen.to(x.real), seen
+    distance, largest = 1, max(x.shape[-4], *x.shape[-2:])
+    while distance < largest and not known.all():
+        for dim in (-4, -2, -1):
+            if distance < x.shape[dim]:
+                total, weight = _spread(total, dim, distance), _spread(weight, dim, distance)
+                x = torch.where(known | (weight == 0), x, total / weight.clamp(min=torch.finfo(weight.dtype).tiny))
+                known = weight > 0
+        distance *= 2
+    return x
 
 
-def _pushed_and_pulled(total: Tensor, count: Tensor, level: int) -> Tensor:
-    """The means total/count, of coarser cells where the count is zero; halved along T, H and W in turn."""
-    if not bool((count == 0).any()) or max(total.shape[-VIDEO_AXES], *total.shape[-2:]) == 1:
-        return total / count.clamp(min=1)
-    dim = (-4, -2, -1)[level % 3]
-    coarse = _pushed_and_pulled(_halved(total, dim), _halved(count, dim), level + 1)
-    near = coarse.repeat_interleave(2, dim).narrow(dim, 0, total.shape[dim])
-    return torch.where(count > 0, total / count.clamp(min=1), near)
-
-
-def _halved(x: Tensor, dim: int) -> Tensor:
-    """The sums of neighbouring pairs along an axis; the last entry alone if their number is odd."""
-    n = x.shape[dim]
-    if n % 2:
-        x = torch.cat([x, torch.zeros_like(x.narrow(dim, 0, 1))], dim)
-    return x.unflatten(dim, (-1, 2)).sum(dim)
+def _spread(x: Tensor, dim: int, distance: int) -> Tensor:
+    """The mean of each entry and the two at a distance along an axis, zero beyond its ends."""
+    n, spread = x.shape[dim] - distance, x.clone()
+    spread.narrow(dim, 0, n).add_(x.narrow(dim, distance, n))
+    spread.narrow(dim, distance, n).add_(x.narrow(dim, 0, n))
+    return spread / 3
