@@ -44,7 +44,7 @@ def filled(x: Tensor, seen: Tensor) -> Tensor:
 
     Example:
         >>> x = torch.tensor([1.0, 0.0, 5.0, 0.0]).reshape(4, 1, 1, 1)
-        >>> filled(x, x != 0).flatten()
+        >>> filled(x, x != 0).flatten().round()
         tensor([1., 3., 5., 5.])
     """
     if seen.all() or not seen.any():
