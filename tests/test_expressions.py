@@ -222,7 +222,7 @@ def parameter_gradients(example: Example, size: Tensor) -> None:
     rho = torch.where(size > 0, size**2, 1.0) * max(example.damping, 1.0)
     dtype = torch.complex128 if example.complex_data or A.is_complex() else torch.float64
     b, c = vectors(example, size.shape, dtype, A.in_shape, A.in_shape)
-    normal = NormalSolver.of(A, rtol=RTOL)
+    normal = NormalSolver.of(A, rtol=RTOL / 100)  # the gradient is small where c and b are far from the range of AᴴA
     value = (c.conj() * normal(rho, b)).real.sum()
     got = torch.autograd.grad(value, parameters, allow_unused=True, materialize_grads=True)
     dense = A.to_dense().to(dtype)
