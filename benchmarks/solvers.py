@@ -39,8 +39,9 @@ from optional import import_deepinv
 
 WEIGHT, NOISE_STD, GAP = 0.01, 0.02, 1e-3
 PRIOR = TotalVariation(WEIGHT)
-RELAXATION = 1.9
-GRID = (0.4, 0.8, 1.6, 3.2, 0.2, 0.1, 6.4, 12.8)
+RELAXATION = 1.6
+"""Of our methods: 1.5 to 1.7 need the fewest iterations on all three problems, 1.8 a tenth and 1.9 a quarter more."""
+GRID = (0.4, 0.8, 1.6, 3.2, 0.28, 1.13, 0.2, 2.26)
 """Values of ρ that are tried, the likely ones first."""
 
 Method = Callable[[InverseProblem], Iterator[Tensor]]
@@ -312,12 +313,12 @@ def compare(args: argparse.Namespace, shapes: list[tuple[int, ...]]) -> None:
                 kinds = (
                     lambda rho: ours(PrimalDual(PRIOR, rho=rho, relaxation=1.0)),
                     lambda rho: ours(PrimalDual(PRIOR, rho=rho, relaxation=RELAXATION)),
-                    lambda rho: ours(Admm(PRIOR, rho=rho)),
+                    lambda rho: ours(Admm(PRIOR, rho=rho, relaxation=RELAXATION)),
                 )
                 chosen[name] = tuple(tuned(kind, problem, target) for kind in kinds)
             plain, relaxed, split = chosen[name]
             methods = {
-                "admm": ours(Admm(PRIOR, rho=split)),
+                "admm": ours(Admm(PRIOR, rho=split, relaxation=RELAXATION)),
                 "primal-dual": ours(PrimalDual(PRIOR, rho=relaxed, relaxation=RELAXATION)),
             }
             methods |= available(plain, args.peers)
