@@ -52,24 +52,27 @@ def main() -> None:
     parser.add_argument("--problems", help="default: the paper's")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path, help="the table, as `docs/results.py` takes it")
     args = parser.parse_args()
     data = dataset(args.data, "test", args.root)
     indices = spread(len(data), args.limit)
-    videos, scenes = data.videos(indices), np.array([data.scenes[i] for i in indices])
-    print(f"{data.note}; {len(indices)} videos of {len(set(scenes.tolist()))} scenes; {machine()}")
-    print(
-        "| problem | solver | best of the others | PSNR | gain | 95 % interval | paper's best |\n" + "| --- " * 7 + "|"
-    )
+    videos, scenes = data.videos(indices), np.array([data.scenes[int(i)] for i in indices])
+    headline = f"{data.note}; {len(indices)} videos of {len(set(scenes.tolist()))} scenes; {machine()}"
+    head = "| problem | solver | best of the others | PSNR | gain | 95 % interval | paper's best |"
+    lines = [head, "| --- " * 7 + "|"]
+    print(headline, *lines, sep="\n")
     paper, table = PUBLISHED.get(data.name, {}), {}
     for problem in split_list(args.problems) if args.problems else table1_problems(data.name, data.shape[1]):
         found = row(args.solver, evaluate(videos, [problem], [args.solver, *split_list(args.against)]), scenes)
         table[problem] = found
         printed = [cells[problem] for cells in paper.values() if problem in cells]
-        print(
+        lines.append(
             f"| {problem} | {found['psnr']:.2f} | {found['best']} | {found['best_psnr']:.2f} | {found['gain']:+.2f} | "
-            f"{found['low']:+.2f} … {found['high']:+.2f} | {max(printed) if printed else '–'} |",
-            flush=True,
+            f"{found['low']:+.2f} … {found['high']:+.2f} | {max(printed) if printed else '–'} |"
         )
+        print(lines[-1], flush=True)
+    if args.markdown:
+        args.markdown.write_text("\n\n".join([headline, "Mean PSNR [dB]:", "\n".join(lines)]) + "\n")
     if args.json:
         save(args.json, {"data": data.note, "scenes": len(set(scenes.tolist())), "table": table})
 
