@@ -1,4 +1,4 @@
-"""The tables of docs/results.md that need no network: `python benchmarks/classical_tables.py DATA [NAME …]`.
+"""The tables of docs/results.md that need no training: `python benchmarks/classical_tables.py DATA [NAME …]`.
 
 Calls `linops-video evaluate` once for each table and writes `benchmarks/results/NAME.json` and `.md`; tables that are
 there are kept. DATA is a folder with the data sets, as `--root` takes it. `python docs/results.py` fills the page.
@@ -22,8 +22,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     **{
         f"rotated_mnist_noise_{noise}": (
-            *("--data", "rotated-mnist", "--solvers", CLASSICAL, "--problems", "table1"),
-            *("--limit", "50", "--noise", noise),
+            *("--data", "rotated-mnist", "--solvers", f"{CLASSICAL},videoonet(weights='rotated-mnist')"),
+            *("--problems", "table1", "--limit", "50", "--noise", noise),
         )
         for noise in ("0.02", "0.05")
     },
