@@ -38,8 +38,7 @@ def tuned(solver: str, problem: InverseProblem) -> AdmmTV | AdmmWavelet | None:
     Of the noise levels of the table the nearest one, in ratio, with the weight in proportion to σ. Below that level ρ
     falls with the weight: their ratio decides how fast missing entries fill up ("pid" of 8 bits: 32 dB, with the ρ of
     σ = 0.02 it is 11 dB). Where 8 bits were not tuned, the row without noise counts as theirs, and from there on weight
-    and ρ grow together. A problem without a name takes the row of the `nearest` that has one,
-    and `STEPS` or more.
+    and ρ grow together. A problem without a name takes the row of the `nearest` that has one, and `STEPS` or more.
     """
     row = tuned_row(solver, problem)
     if row is None:
@@ -96,7 +95,7 @@ def nearest(problem: InverseProblem) -> str:
     if A.out_shape[1] < A.in_shape[1]:
         return "color"
     known = reached(A, y)
-    frames = known.flatten(-3).any(-1).flatten(0, -2).any(0) if A.batch_shape else known.flatten(1).any(1)
+    frames = known.flatten(-3).any(-1).reshape(-1, A.in_shape[0]).any(0)
     if not bool(frames.all()):
         return "fi2" if bool((frames[1:] > frames[:-1]).any()) else "fp50"
     if not bool(known.all()):
