@@ -12,7 +12,7 @@ from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.solvers.admm import AdmmTV, AdmmWavelet
 from linops_video.solvers.priors.prior import VIDEO_AXES
 from linops_video.solvers.priors.variation import TotalVariation
-from linops_video.solvers.start import reached
+from linops_video.solvers.start import covered
 from linops_video.solvers.tuned import TUNED
 
 BLURS = ("dd", "tdd")
@@ -94,7 +94,7 @@ def nearest(problem: InverseProblem) -> str:
         return "sr4" if enlargement >= 3 else "sr2"
     if A.out_shape[1] < A.in_shape[1]:
         return "color"
-    known = reached(A, y)
+    known = covered(A, y)
     frames = known.flatten(-3).any(-1).reshape(-1, A.in_shape[0]).any(0)
     if not bool(frames.all()):
         return "fi2" if bool((frames[1:] > frames[:-1]).any()) else "fp50"

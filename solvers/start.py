@@ -24,10 +24,10 @@ def start(problem: InverseProblem) -> tuple[NormalSolver, Tensor]:
         z = normal(torch.where(noisy, noise_std**2, 1.0), A.H(y))
         if not bool(noisy.all()):
             z = torch.where(noisy.reshape(*noisy.shape, *(1,) * len(A.in_shape)), z, normal.pinv(y))
-    return normal, filled(z, reached(A, z).expand(z.shape)) if len(A.in_shape) == VIDEO_AXES else z
+    return normal, filled(z, covered(A, z).expand(z.shape)) if len(A.in_shape) == VIDEO_AXES else z
 
 
-def reached(A: LinearOperator, like: Tensor) -> Tensor:
+def covered(A: LinearOperator, like: Tensor) -> Tensor:
     """Which entries of x have a part in A x, shape (*A.batch_shape, *A.in_shape).
 
     Of AᴴA on random entries the others are exactly zero. `like`: for device and precision.
