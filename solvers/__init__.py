@@ -11,6 +11,7 @@ from linops_video.solvers.learned.onenet import OneNet
 from linops_video.solvers.learned.videoonet import VideoOneNet
 from linops_video.solvers.least_squares import Cgls, Tikhonov
 from linops_video.solvers.pinv import Pinv
+from linops_video.solvers.preconditioned import PreconditionedPrimalDual
 from linops_video.solvers.primal_dual import PrimalDual
 from linops_video.solvers.priors.denoiser import PlugAndPlay, Red
 from linops_video.solvers.priors.norms import Box, GroupSparsity, NuclearNorm, SquaredNorm
@@ -35,6 +36,7 @@ __all__ = [
     "OneNet",
     "Pinv",
     "PlugAndPlay",
+    "PreconditionedPrimalDual",
     "PrimalDual",
     "Prior",
     "ProximalGradient",

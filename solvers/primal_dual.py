@@ -64,7 +64,7 @@ class PrimalDual(AnyPriors):
     def init(self, problem: InverseProblem) -> PrimalDualState:
         normal, x = start(problem)
         squares = sum(prior.norm(problem.operator.in_shape) ** 2 for prior in self.priors)
-        p = tuple(0 * prior.analyse(x) for prior in self.priors)
+        p = tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors)
         data = normal.data_step(self.rho, problem.y)
         return PrimalDualState(x, p, self.rho / max(squares, 1e-12), data)
 
@@ -72,10 +72,11 @@ class PrimalDual(AnyPriors):
         pull = reduce(torch.add, (prior.synthesise(p) for prior, p in zip(self.priors, state.p, strict=True)))
         x = state.data(torch.sub(state.x, pull, alpha=1 / self.rho))
         ahead = state.x.lerp(x, 2.0)  # 2 x₊ − x
-        duals = [prior.dual_step(p, ahead, state.sigma) for prior, p in zip(self.priors, state.p, strict=True)]
-        if self.relaxation != 1:
-            x = state.x.lerp(x, self.relaxation)
-            duals = [new.lerp_(p, 1 - self.relaxation) for p, new in zip(state.p, duals, strict=True)]
+        duals = (
+            prior.dual_step(p, ahead, state.sigma, self.relaxation)
+            for prior, p in zip(self.priors, state.p, strict=True)
+        )
+        x = x if self.relaxation == 1 else state.x.lerp(x, self.relaxation)
         return replace(state, x=x, p=tuple(duals))
 
     def residual(self, before: PrimalDualState, after: PrimalDualState) -> Tensor:

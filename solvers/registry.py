@@ -19,6 +19,7 @@ from linops_video.solvers.learned.solver import fast_precision
 from linops_video.solvers.learned.videoonet import VideoOneNet
 from linops_video.solvers.least_squares import Cgls, Tikhonov
 from linops_video.solvers.pinv import Pinv
+from linops_video.solvers.preconditioned import PreconditionedPrimalDual
 from linops_video.solvers.primal_dual import PrimalDual
 from linops_video.solvers.proximal_gradient import Fista, ProximalGradient
 
@@ -33,6 +34,7 @@ SOLVERS: dict[str, Any] = {
     "proximal-gradient": ProximalGradient,
     "fista": Fista,
     "primal-dual": PrimalDual,
+    "primal-dual-fft": PreconditionedPrimalDual,
     "onenet": OneNet,
     "videoonet": VideoOneNet,
 }

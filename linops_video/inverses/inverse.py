@@ -132,10 +132,9 @@ class GramInverse(ExactInverse):
         G = self.decomposition
         if not isinstance(G, Spectral) or G.rest is not None or y.dtype not in (torch.float32, torch.float64):
             return super().data_step(rho, y)
-        wide, A = G.to(dtype=torch.float64), self.operator.to(dtype=torch.float64)
         each = per_sample(rho.double() if isinstance(rho, Tensor) else rho, len(G.basis.in_shape))
-        scale = 1 / (wide.eigenvalues + each)
-        known, share = (scale * wide.basis.H._apply(A.H(double(y)))).to(y), (each * scale).to(y)
+        scale = 1 / (G.eigenvalues + each)
+        known, share = (scale * G.basis.H._apply(self.exact.H(self._wide(y)))).to(y), (each * scale).to(y)
         basis = G.basis.to(dtype=y.dtype)
         return lambda v: basis._apply(torch.addcmul(known, share, basis.H._apply(v)))
 

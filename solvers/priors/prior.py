@@ -64,13 +64,21 @@ class Prior(ABC):
         """‖K‖ on videos of shape (T, C, H, W)."""
         return 1.0
 
+    def spectrum(self, shape: tuple[int, ...]) -> Tensor:
+        """Eigenvalues of an operator ⪰ KᴴK with the cosine basis over T and the Fourier basis over H and W.
+
+        Float64, shape (T, C, H, W) or 1 in the place of an axis, frequencies in the order of the FFT.
+        """
+        return torch.full((1,) * VIDEO_AXES, self.norm(shape) ** 2, dtype=torch.float64)
+
     def dual_prox(self, q: Tensor, sigma: float) -> Tensor:
         """argmin_p ½‖p − q‖² + sigma·g*(p), which is q − sigma · prox_{g/sigma}(q/sigma) (Moreau, 1965)."""
         return q - sigma * self(q / sigma, 1 / sigma)[0]
 
-    def dual_step(self, p: Tensor, x: Tensor, sigma: float) -> Tensor:
-        """argmin_q ½‖q − (p + sigma·K x)‖² + sigma·g*(q), what a primal-dual method does with the dual variable."""
-        return self.dual_prox(torch.add(p, self.analyse(x), alpha=sigma), sigma)
+    def dual_step(self, p: Tensor, x: Tensor, sigma: float, relaxation: float = 1.0) -> Tensor:
+        """p + relaxation · (q − p), q = argmin_q ½‖q − (p + sigma·K x)‖² + sigma·g*(q): the dual half of a step."""
+        q = self.dual_prox(torch.add(p, self.analyse(x), alpha=sigma), sigma)
+        return q if relaxation == 1 else p.lerp(q, relaxation)
 
 
 def each(step: Step) -> Step:

@@ -1,0 +1,118 @@
+"""The primal-dual method in the metric of a convolution, in which each step is one FFT and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from linops_video import Cosine, InverseProblem
+from linops_video.algebra.parameters import per_sample
+from linops_video.inverses.circular import circular_gram
+from linops_video.solvers.iteration import relative_change
+from linops_video.solvers.objective import AnyPriors, check_positive, check_relaxation
+from linops_video.solvers.priors.prior import VIDEO_AXES
+from linops_video.solvers.start import start
+
+
+@dataclass(frozen=True, eq=False)
+class PreconditionedState:
+    """The reconstruction x, the dual variable of each prior, and (x, v) ↦ x − M⁻¹(Aᴴ(A x − y) + v)."""
+
+    x: Tensor
+    p: tuple[Tensor, ...]
+    move: Callable[[Tensor, Tensor], Tensor]
+
+    @property
+    def estimate(self) -> Tensor:
+        return self.x
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreconditionedPrimalDual(AnyPriors):
+    """min_x ½‖y − A x‖² + Σ gᵢ(Kᵢ x) by projections of the dual variables and one division in the Fourier domain:
+
+        x₊ ← x − M⁻¹(Aᴴ(A x − y) + Σ Kᵢᴴpᵢ),    pᵢ₊ ← prox_{ρgᵢ*}(pᵢ + ρKᵢ(2x₊ − x)),
+
+    over-relaxed: (x, p) moves by `relaxation` times the change. M ⪰ AᴴA + ρ Σ KᵢᴴKᵢ has the cosine basis in time and
+    the Fourier basis in space: in the place of AᴴA itself where that is a circular convolution of the frames, else
+    ‖A‖²I, in that of KᴴK `Prior.spectrum`.
+    That is the method of Chambolle and Pock whose primal step, in the metric N = M − AᴴA ⪰ ρ Σ KᵢᴴKᵢ, is exact,
+
+        x₊ = argmin_z ½‖y − A z‖² + Σ ⟨pᵢ, Kᵢz⟩ + ½‖z − x‖²_N,
+
+    so that it converges for any relaxation below 2. With total variation it needs a half to a quarter of the steps that
+    `PrimalDual` takes on blurs and box means, where N = (1/τ)I must be as large as the norm of K. Source: Bredies and
+    Sun, SIAM Journal on Numerical Analysis 53(1), 2015; Condat, as for `PrimalDual`.
+
+    Attributes:
+        rho: the dual step length ρ > 0; 0.2 to 0.4 suits total variation of videos in [0, 1].
+        relaxation: over-relaxation in (0, 2).
+
+    Example:
+        >>> import torch
+        >>> from linops_video import forward_model
+        >>> from linops_video.solvers import PreconditionedPrimalDual, TotalVariation, run
+        >>> problem = forward_model("sr2", (8, 3, 16, 16)).measure(torch.rand(8, 3, 16, 16))
+        >>> run(PreconditionedPrimalDual(TotalVariation(0.01), max_steps=5), problem).x.shape
+        torch.Size([8, 3, 16, 16])
+    """
+
+    rho: float = 0.3
+    relaxation: float = 1.6
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive("rho", self.rho)
+        check_relaxation(self.relaxation)
+
+    def init(self, problem: InverseProblem) -> PreconditionedState:
+        A, (_, x) = problem.operator, start(problem)
+        splitting = reduce(torch.add, (prior.spectrum(A.in_shape) for prior in self.priors))
+        p = tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors)
+        return PreconditionedState(x, p, primal_step(problem, self.rho * splitting, x))
+
+    def step(self, problem: InverseProblem, state: PreconditionedState) -> PreconditionedState:
+        pull = reduce(torch.add, (prior.synthesise(p) for prior, p in zip(self.priors, state.p, strict=True)))
+        x = state.move(state.x, pull)
+        ahead = state.x.lerp(x, 2.0)  # 2 x₊ − x
+        duals = (
+            prior.dual_step(p, ahead, self.rho, self.relaxation) for prior, p in zip(self.priors, state.p, strict=True)
+        )
+        x = x if self.relaxation == 1 else state.x.lerp(x, self.relaxation)
+        return replace(state, x=x, p=tuple(duals))
+
+    def residual(self, before: PreconditionedState, after: PreconditionedState) -> Tensor:
+        """√(‖x₊ − x‖² + Σ‖pᵢ₊ − pᵢ‖²/ρ²) / ‖x₊‖, both parts in the units of x."""
+        pairs = [(before.x, after.x), *((a / self.rho, b / self.rho) for a, b in zip(before.p, after.p, strict=True))]
+        return relative_change(pairs, after.x, after.x.ndim - VIDEO_AXES)
+
+
+def primal_step(problem: InverseProblem, splitting: Tensor, like: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """(x, v) ↦ x − M⁻¹(Aᴴ(A x − y) + v); M has the eigenvalues of a bound on AᴴA, or its own, plus `splitting`.
+
+    Args:
+        splitting: eigenvalues, shape (T, C, H, W) or 1 in the place of an axis, in the basis of `Prior.spectrum`.
+        like: a video, for shape, device and precision.
+    """
+    A, y, shape = problem.operator, problem.y, tuple(like.shape[-VIDEO_AXES:])
+    columns = shape[-1] if like.is_complex() else shape[-1] // 2 + 1  # of real videos half of the spectrum is enough
+    time = Cosine((0,), shape)
+
+    def forward(v: Tensor) -> Tensor:
+        v = time(v)
+        return torch.fft.fft2(v) if v.is_complex() else torch.fft.rfft2(v)
+
+    def backward(spectrum: Tensor) -> Tensor:
+        return time.H(torch.fft.ifft2(spectrum) if like.is_complex() else torch.fft.irfft2(spectrum, s=shape[-2:]))
+
+    known = circular_gram(A)
+    spectrum = (splitting + (per_sample(A.norm() ** 2, VIDEO_AXES) if known is None else known))[..., :columns]
+    inverse = (1 / spectrum.clamp(min=1e-6 * float(spectrum.max()))).to(like.real)
+    if known is None:
+        return lambda x, v: x - backward(forward(A.H(A(x) - y) + v).mul_(inverse))
+    gram, target = known[..., :columns].to(like.real), forward(A.H(y))
+    return lambda x, v: x - backward((forward(x) * gram).sub_(target).add_(forward(v)).mul_(inverse))

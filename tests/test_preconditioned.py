@@ -1,0 +1,65 @@
+"""The primal-dual method in the metric of a convolution."""
+
+import pytest
+import torch
+from videos import tv_problem, video
+
+from linops_video import Convolution, Identity, InverseProblem, parse
+from linops_video.inverses.circular import circular_gram
+from linops_video.operators.kernels import gaussian
+from linops_video.solvers import PreconditionedPrimalDual, TotalVariation, run
+from linops_video.solvers.preconditioned import primal_step
+
+SHAPE = (3, 2, 6, 5)
+
+
+@pytest.mark.parametrize("kind", ["blur", "complex", "denoise"])
+def test_the_spectrum_of_a_circular_gram_is_found(kind):
+    """Against AᴴA itself."""
+    kernel = gaussian(3, 0.8)
+    A = {
+        "blur": Convolution(kernel, SHAPE, "circular"),
+        "complex": Convolution(torch.complex(kernel, kernel.roll(1, 0)), SHAPE, "circular"),
+        "denoise": 0.5 * Identity(SHAPE),
+    }[kind]
+    values, x = circular_gram(A), video(*SHAPE).to(torch.complex128)
+    assert values is not None
+    expected = A.H(A(x))
+    torch.testing.assert_close(torch.fft.ifft2(values * torch.fft.fft2(x)), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("spec", ["mask(0.5)", "sr(2)", "grayscale", "mask(0.5) @ fourier(h,w)"])
+def test_other_grams_are_bounded_by_their_norm(spec):
+    assert circular_gram(parse(spec, (3, 3, 6, 4), seed=0)) is None
+
+
+@pytest.mark.parametrize("name", ["mask", "sr2", "blur", "circular"])
+def test_the_primal_step_is_the_exact_one_in_its_metric(name):
+    """M(x₊ − x) = −(Aᴴ(A x − y) + v) by a dense M ⪰ AᴴA + ρKᴴK, so that x₊ minimises what the docstring says."""
+    problem = tv_problem("blur" if name == "circular" else name)
+    shape = problem.operator.in_shape
+    if name == "circular":
+        A = Convolution(gaussian(3, 0.8), shape, "circular")
+        problem = InverseProblem(A, A(video(*shape)), 0.02)
+    A, rho, prior = problem.operator, 0.3, TotalVariation(1.0, 1.5)
+    x, v = video(*shape, seed=1), video(*shape, seed=2)
+    move = primal_step(problem, rho * prior.spectrum(shape), x)
+    n = x.numel()
+    unit = torch.eye(n, dtype=torch.float64).reshape(n, *shape)
+    inverse = torch.stack([(x - move(x, e) - (x - move(x, 0 * e))).flatten() for e in unit])  # of M, by its columns
+    M = torch.linalg.inv(inverse)
+    normal = torch.stack([A.H(A(e)) + rho * prior.gradient_adjoint(prior.gradient(e)) for e in unit]).reshape(n, n)
+    assert torch.linalg.eigvalsh(M - normal).min() > -1e-9
+    right = (A.H(A(x) - problem.y) + v).flatten()
+    torch.testing.assert_close(M @ (x - move(x, v)).flatten(), right, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["sr2", "blur"])
+def test_it_takes_any_rho_and_relaxation(name):
+    problem, prior = tv_problem(name), TotalVariation(0.05, 1.0)
+    ends = []
+    for rho, relaxation in ((0.7, 1.0), (2.0, 1.9), (1.0, 1.6)):
+        solver = PreconditionedPrimalDual(prior, rho=rho, relaxation=relaxation, max_steps=2000, tol=1e-10)
+        x = run(solver, problem).x
+        ends.append(solver.objective(problem, x))
+    assert max(ends) / min(ends) < 1 + 1e-5  # type: ignore[operator]
