@@ -2,6 +2,8 @@
 
 The networks of the new steps return zero, so that at first they are plain steps of ADMM; their inner weights are those
 of the last trained step. Random matrices (`cs`, `vcs`) want more than the two steps of the network for real video.
+
+`--motion`: the last step is told the mean of the video along its motion, and goes `TOWARDS` it before any training.
 """
 
 from __future__ import annotations
@@ -15,11 +17,14 @@ import torch
 from linops_video.solvers.learned.checkpoint import describe, load_network, save_network
 from linops_video.solvers.learned.unrolled import Unrolled
 
+TOWARDS = 0.7
+"""Of the way to the mean along the motion: untrained, it gains 0.05 dB on `sr4`, 0.3 on `pid` and 0.4 on `si`."""
 
-def appended(network: Unrolled, steps: int) -> Unrolled:
+
+def appended(network: Unrolled, steps: int, motion: bool = False) -> Unrolled:
     """The network with `steps` steps: the trained ones, then copies of the last with zero outputs."""
     old, last = network.config.steps, network.config.steps - 1
-    longer = Unrolled(replace(network.config, steps=steps))
+    longer = Unrolled(replace(network.config, steps=steps, motion=int(motion)))
     values = network.state_dict()
     with torch.no_grad():
         for name, value in longer.state_dict().items():
@@ -29,11 +34,16 @@ def appended(network: Unrolled, steps: int) -> Unrolled:
                 continue
             part, number, *rest = name.split(".")
             if part in ("prior", "data") and int(number) > last:
-                value.copy_(values[".".join([part, str(last), *rest])])
-                if rest[0] == "head":
-                    value.zero_()
+                value.zero_()
+                if rest[0] != "head":
+                    trained = values[".".join([part, str(last), *rest])]
+                    value[tuple(slice(n) for n in trained.shape)] = trained  # of one more video the stem is zero
             else:
                 value.copy_(values[name])
+        if motion:
+            bias = longer.get_submodule(f"prior.{steps - 1}.head").bias
+            assert isinstance(bias, torch.Tensor)
+            bias[-4:] = TOWARDS  # the last candidate's four Haar bands
     return longer
 
 
@@ -42,12 +52,13 @@ def main() -> None:
     parser.add_argument("weights", help="a file, or the name of a shipped set")
     parser.add_argument("steps", type=int)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--motion", action="store_true")
     args = parser.parse_args()
     network = load_network(args.weights)
-    if network.config.shared or args.steps <= network.config.steps:
-        parser.error(f"the network must have steps of its own, and fewer than {args.steps}")
+    if network.config.shared or network.config.motion or args.steps <= network.config.steps:
+        parser.error(f"the network must have steps of its own, fewer than {args.steps}, and none along the motion")
     about = {name: value for name, value in describe(args.weights).items() if name != "config"}
-    save_network(args.out, appended(network, args.steps), about)
+    save_network(args.out, appended(network, args.steps, args.motion), about)
 
 
 if __name__ == "__main__":

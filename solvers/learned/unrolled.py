@@ -20,6 +20,7 @@ from linops_video import InverseProblem, NormalSolver
 from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.solvers.admm import data_step
 from linops_video.solvers.learned.blocks import Context, DataBlock, PriorBlock, pad_frames
+from linops_video.solvers.learned.motion import Paths
 from linops_video.solvers.learned.paper import PaperNetwork
 from linops_video.solvers.learned.start import FROZEN, MOVING, STILL, smooth_start, total_variation_start
 
@@ -52,6 +53,8 @@ class Config:
         shared: one p and one q for all steps (the paper), or own weights for each step.
         features: channels of the features (multiscale: at half resolution).
         coarse, fine: multiscale: residual blocks at a quarter and at half resolution in each prior step.
+        motion: multiscale: in so many of the last steps the prior begins at a consistent video, and is told its mean
+            along the motion (`motion.py`) as a further candidate.
         kernel, decoder: the paper's networks: sizes k_e of the encoder's and k_d of the decoder's convolutions.
         start: "smooth" (`smooth_start`), "pinv" (z = A⁺ y, the paper) or "adjoint" (z = Aᵀy / ‖A‖²).
         corrections: the networks' outputs are added to what they correct, and are zero before training.
@@ -71,6 +74,7 @@ class Config:
     features: int = 64
     coarse: int = 2
     fine: int = 1
+    motion: int = 0
     kernel: int = 3
     decoder: int = 11
     start: str = "smooth"
@@ -90,6 +94,8 @@ class Config:
             raise SpecError(f"kernel and decoder must be odd, got {self.kernel} and {self.decoder}")
         if self.blocks == "multiscale" and not (self.start == "smooth" and self.corrections and self.noise_input):
             raise SpecError("multiscale blocks need start='smooth', corrections=True and noise_input=True")
+        if self.motion and (self.blocks != "multiscale" or self.shared or not 0 < self.motion < self.steps):
+            raise SpecError("motion is for multiscale blocks with weights of their own, in 1 to steps − 1 of the steps")
 
 
 def paper_config(
@@ -174,16 +180,21 @@ class Unrolled(nn.Module):
         self.context = Context(7 * config.channels, config.features) if config.blocks == "multiscale" else None
         copies = 1 if config.shared else config.steps
         two = 2 if config.form == "videoonet" else 1
-        self.prior = nn.ModuleList(self._prior_network(two) for _ in range(copies))
+        self.prior = nn.ModuleList(self._prior_network(two, self._follows(k)) for k in range(copies))
         self.data = nn.ModuleList(self._data_network() for _ in range(copies if two == 2 else 0))
         # log s and its slope in log σ, for the data step of each step and for the last one
         spread = torch.tensor([[math.log(0.05) / SPREAD_RATE, 0.0]]).repeat(config.steps + 1, 1)
         self.spread = nn.Parameter(spread) if config.rho is None else None
 
-    def _prior_network(self, videos: int) -> nn.Module:
-        c = self.config
+    def _follows(self, step: int) -> bool:
+        """Whether the prior of this step (from 0) is told the mean along the motion."""
+        return step >= self.config.steps - self.config.motion
+
+    def _prior_network(self, videos: int, follows: bool) -> nn.Module:
+        c, more = self.config, int(follows)
         if c.blocks == "multiscale":
-            return PriorBlock(videos * c.channels, c.channels, CANDIDATES, c.features, c.coarse, c.fine)
+            inputs, candidates = (videos + more) * c.channels, CANDIDATES + more
+            return PriorBlock(inputs, c.channels, candidates, c.features, c.coarse, c.fine)
         return self._paper_network(videos, 1)
 
     def _data_network(self) -> nn.Module:
@@ -269,9 +280,13 @@ class Unrolled(nn.Module):
         network = 0 if c.shared else k
         video = c.form == "videoonet"
         z, u = state.z, state.u
-        prior_input = (z, u) if video else (z - u,)
-        output, features = self._run(self.prior[network], prior_input, state)
+        more = ()
+        if self._follows(k):
+            z = self._make_consistent(state, z, problem.y)
+            more = (self._along_motion(state, z, problem.y),)
         base = z if video else z - u
+        prior_input = (z, u) if video else (base,)
+        output, features = self._run(self.prior[network], (*prior_input, *(a - base for a in more)), state, more)
         x = base + output if c.corrections else output
         z_new, u_new = self._data_step(problem, state, x)
         if video:
@@ -316,9 +331,9 @@ class Unrolled(nn.Module):
         return z, v - z
 
     def _run(
-        self, network: nn.Module, videos: tuple[Tensor, ...], state: UnrolledState
+        self, network: nn.Module, videos: tuple[Tensor, ...], state: UnrolledState, more: tuple[Tensor, ...] = ()
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Call p or q on videos (*batch, T, C, H, W) of any batch axes."""
+        """Call p or q on videos (*batch, T, C, H, W) of any batch axes, p with `more` candidates."""
         like, features = videos[0], state.features
         joined = _one_batch(self._joined(*videos))
         channels, height, width = like.shape[-3:]
@@ -330,7 +345,8 @@ class Unrolled(nn.Module):
                 output = network(joined)
             elif isinstance(network, PriorBlock):
                 assert state.candidates is not None
-                steps = state.candidates - self._joined(*[like] * CANDIDATES)
+                candidates = torch.cat([state.candidates, *(self._joined(a) for a in more)], -3)
+                steps = candidates - self._joined(*[like] * network.candidates)
                 steps = pad_frames(_one_batch(steps))
                 output, new = network(pad_frames(joined), features[0].flatten(0, -4), steps)
                 features = (self._with_batch(new, like),)
@@ -344,6 +360,14 @@ class Unrolled(nn.Module):
     def _joined(self, *videos: Tensor) -> Tensor:
         """The videos behind each other along C, gray ones as colour ones with equal channels."""
         return torch.cat([v.expand(*v.shape[:-3], self.config.channels, -1, -1) for v in videos], -3)
+
+    def _along_motion(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
+        """The mean of z along its motion, made consistent, and its mean again: two reach further than one."""
+        with torch.no_grad():
+            paths = Paths(_one_batch(z))
+        along = paths.mean(_one_batch(z)).reshape(z.shape)
+        along = self._make_consistent(state, along, y)
+        return paths.mean(_one_batch(along)).reshape(z.shape)
 
     def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
         noisy, normal, exact = state.noise_std > 0, state.normal, z

@@ -1,0 +1,102 @@
+"""Where the entries of a frame are in its neighbours, and the mean of a video along these paths.
+
+Frames of a moving camera see the same scene on other pixels: what the measurement of one frame misses, that of another
+may have. The networks' convolutions look at one place of all frames; here frames are moved onto each other first.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+REACH = 3
+"""Frames ahead and back that a frame is compared with."""
+
+RADIUS = 3
+"""Of the windows (7×7 pixels) in which a displacement is taken to be the same, and then smoothed."""
+
+LEVELS, LEAST = 3, 16
+"""Scales of the pyramid, as long as frames have `LEAST` rows and columns."""
+
+UPDATES = 2
+"""Steps of Gauss and Newton at each scale: more follow the errors of the video, and gain less."""
+
+FLATNESS = 3e-4
+"""Squared gray values, added to those of the gradients: places without structure stay where the coarser scale is."""
+
+DOUBT = 0.04
+"""Root mean square difference, of gray values in [0, 1], at which a moved frame counts exp(−½)."""
+
+
+def optical_flow(frame: Tensor, other: Tensor) -> Tensor:
+    """The displacement d(x) with other(x + d) ≈ frame(x): shape (N, 2, H, W), columns and rows, in pixels.
+
+    The method of Lucas and Kanade (IJCAI 1981), from coarse to fine, with the gradient of `frame`, so that its normal
+    matrices are made once for each scale.
+
+    Args:
+        frame, other: gray frames (N, 1, H, W).
+
+    Example:
+        >>> frame = torch.linspace(0, 1, 32).sin().expand(1, 1, 32, 32)
+        >>> optical_flow(frame, frame).abs().max().item()
+        0.0
+    """
+    pyramid = [(frame, other)]
+    while len(pyramid) < LEVELS and min(pyramid[-1][0].shape[-2:]) >= 2 * LEAST:
+        pyramid.append((F.avg_pool2d(pyramid[-1][0], 2), F.avg_pool2d(pyramid[-1][1], 2)))
+    flow = torch.zeros_like(pyramid[-1][0]).repeat(1, 2, 1, 1)
+    for a, b in reversed(pyramid):
+        if flow.shape[-2:] != a.shape[-2:]:
+            flow = 2 * F.interpolate(flow, size=a.shape[-2:], mode="bilinear", align_corners=False)
+        padded = F.pad(a, (1, 1, 1, 1), mode="replicate")
+        x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+        y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+        xx, xy, yy = _window(torch.cat([x * x, x * y, y * y], 1)).split(1, 1)
+        xx, yy = xx + FLATNESS, yy + FLATNESS
+        for _ in range(UPDATES):
+            error = a - moved(b, flow, "bilinear")
+            ex, ey = _window(torch.cat([x * error, y * error], 1)).split(1, 1)
+            step = torch.cat([yy * ex - xy * ey, xx * ey - xy * ex], 1) / (xx * yy - xy * xy)
+            flow = flow + step.clamp(-1, 1)  # what is linear holds for a pixel
+        flow = _window(flow)
+    return flow
+
+
+def moved(frames: Tensor, flow: Tensor, mode: str = "bicubic") -> Tensor:
+    """frames(x + flow(x)), interpolated, the border repeated: (N, C, H, W) and (N, 2, H, W) -> (N, C, H, W)."""
+    height, width = frames.shape[-2:]
+    columns = torch.arange(width, device=flow.device, dtype=flow.dtype) + flow[:, 0]
+    rows = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]
+    grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], -1)
+    return F.grid_sample(frames, grid, mode=mode, padding_mode="border", align_corners=False)
+
+
+class Paths:
+    """The displacements between the frames of a video (B, T, C, H, W), and how far each is to be trusted."""
+
+    def __init__(self, video: Tensor) -> None:
+        self.pairs = []
+        gray, frames = video.mean(2, keepdim=True), video.shape[1]
+        for offset in (d for d in range(-REACH, REACH + 1) if d != 0 and abs(d) < frames):
+            here = slice(max(0, -offset), frames - max(0, offset))
+            there = slice(max(0, offset), frames - max(0, -offset))
+            flow = optical_flow(gray[:, here].flatten(0, 1), gray[:, there].flatten(0, 1))
+            change = moved(video[:, there].flatten(0, 1), flow) - video[:, here].flatten(0, 1)
+            trust = torch.exp(-_window(change.square().mean(1, keepdim=True)) / (2 * DOUBT**2))
+            self.pairs.append((here, there, flow, trust))
+
+    def mean(self, video: Tensor) -> Tensor:
+        """The weighted mean of each frame and of those that are moved onto it, shape as `video`."""
+        total, weight = video.clone(), torch.ones_like(video[:, :, :1])
+        for here, there, flow, trust in self.pairs:
+            part = video[:, there]
+            total[:, here] += (trust * moved(part.flatten(0, 1), flow)).unflatten(0, part.shape[:2])
+            weight[:, here] += trust.unflatten(0, part.shape[:2])
+        return total / weight
+
+
+def _window(values: Tensor) -> Tensor:
+    """Means over windows, of the part of a window that lies in the frame."""
+    return F.avg_pool2d(values, 2 * RADIUS + 1, 1, RADIUS, count_include_pad=False)
