@@ -54,16 +54,20 @@ def main() -> None:
     parser.add_argument("--op", default="sr4")
     counts = "of `seams` (60, a tenth of them for tiles), `scale` (4), `network` (2), `kill` (256)"
     parser.add_argument("--frames", type=int, help=counts)
+    parser.add_argument("--size", choices=SIZES, default="240p", help="of `memory`")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for solver in arguments.solver or SOLVERS:
-        rows = [measurements[arguments.what](arguments.film, arguments.op, solver, arguments.frames)]
+        given = (arguments.film, arguments.op, solver, arguments.frames)
+        rows = [memory(*given, arguments.size) if arguments.what == "memory" else measurements[arguments.what](*given)]
         for row in rows:
             print(json.dumps(row), flush=True)
         if arguments.json is not None:
             known = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
-            known.setdefault(arguments.what, {})[f"{solver} {arguments.op}"] = {"machine": machine(), **rows[0]}
+            known.setdefault(arguments.what, {})[
+                f"{solver} {arguments.op}" + (f" {arguments.size}" if arguments.what == "memory" else "")
+            ] = {"machine": machine(), **rows[0]}
             arguments.json.write_text(json.dumps(known, indent=1) + "\n")
 
 
@@ -134,38 +138,43 @@ def _seconds(work) -> float:
     return time.process_time() - start
 
 
-def _looped(film: Path, frames: int, folder: Path, size: tuple[int, int] = (144, 176)) -> Path:
+def _looped(film: Path, frames: int, folder: Path) -> Path:
     """The film, back and forth until it has so many frames."""
-    clip = F.interpolate(read_video(film, 60).frames, size, mode="area")
-    order = [min(i % (2 * len(clip)), 2 * len(clip) - 1 - i % (2 * len(clip))) for i in range(frames)]
+    clip = F.interpolate(read_video(film, 60).frames, (144, 176), mode="area")
     path = folder / f"{frames}.mkv"
-    write_video(path, clip[order], 25)
+    write_video(path, clip[_back_and_forth(len(clip), frames)], 25)
     return path
 
 
-def memory(film: Path, op: str, solver: str, frames: int | None) -> dict:
-    """240p, of a film that was measured: without the truth, with which nothing is compared. `op` measures frames alone.
+def _back_and_forth(length: int, frames: int) -> list[int]:
+    """Numbers of the frames of a clip, to its end and back, until there are so many."""
+    return [min(i % (2 * length), 2 * length - 1 - i % (2 * length)) for i in range(frames)]
 
-    In smaller frames the tensors are below the 32 MB from which glibc hands each one back when it is freed, and the
-    peak is a matter of chance: 176×144 gave 900 to 1,060 MB for the same 64 frames.
+
+def memory(film: Path, op: str, solver: str, frames: int | None, size: str = "240p") -> dict:
+    """Of a film that was measured: without the truth, with which nothing is compared. `op` measures frames alone.
+
+    VmHWM is of the command alone, where `ru_maxrss` begins at what the process had that started it. In frames of
+    176×144 the tensors are below the 32 MB from which glibc hands each one back when it is freed, and the peak is a
+    matter of chance: 900 to 1,060 MB for the same 64 frames.
     """
     peaks = {}
     with tempfile.TemporaryDirectory() as name:
         for count in (64, 256):
-            whole = _looped(film, count, Path(name), SIZES["240p"])
-            path = whole.with_name(f"{count} measured.mkv")
-            measured = [forward_model(op, (1, *f.shape)).operator(f[None]) for f in stream_video(whole)]
-            write_video(path, torch.cat(measured), 25)
+            path = Path(name) / f"{count} measured.mkv"
+            clip = F.interpolate(read_video(film, 60).frames, SIZES[size], mode="area")
+            measured = torch.cat([forward_model(op, (1, *f.shape)).operator(f[None]) for f in clip])
+            write_video(path, measured[_back_and_forth(len(measured), count)], 25)
             code = (
-                "import resource, sys\nfrom linops_video.cli import main\n"
+                "import sys\nfrom linops_video.cli import main\n"
                 f"try: main(['solve', {str(path)!r}, '--op', {op!r}, '--solver', {solver!r}, "
                 f"'-o', {str(path.with_name('out.mkv'))!r}])\n"
                 "except SystemExit as end: assert not end.code, end.code\n"
-                "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+                "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
             )
             done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
             peaks[str(count)] = int(done.stdout.split()[-1]) / 1024
-    return {"peak [MB]": peaks, "256 relative to 64": peaks["256"] / peaks["64"]}
+    return {"size": size, "peak [MB]": peaks, "256 relative to 64": peaks["256"] / peaks["64"]}
 
 
 def kill(film: Path, op: str, solver: str, frames: int | None) -> dict:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from linops_video import __version__
 from linops_video.cli.clip import Outputs, Request, solve_clip, sound_of
+from linops_video.cli.heap import release_freed_memory
 from linops_video.cli.progress import bar
 from linops_video.cli.report import Row, film_report, print_table, write_json
 from linops_video.errors import CutError, FileError, LinopsError, SpecError
@@ -151,6 +152,7 @@ def _solve_film(request: Request, input: Path, film: Film, outputs: Outputs, con
                 parts.add(window.frames, state)
             advance(state.windows)
             del window  # its frames are gone before the next ones are read
+            release_freed_memory()
     assert state is not None
     if parts is not None:
         parts.finish(len(windows), sound)
