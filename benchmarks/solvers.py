@@ -350,6 +350,7 @@ def agreement(args: argparse.Namespace, shapes: list[tuple[int, ...]]) -> None:
         solvers = {
             "admm": (ours(Admm(PRIOR, rho=0.4)), iterations),
             "primal-dual": (ours(PrimalDual(PRIOR, rho=1.6)), 2 * iterations),
+            "primal-dual-fft": (ours(PreconditionedPrimalDual(PRIOR, rho=0.3)), 2 * iterations),
             "fista": (ours(Fista(PRIOR, inner=20)), iterations // 4),
             "proximal-gradient": (ours(ProximalGradient(PRIOR, inner=20)), iterations),
         }
