@@ -17,14 +17,19 @@ from linops_video.solvers.objective import AnyPriors, check_positive, check_rela
 from linops_video.solvers.priors.prior import VIDEO_AXES
 from linops_video.solvers.start import start
 
+PrimalStep = Callable[[Tensor, "Tensor | None", Tensor], tuple[Tensor, "Tensor | None"]]
+"""(x, its spectrum or None, v) ↦ x − M⁻¹(Aᴴ(A x − y) + v) and its spectrum or None."""
+
 
 @dataclass(frozen=True, eq=False)
 class PreconditionedState:
-    """The reconstruction x, the dual variable of each prior, and (x, v) ↦ x − M⁻¹(Aᴴ(A x − y) + v)."""
+    """The reconstruction x, its spectrum where A is a circular convolution, the dual variable of each prior, and the
+    primal step."""
 
     x: Tensor
+    hat: Tensor | None
     p: tuple[Tensor, ...]
-    move: Callable[[Tensor, Tensor], Tensor]
+    move: PrimalStep
 
     @property
     def estimate(self) -> Tensor:
@@ -73,17 +78,20 @@ class PreconditionedPrimalDual(AnyPriors):
         A, (_, x) = problem.operator, start(problem)
         splitting = reduce(torch.add, (prior.spectrum(A.in_shape) for prior in self.priors))
         p = tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors)
-        return PreconditionedState(x, p, primal_step(problem, self.rho * splitting, x))
+        move, hat = primal_step(problem, self.rho * splitting, x)
+        return PreconditionedState(x, hat, p, move)
 
     def step(self, problem: InverseProblem, state: PreconditionedState) -> PreconditionedState:
         pull = reduce(torch.add, (prior.synthesise(p) for prior, p in zip(self.priors, state.p, strict=True)))
-        x = state.move(state.x, pull)
+        x, hat = state.move(state.x, state.hat, pull)
         ahead = state.x.lerp(x, 2.0)  # 2 x₊ − x
         duals = (
             prior.dual_step(p, ahead, self.rho, self.relaxation) for prior, p in zip(self.priors, state.p, strict=True)
         )
-        x = x if self.relaxation == 1 else state.x.lerp(x, self.relaxation)
-        return replace(state, x=x, p=tuple(duals))
+        if self.relaxation != 1:
+            x = state.x.lerp(x, self.relaxation)
+            hat = None if hat is None or state.hat is None else state.hat + self.relaxation * (hat - state.hat)
+        return replace(state, x=x, hat=hat, p=tuple(duals))
 
     def residual(self, before: PreconditionedState, after: PreconditionedState) -> Tensor:
         """√(‖x₊ − x‖² + Σ‖pᵢ₊ − pᵢ‖²/ρ²) / ‖x₊‖, both parts in the units of x."""
@@ -91,12 +99,15 @@ class PreconditionedPrimalDual(AnyPriors):
         return relative_change(pairs, after.x, after.x.ndim - VIDEO_AXES)
 
 
-def primal_step(problem: InverseProblem, splitting: Tensor, like: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """(x, v) ↦ x − M⁻¹(Aᴴ(A x − y) + v); M has the eigenvalues of a bound on AᴴA, or its own, plus `splitting`.
+def primal_step(problem: InverseProblem, splitting: Tensor, like: Tensor) -> tuple[PrimalStep, Tensor | None]:
+    """x ↦ x − M⁻¹(Aᴴ(A x − y) + v); M has the eigenvalues of a bound on AᴴA, or its own, plus `splitting`.
+
+    Where AᴴA is diagonal in the basis of M, the spectrum of x goes along from step to step: a transform less. Returned
+    are the step and the spectrum of `like`, or None.
 
     Args:
         splitting: eigenvalues, shape (T, C, H, W) or 1 in the place of an axis, in the basis of `Prior.spectrum`.
-        like: a video, for shape, device and precision.
+        like: the video to begin with.
     """
     A, y, shape = problem.operator, problem.y, tuple(like.shape[-VIDEO_AXES:])
     columns = shape[-1] if like.is_complex() else shape[-1] // 2 + 1  # of real videos half of the spectrum is enough
@@ -113,6 +124,12 @@ def primal_step(problem: InverseProblem, splitting: Tensor, like: Tensor) -> Cal
     spectrum = (splitting + (per_sample(A.norm() ** 2, VIDEO_AXES) if known is None else known))[..., :columns]
     inverse = (1 / spectrum.clamp(min=1e-6 * float(spectrum.max()))).to(like.real)
     if known is None:
-        return lambda x, v: x - backward(forward(A.H(A(x) - y) + v).mul_(inverse))
-    gram, target = known[..., :columns].to(like.real), forward(A.H(y))
-    return lambda x, v: x - backward((forward(x) * gram).sub_(target).add_(forward(v)).mul_(inverse))
+        return lambda x, _, v: (x - backward(forward(A.H(A(x) - y) + v).mul_(inverse)), None), None
+    kept, target = 1 - known[..., :columns].to(like.real) * inverse, forward(A.H(y)) * inverse
+
+    def move(x: Tensor, hat: Tensor | None, v: Tensor) -> tuple[Tensor, Tensor]:
+        assert hat is not None
+        hat = (hat * kept).add_(target).sub_(forward(v).mul_(inverse))
+        return backward(hat), hat
+
+    return move, forward(like)
