@@ -1,7 +1,7 @@
 """Total variation in three measurements: seconds to within 1e-3 of the minimum, beside other libraries.
 
-    python benchmarks/solvers.py CLIP.mp4 --sizes 8x1x128x128,8x3x256x256
-    python benchmarks/solvers.py CLIP.mp4 --agreement --sizes 8x1x128x128
+    python benchmarks/total_variation.py CLIP.mp4 --sizes 8x1x128x128,8x3x256x256
+    python benchmarks/total_variation.py CLIP.mp4 --agreement --sizes 8x1x128x128
 
 ½‖y − A x‖² + 0.01 · TV(x), TV isotropic over time, rows, columns and channels, A a mask that drops half of the
 entries, means over 4×4 boxes, or a circular Gaussian blur (σ = 2 pixels), noise 0.02, float32, one thread, every method
@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400, help="iterations that find the minimum")
     parser.add_argument("--agreement", action="store_true")
-    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/solvers.json"))
+    parser.add_argument("--json", type=Path, default=Path("benchmarks/results/total_variation.json"))
     args = parser.parse_args()
     torch.set_flush_denormal(True)
     torch.set_num_threads(1)
