@@ -221,7 +221,8 @@ def test_solvers_take_samples_of_a_spectrum():
     A = parse("mask(0.5) @ fourier(h,w)", (4, 1, 8, 8), seed=0)
     problem = InverseProblem(A, A(video(4, 1, 8, 8).to(torch.complex128)), 0.02)
     prior = TotalVariation(0.02)
-    solvers = [kind(prior, max_steps=300, tol=0.0) for kind in (Admm, PrimalDual, PreconditionedPrimalDual)]
+    kinds = (Admm, PrimalDual, PreconditionedPrimalDual)
+    solvers: list[Any] = [kind(prior, max_steps=300, tol=0.0) for kind in kinds]
     values = [objective(solver, problem, run(solver, problem).x) for solver in solvers]
     assert max(values) / min(values) < 1 + 1e-5
     assert solve(problem, "admm-wavelet", max_steps=3).x.is_complex()
