@@ -4,6 +4,7 @@ The networks of the new steps return zero, so that at first they are plain steps
 of the last trained step. Random matrices (`cs`, `vcs`) want more than the two steps of the network for real video.
 
 `--motion`: the last step is told the mean of the video along its motion, and goes `TOWARDS` it before any training.
+`--scan`: start and networks see the four windows of Scanned CIFAR-10 as the image that they are cut from.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from linops_video.datasets.scanned_cifar10 import GRID
 from linops_video.solvers.learned.checkpoint import describe, load_network, save_network
 from linops_video.solvers.learned.unrolled import Unrolled
 
@@ -21,10 +23,10 @@ TOWARDS = 0.7
 """Of the way to the mean along the motion: most problems gain by it before any training, missing frames lose."""
 
 
-def appended(network: Unrolled, steps: int, motion: bool = False) -> Unrolled:
+def appended(network: Unrolled, steps: int, motion: bool = False, scan: bool = False) -> Unrolled:
     """The network with `steps` steps: the trained ones, then copies of the last with zero outputs."""
     old, last = network.config.steps, network.config.steps - 1
-    longer = Unrolled(replace(network.config, steps=steps, motion=int(motion)))
+    longer = Unrolled(replace(network.config, steps=steps, motion=int(motion), mosaic=GRID if scan else ()))
     values = network.state_dict()
     with torch.no_grad():
         for name, value in longer.state_dict().items():
@@ -53,12 +55,13 @@ def main() -> None:
     parser.add_argument("steps", type=int)
     parser.add_argument("out", type=Path)
     parser.add_argument("--motion", action="store_true")
+    parser.add_argument("--scan", action="store_true")
     args = parser.parse_args()
     network = load_network(args.weights)
     if network.config.shared or network.config.motion or args.steps <= network.config.steps:
         parser.error(f"the network must have steps of its own, fewer than {args.steps}, and none along the motion")
     about = {name: value for name, value in describe(args.weights).items() if name != "config"}
-    save_network(args.out, appended(network, args.steps, args.motion), about)
+    save_network(args.out, appended(network, args.steps, args.motion, args.scan), about)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from linops_video.operators.difference import Difference, gradient
 from linops_video.operators.einsum import einsum
 from linops_video.operators.fourier import Fourier
 from linops_video.operators.function import linear_function
-from linops_video.operators.geometry import Flip, Roll, Transpose
+from linops_video.operators.geometry import Flip, Mosaic, Roll, Transpose
 from linops_video.operators.hadamard import Entries, Hadamard, random_hadamard
 from linops_video.operators.imaging import Bayer, cacti, shutter
 from linops_video.operators.kron import Kron, kron
@@ -58,6 +58,7 @@ __all__ = [
     "Kron",
     "LinearOperator",
     "LinopsError",
+    "Mosaic",
     "Multiplier",
     "Name",
     "NormalSolver",

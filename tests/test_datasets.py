@@ -12,9 +12,11 @@ import torch.nn.functional as F
 from originals import NAMES, seeded, write_arrays, write_cifar, write_idx, write_ucf
 from scipy import ndimage
 
+from linops_video import Mosaic
 from linops_video.datasets import DATASETS, dataset, spread
 from linops_video.datasets.cache import VARIABLE, cached
 from linops_video.datasets.rotated_mnist import RotatedMnist
+from linops_video.datasets.scanned_cifar10 import GRID
 from linops_video.datasets.table1 import PUBLISHED, table1_problems
 from linops_video.errors import FileError, ShapeError, SpecError
 from linops_video.media.video import read_video, write_video
@@ -122,24 +124,24 @@ def test_images_are_scanned_in_the_papers_order(tmp_path, packed):
     assert torch.equal(video, torch.stack(windows))
 
 
-def test_drawn_images_are_windows_of_the_image_or_its_mirror(tmp_path):
-    """Every pixel of the image tells its place, and so where a window was cut."""
+def test_drawn_images_are_the_image_or_its_mirror_moved(tmp_path):
+    """Every pixel of the image tells its place, and so how far it was moved; what comes in is mirrored."""
     rows, columns = np.mgrid[:32, :32].astype(np.uint8)
     image = np.stack((rows, columns, np.zeros_like(rows)), -1)[None]
     np.savez(tmp_path / "cifar10.npz", x_test=image)
     data = dataset("scanned-cifar10", "test", tmp_path)
-    drawn = (data.draw([0] * 400, generator()) * 255).round()
-    mirrored = drawn[:, 0, 1, 0, 0] > drawn[:, 0, 1, 0, 1]
+    videos = (data.draw([0] * 400, generator()) * 255).round()
+    drawn = Mosaic(GRID, data.shape)(videos)[:, 0]
+    mirrored = drawn[:, 1, 0, 15] > drawn[:, 1, 0, 16]
     assert 150 < int(mirrored.sum()) < 250
-    drawn[mirrored, :, 1] = 31 - drawn[mirrored, :, 1]
-    corners = drawn[..., :2, 0, 0]
-    assert torch.equal(drawn[:, :, 0] - corners[:, :, :1, None], torch.arange(16.0)[:, None].expand(400, 4, 16, 16))
-    assert torch.equal(drawn[:, :, 1] - corners[:, :, 1:, None], torch.arange(16.0).expand(400, 4, 16, 16))
-    steps = corners[:, 2] - corners[:, 0]
-    assert torch.equal(corners[:, 1], corners[:, 0] + steps * torch.tensor([1.0, 0]))
-    assert torch.equal(corners[:, 3], corners[:, 0] + steps * torch.tensor([0.0, 1]))
-    assert (steps.min(), steps.max(), corners.min(), corners.max()) == (8, 16, 0, 16)
-    assert 150 < int((steps == 16).all(1).sum()) < 260
+    drawn[mirrored, 1] = 31 - drawn[mirrored, 1]
+    shift = drawn[:, :2, 16, 16] - 16
+    places = torch.arange(32) + shift[..., None]
+    places = torch.where(places < 0, -1 - places, torch.where(places > 31, 63 - places, places))
+    assert torch.equal(drawn[:, 0], places[:, 0, :, None].expand(400, 32, 32))
+    assert torch.equal(drawn[:, 1], places[:, 1, None].expand(400, 32, 32))
+    assert (shift.min(), shift.max()) == (-4, 4)
+    assert 150 < int((shift == 0).all(1).sum()) < 260
 
 
 def test_the_same_images_are_held_out_of_every_part_of_the_set(tmp_path):

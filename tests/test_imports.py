@@ -70,7 +70,9 @@ def test_the_package_itself_does_not_import_solvers_or_cli():
     assert not [name for name in names if re.match(r"linops_video\.(solvers|cli)", name)]
 
 
-PARTS_OF_PRIORS = (linops_video.LinearOperator, linops_video.Wavelet, linops_video.Cosine, linops_video.Stack)
+PARTS_OF_PRIORS = tuple(
+    getattr(linops_video, name) for name in ("LinearOperator", "Wavelet", "Cosine", "Stack", "Mosaic")
+)
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("linops_video.solvers")])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import conv2d
 
-from linops_video import PROBLEMS, InverseProblem, LinearOperator, NormalSolver, forward_model
+from linops_video import PROBLEMS, InverseProblem, LinearOperator, Mosaic, NormalSolver, forward_model
 from linops_video.errors import DtypeError, FileError, ShapeError, SpecError
 from linops_video.metrics import psnr
 from linops_video.solvers import AdmmTV, OneNet, VideoOneNet, run, solve
@@ -311,6 +311,21 @@ def test_batch_axes_are_samples_of_their_own():
     torch.testing.assert_close(mixed[0], both[0], rtol=0, atol=1e-5)
     kept = problem.operator(torch.ones_like(truth))[1] > 0
     torch.testing.assert_close(mixed[1][kept], problem.y[1][kept], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", ["pid", "sr2", "cs", "vcs", "fp50", "dd"])
+def test_a_scan_is_restored_as_the_frame_that_it_was_cut_from(spec):
+    """A network with a mosaic, on four windows, is the one without on their large frame and the operator behind it."""
+    torch.manual_seed(0)
+    scans = Unrolled(Config(features=8, mosaic=((0, 3), (1, 2)))).double()
+    for parameter in scans.parameters():
+        parameter.data.add_(0.02 * torch.randn(parameter.shape))
+    frames = Unrolled(Config(features=8)).double()
+    frames.load_state_dict(scans.state_dict())
+    lay_out = Mosaic(((0, 3), (1, 2)), (4, 3, 8, 8))
+    problem = forward_model(spec, (4, 3, 8, 8)).to(dtype=torch.float64).measure(torch.rand(2, 4, 3, 8, 8).double())
+    large = dataclasses.replace(problem, operator=problem.operator @ lay_out.H)
+    torch.testing.assert_close(lay_out(scans(problem)), frames(large), rtol=0, atol=1e-8)
 
 
 def test_what_a_network_cannot_take_is_said():

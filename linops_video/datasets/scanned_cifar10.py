@@ -22,8 +22,10 @@ from linops_video.errors import FileError
 SIDE = 16
 CORNERS = ((0, 0), (1, 0), (1, 1), (0, 1))
 """Row and column of the window of each frame, in windows."""
-NEAREST = 8
-"""Least distance, in pixels, of the windows that `draw` takes."""
+GRID = ((0, 3), (1, 2))
+"""The frames as they lie side by side in the image."""
+SHIFT = 4
+"""Most pixels by which `draw` moves an image, mirrored at its edges."""
 SEED = 0
 COUNTS = {"train": 50_000, "test": 10_000}
 ARCHIVE, FOLDER = "cifar-10-python.tar.gz", "cifar-10-batches-py"
@@ -34,8 +36,8 @@ BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("tes
 class ScannedCifar10:
     """Images (N, 32, 32, 3) uint8 as videos (4, 3, 16, 16): windows top-left, bottom-left, bottom-right, top-right.
 
-    `draw` mirrors every second image, and of every second one takes windows that are nearer to each other: 8 … 16
-    pixels apart, down and across, the four of them anywhere in the image.
+    `draw` mirrors every second image, and moves every second one by up to 4 pixels down or up and across: what comes
+    in is mirrored at the edge.
     """
 
     split: str
@@ -57,17 +59,17 @@ class ScannedCifar10:
         return len(self.images)
 
     def videos(self, indices: Indices) -> Tensor:
-        chosen = as_array(indices)
-        return scanned(self.images[chosen], *np.broadcast_to([[0], [0], [SIDE], [SIDE]], (4, len(chosen))))
+        return scanned(self.images[as_array(indices)])
 
     def draw(self, indices: Indices, generator: torch.Generator) -> Tensor:
         chosen = as_array(indices)
-        uniform = torch.rand(6, len(chosen), generator=generator, dtype=torch.float64).numpy()
+        uniform = torch.rand(4, len(chosen), generator=generator, dtype=torch.float64).numpy()
         images = np.where(uniform[0, :, None, None, None] < 0.5, self.images[chosen], self.images[chosen][:, :, ::-1])
-        nearer = uniform[1] < 0.5
-        steps = np.where(nearer, NEAREST + np.floor(uniform[2:4] * (SIDE - NEAREST + 1)), SIDE).astype(np.int64)
-        corners = np.floor(uniform[4:] * (SIDE - steps + 1)).astype(np.int64)
-        return scanned(images, *corners, *steps)
+        corners = np.where(uniform[1] < 0.5, np.floor(uniform[2:] * (2 * SHIFT + 1)), SHIFT).astype(np.int64)
+        margin = (SHIFT, SHIFT)
+        wider = np.pad(images, ((0, 0), margin, margin, (0, 0)), mode="symmetric")
+        rows, columns = corners[:, :, None] + np.arange(2 * SIDE)
+        return scanned(wider[np.arange(len(chosen))[:, None, None], rows[:, :, None], columns[:, None]])
 
     @staticmethod
     def of(split: str, root: Path, seed: int = SEED) -> ScannedCifar10:
@@ -86,16 +88,10 @@ class ScannedCifar10:
         return ScannedCifar10(split, images, [f"{part}/{i}" for i in places], complete, note)
 
 
-def scanned(images: np.ndarray, top: np.ndarray, left: np.ndarray, down: np.ndarray, across: np.ndarray) -> Tensor:
-    """Videos (N, 4, 3, 16, 16) of images (N, 32, 32, 3) uint8: the first windows are at (top, left), the others `down`
-    and `across` from there."""
-    n, side = np.arange(len(images))[:, None, None], np.arange(SIDE)
-    frames = []
-    for row, column in CORNERS:
-        rows = (top + row * down)[:, None, None] + side[:, None]
-        columns = (left + column * across)[:, None, None] + side
-        frames.append(images[n, rows, columns])
-    return torch.from_numpy(np.stack(frames, 1)).permute(0, 1, 4, 2, 3).float().div(255)
+def scanned(images: np.ndarray) -> Tensor:
+    """Videos (N, 4, 3, 16, 16) of images (N, 32, 32, 3) uint8."""
+    windows = [images[:, SIDE * i : SIDE * (i + 1), SIDE * j : SIDE * (j + 1)] for i, j in CORNERS]
+    return torch.from_numpy(np.stack(windows, 1)).permute(0, 1, 4, 2, 3).float().div(255)
 
 
 def _images(root: Path, part: str) -> tuple[np.ndarray, np.ndarray]:

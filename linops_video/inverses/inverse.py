@@ -1,6 +1,6 @@
 """The ways to (AᴴA + ρI)⁻¹: from the Gram, from the outer product, block by block, by iteration.
 
-What does not depend on ρ is done once, in float64. `choose` finds the cheapest exact way, `NormalSolver` is its face.
+What does not depend on ρ is done once, in float64. `choice.py` finds the cheapest exact way, `NormalSolver` its face.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ from linops_video.algebra.krylov import IterativeSolve, Map, conjugate_gradient
 from linops_video.algebra.operator import Identity, LinearOperator
 from linops_video.algebra.parameters import complex_dtype, double, like, per_sample
 from linops_video.errors import SpecError
-from linops_video.inverses.preconditioner import nearest_gram
-from linops_video.inverses.spectral import ZERO, Plan, Spectral, plan
+from linops_video.inverses.spectral import ZERO, Spectral
 from linops_video.operators.stack import BlockDiagonal, join_parts, split_parts
-from linops_video.operators.toeplitz import MARGIN_LIMIT, Toeplitz, ToeplitzInverse
 
 CG_STEPS = 500
 
@@ -250,6 +248,47 @@ class BlockInverse(Inverse):
 
 
 @dataclass(frozen=True, eq=False)
+class TurnedInverse(Inverse):
+    """That of B Q with a unitary Q, from that of B: (QᴴBᴴBQ + ρI)⁻¹ = Qᴴ(BᴴB + ρI)⁻¹Q."""
+
+    operator: LinearOperator
+    method: str
+    inverse: Inverse
+    turn: LinearOperator
+
+    def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
+        return self.turn.H(self.inverse.normal(rho, self.turn(b)))
+
+    def change(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
+        return self.turn.H(self.inverse.change(rho, self.turn(v), y))
+
+    def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
+        return self.turn.H(self.inverse.correction(rho, residual))
+
+    def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
+        step = self.inverse.data_step(rho, y)
+        return lambda v: self.turn.H(step(self.turn(v)))
+
+    def pinv(self, y: Tensor) -> Tensor:
+        return self.turn.H(self.inverse.pinv(y))
+
+    def pinv_adjoint(self, x: Tensor) -> Tensor:
+        return self.inverse.pinv_adjoint(self.turn(x))
+
+    def null(self, x: Tensor) -> Tensor:
+        return self.turn.H(self.inverse.null(self.turn(x)))
+
+    def eigenvalues(self) -> Tensor:
+        return self.inverse.eigenvalues()
+
+    def smallest(self) -> Tensor:
+        return self.inverse.smallest()
+
+    def logdet(self, rho: float | Tensor) -> Tensor:
+        return self.inverse.logdet(rho)
+
+
+@dataclass(frozen=True, eq=False)
 class IterativeInverse(Inverse):
     """By conjugate gradients, one system a sample, preconditioned by the inverse of a structured operator near AᴴA.
 
@@ -312,29 +351,6 @@ class IterativeInverse(Inverse):
         return IterativeInverse(self.operator.H, self.method, None, self.rtol).pinv(x)
 
 
-def choose(A: LinearOperator, rtol: float) -> Inverse:
-    """The exact way with the cheaper set-up, the Gram on ties, with the set-up done; else by iteration."""
-    if isinstance(A, BlockDiagonal):
-        return BlockInverse(A, tuple(choose(block, rtol) for block in A.operators))
-    exact = A.to(dtype=torch.float64)
-    # in A's own precision too: a kernel in float32 may be separable up to rounding there only
-    ready = _exact_ways(exact) or (_exact_ways(A) if A.dtype != exact.dtype else [])
-    if ready:
-        kind, side, way = min(ready, key=lambda entry: entry[2].cost)
-        method, found = f"exact: {way.name}, from the {side}", way.build()
-        return kind(A, method, found, exact) if mixes(found) else kind(A, method, _cast(found, A), A)
-    near = nearest_gram(exact)
-    way = near and plan(near)
-    if way is None:
-        return IterativeInverse(A, "cg, not preconditioned", None, rtol)
-    return IterativeInverse(A, f"cg, preconditioned by {way.name}", _cast(way.build(), A), rtol)
-
-
-def _exact_ways(A: LinearOperator) -> list[tuple[type[ExactInverse], str, Plan]]:
-    sides = [(GramInverse, "Gram", _plan(A.gram())), (OuterInverse, "outer product", _plan(A.outer()))]
-    return [(kind, side, way) for kind, side, way in sides if way is not None]
-
-
 def mixes(decomposition: Decomposition) -> bool:
     """Whether the inverse is not pointwise."""
     return not (isinstance(decomposition, Spectral) and isinstance(decomposition.basis, Identity))
@@ -343,21 +359,6 @@ def mixes(decomposition: Decomposition) -> bool:
 def _narrow(result: Tensor, data: Tensor) -> Tensor:
     """The result in the precision of the data, complex if it is."""
     return result.to(complex_dtype(data.dtype) if result.is_complex() else data.dtype)
-
-
-def _plan(G: LinearOperator) -> Plan | None:
-    if not isinstance(G, Toeplitz):
-        return plan(G)
-    if G.margin > MARGIN_LIMIT:
-        return None
-    return Plan(float(G.margin) ** 3, f"FFT and a margin of {G.margin} pixels", lambda: ToeplitzInverse.of(G))
-
-
-def _cast(decomposition: Decomposition, A: LinearOperator) -> Decomposition:
-    """The decomposition in A's precision."""
-    if A.dtype is None or not isinstance(decomposition, Spectral):
-        return decomposition
-    return decomposition.to(dtype=A.dtype.to_real())
 
 
 def _listed(decomposition: Decomposition) -> Tensor:

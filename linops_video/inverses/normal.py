@@ -13,7 +13,8 @@ from linops_video.algebra.operator import LinearOperator, compose
 from linops_video.algebra.parameters import like, per_sample
 from linops_video.errors import DtypeError, SpecError
 from linops_video.inverses.aliasing import in_spectrum
-from linops_video.inverses.inverse import ConvergenceWarning, Inverse, IterativeInverse, choose
+from linops_video.inverses.choice import choose
+from linops_video.inverses.inverse import ConvergenceWarning, Inverse, IterativeInverse
 from linops_video.inverses.weight import root
 
 __all__ = ["ConvergenceWarning", "NormalSolver"]

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linops_video.algebra.operator import Compose, Identity, LinearOperator, Scaled, Sum, compose
+from linops_video.algebra.operator import Adjoint, Compose, Identity, LinearOperator, Scaled, Sum, compose
 from linops_video.algebra.parameters import Parameters, Shape, by_parts, like, per_sample, tensor_field
 from linops_video.operators.blocks import SIDE_LIMIT, Blocks
 from linops_video.operators.circulant import Circulant
 from linops_video.operators.convolution import EIGH_LIMIT
 from linops_video.operators.dense import Dense, DenseGram
 from linops_video.operators.diagonal import Diagonal
-from linops_video.operators.geometry import Flip, Roll, Transpose
+from linops_video.operators.geometry import Flip, Mosaic, Roll, Transpose
 from linops_video.operators.kron import Factors, Kron, align, kron
 from linops_video.operators.multiplier import Multiplier, same, transform_name
 from linops_video.operators.stack import BlockDiagonal
@@ -187,7 +187,8 @@ def plan(G: LinearOperator) -> Plan | None:
 def _plan_permuted(G: Compose) -> Plan | None:
     """PᴴWP for a permutation P of the entries: W's eigenvectors, permuted."""
     W, P = (G.right.left, G.right.right) if isinstance(G.right, Compose) else (G.right, G.right)
-    inner = plan(W) if isinstance(P, (Flip, Roll, Transpose)) and same(G.left, P.H) else None
+    leaf = P.operator if isinstance(P, Adjoint) else P
+    inner = plan(W) if isinstance(leaf, (Flip, Roll, Transpose, Mosaic)) and same(G.left, P.H) else None
 
     def permuted(s: Spectral) -> Spectral:
         return Spectral(compose(G.left, s.basis), s.eigenvalues, s.rest and permuted(s.rest))

@@ -1,13 +1,14 @@
-"""Operators that reorder entries: flips, rolls, transpositions of axes."""
+"""Operators that reorder entries: flips, rolls, transpositions of axes, frames laid out side by side."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
-from linops_video.algebra.operator import Identity, LinearOperator, Scaled, Sum, add, scalar, scale
+from linops_video.algebra.operator import Adjoint, Identity, LinearOperator, Scaled, Sum, add, scalar, scale
 from linops_video.algebra.parameters import Shape
 from linops_video.errors import SpecError
 from linops_video.operators.circulant import Circulant, circulant
@@ -170,6 +171,58 @@ class Transpose(LinearOperator):
         return torch.ones((), dtype=torch.float64)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Mosaic(LinearOperator):
+    """Lay the frames of a scan side by side, as one large frame: (T, C, H, W) → (1, C, rows·H, columns·W).
+
+    A unitary operator: its adjoint, which cuts the large frame into those of the video, is its inverse.
+
+    Args:
+        grid: the rows of the large frame, as numbers of frames; each frame is in it once.
+        in_shape: the event shape (T, C, H, W).
+
+    Raises:
+        SpecError: if the grid has rows of unequal length, or not each of the T frames once.
+
+    Example:
+        >>> Mosaic(((0, 3), (1, 2)), (4, 3, 16, 16)).out_shape
+        (1, 3, 32, 32)
+    """
+
+    grid: tuple[tuple[int, ...], ...]
+    in_shape: Shape
+
+    def __post_init__(self) -> None:
+        frames = [i for row in self.grid for i in row]
+        if len({len(row) for row in self.grid}) != 1 or sorted(frames) != list(range(self.in_shape[0])):
+            raise SpecError(
+                f"Mosaic needs rows of one length with each of the {self.in_shape[0]} frames once, got {self.grid}"
+            )
+
+    @property
+    def out_shape(self) -> Shape:
+        _, channels, height, width = self.in_shape
+        return 1, channels, len(self.grid) * height, len(self.grid[0]) * width
+
+    def _apply(self, x: Tensor) -> Tensor:
+        order = torch.tensor(self.grid, device=x.device).flatten()
+        return rearrange(x[..., order, :, :, :], "... (i j) c h w -> ... 1 c (i h) (j w)", i=len(self.grid))
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        sides = {"i": len(self.grid), "j": len(self.grid[0])}
+        frames = rearrange(y, "... 1 c (i h) (j w) -> ... (i j) c h w", **sides)
+        return frames[..., torch.tensor(self.grid, device=y.device).flatten().argsort(), :, :, :]
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return permuted(self, weight) or super().gram(weight)
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        return permuted(self.H, weight) or super().outer(weight)
+
+    def _known_norm(self) -> Tensor:
+        return torch.ones((), dtype=torch.float64)
+
+
 def permuted(P: LinearOperator, weight: LinearOperator | None) -> LinearOperator | None:
     """PᴴWP of a permutation P of the entries for a W that is c·I, diagonal, dense, or a sum or multiple, else None."""
     c = scalar(weight)
@@ -180,7 +233,10 @@ def permuted(P: LinearOperator, weight: LinearOperator | None) -> LinearOperator
     if isinstance(weight, Sum):
         return add(*(P.gram(term) for term in weight.terms))
     if isinstance(weight, Diagonal):
-        return Diagonal(P._apply_adjoint(weight.diagonal), P.in_shape)
+        d = weight.diagonal
+        if isinstance(P, (Mosaic, Adjoint)):  # not axis by axis
+            d = d.expand(*d.shape[: -len(P.out_shape)], *P.out_shape)
+        return Diagonal(P._apply_adjoint(d), P.in_shape)
     if isinstance(weight, Dense):
         matrix = weight.matrix
         for _ in range(2):  # the columns, then the rows

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from linops_video import InverseProblem, NormalSolver
+from linops_video import InverseProblem, Mosaic, NormalSolver, compose
 from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.solvers.admm import data_step
 from linops_video.solvers.learned.blocks import Context, DataBlock, PriorBlock, pad_frames
@@ -55,6 +55,8 @@ class Config:
         coarse, fine: multiscale: residual blocks at a quarter and at half resolution in each prior step.
         motion: multiscale: in so many of the last steps the prior begins at a consistent video, and is told its mean
             along the motion (`motion.py`) as a further candidate.
+        mosaic: multiscale: the videos are scans, and start and networks see their frames side by side in this grid, as
+            one large frame (`Mosaic`); () for other videos.
         kernel, decoder: the paper's networks: sizes k_e of the encoder's and k_d of the decoder's convolutions.
         start: "smooth" (`smooth_start`), "pinv" (z = A⁺ y, the paper) or "adjoint" (z = Aᵀy / ‖A‖²).
         corrections: the networks' outputs are added to what they correct, and are zero before training.
@@ -75,6 +77,7 @@ class Config:
     coarse: int = 2
     fine: int = 1
     motion: int = 0
+    mosaic: tuple[tuple[int, ...], ...] = ()
     kernel: int = 3
     decoder: int = 11
     start: str = "smooth"
@@ -85,6 +88,7 @@ class Config:
     consistent: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "mosaic", tuple(tuple(row) for row in self.mosaic))  # from JSON: lists
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise SpecError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
@@ -96,6 +100,8 @@ class Config:
             raise SpecError("multiscale blocks need start='smooth', corrections=True and noise_input=True")
         if self.motion and (self.blocks != "multiscale" or self.shared or not 0 < self.motion < self.steps):
             raise SpecError("motion is for multiscale blocks with weights of their own, in 1 to steps − 1 of the steps")
+        if self.mosaic and (self.blocks != "multiscale" or self.motion):
+            raise SpecError("mosaic is for multiscale blocks without motion")
 
 
 def paper_config(
@@ -239,6 +245,11 @@ class Unrolled(nn.Module):
                 f"this network is for videos (T, C, H, W) with C = {c.channels}, the operator is for {A.in_shape}: "
                 "take admm-tv, which is for any, or weights that were trained for this C"
             )
+        if c.mosaic and A.in_shape[0] != sum(map(len, c.mosaic)):
+            raise ShapeError(
+                f"this network is for scans of {sum(map(len, c.mosaic))} frames, laid out as {c.mosaic}, "
+                f"the operator is for {A.in_shape[0]}: take other weights"
+            )
         if y.is_complex():
             raise DtypeError(f"the learned solvers take real measurements, got {y.dtype}")
         if normal is None and self.solves:
@@ -258,8 +269,7 @@ class Unrolled(nn.Module):
             if c.blocks != "multiscale":
                 z = pinv if c.start == "pinv" else smooth_start(problem, normal, (STILL,))[0]
                 return UnrolledState(normal, z, torch.zeros_like(z), 0, noise_std, pinv, adjoint, square_norm)
-            still, moving, frozen = smooth_start(problem, normal, (STILL, MOVING, FROZEN))
-            sharp = total_variation_start(problem, normal, moving)
+            still, moving, frozen, sharp = self._starts(problem, normal)
             coverage = A.T(A(still.new_ones(*A.batch_shape, *A.in_shape))).expand(still.shape)
             # bounded, so that ill-conditioned and random problems stay in the range of the features
             pinv, adjoint = pinv.clamp(-1, 2), adjoint.clamp(-2, 2)
@@ -269,8 +279,8 @@ class Unrolled(nn.Module):
             candidates = self._joined(moving, frozen, sharp)
         assert self.context is not None
         with self._precision(y):
-            features = self.context(pad_frames(_one_batch(fixed)), noise_std.reshape(-1))
-        features = self._with_batch(features, still)
+            features = self.context(pad_frames(_one_batch(self._laid_out(fixed))), noise_std.reshape(-1))
+        features = self._with_batch(features, self._laid_out(still))
         u = torch.zeros_like(still)
         return UnrolledState(normal, still, u, 0, noise_std, pinv, adjoint, square_norm, candidates, (features,))
 
@@ -319,6 +329,17 @@ class Unrolled(nn.Module):
         c = self.config
         return c.data_step == "exact" or c.start != "adjoint" or c.consistent
 
+    def _starts(self, problem: InverseProblem, normal: NormalSolver) -> tuple[Tensor, ...]:
+        """The most likely videos under three smoothness priors, and under total variation; of a scan as one frame."""
+        A, cut = problem.operator, None
+        if self.config.mosaic:
+            cut = Mosaic(self.config.mosaic, A.in_shape).H
+            problem = dataclasses.replace(problem, operator=compose(A, cut))
+            normal = problem.normal
+        still, moving, frozen = smooth_start(problem, normal, (STILL, MOVING, FROZEN))
+        videos = (still, moving, frozen, total_variation_start(problem, normal, moving))
+        return videos if cut is None else tuple(cut(video) for video in videos)
+
     def _data_step(self, problem: InverseProblem, state: UnrolledState, x: Tensor) -> tuple[Tensor, Tensor]:
         """The data and the dual step after the prior's x."""
         rho, y = self.rho(state.step, state.noise_std), problem.y
@@ -335,8 +356,8 @@ class Unrolled(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Call p or q on videos (*batch, T, C, H, W) of any batch axes, p with `more` candidates."""
         like, features = videos[0], state.features
-        joined = _one_batch(self._joined(*videos))
-        channels, height, width = like.shape[-3:]
+        joined = _one_batch(self._laid_out(self._joined(*videos)))
+        channels, (height, width) = like.shape[-3], joined.shape[-2:]
         with self._precision(like):
             if isinstance(network, PaperNetwork):
                 if self.config.noise_input:
@@ -347,12 +368,14 @@ class Unrolled(nn.Module):
                 assert state.candidates is not None
                 candidates = torch.cat([state.candidates, *(self._joined(a) for a in more)], -3)
                 steps = candidates - self._joined(*[like] * network.candidates)
-                steps = pad_frames(_one_batch(steps))
+                steps = pad_frames(_one_batch(self._laid_out(steps)))
                 output, new = network(pad_frames(joined), features[0].flatten(0, -4), steps)
-                features = (self._with_batch(new, like),)
+                features = (self._with_batch(new, self._laid_out(like)),)
             else:
                 output = network(pad_frames(joined), features[0].flatten(0, -4))
         output = output.to(like.dtype)[..., :height, :width]
+        if self.config.mosaic:
+            output = Mosaic(self.config.mosaic, (like.shape[-4], output.shape[-3], *like.shape[-2:])).H(output)
         if channels != self.config.channels:
             output = output.unflatten(-3, (-1, self.config.channels)).mean(-3)
         return output.reshape(*like.shape[:-4], *output.shape[1:]), features
@@ -360,6 +383,11 @@ class Unrolled(nn.Module):
     def _joined(self, *videos: Tensor) -> Tensor:
         """The videos behind each other along C, gray ones as colour ones with equal channels."""
         return torch.cat([v.expand(*v.shape[:-3], self.config.channels, -1, -1) for v in videos], -3)
+
+    def _laid_out(self, video: Tensor) -> Tensor:
+        """The video as the networks see it: of a scan, one large frame."""
+        grid = self.config.mosaic
+        return Mosaic(grid, tuple(video.shape[-4:]))(video) if grid else video
 
     def _along_motion(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
         """The mean of z along its motion, made consistent, and its mean again: two reach further than one."""

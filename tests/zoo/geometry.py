@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from linops_video import AxisMatrix, BoxMean, Convolution, Cosine, Dense, Diagonal, Flip, Multiplier, Select, Stack
-from linops_video.operators.geometry import Roll, Transpose
+from linops_video import (
+    AxisMatrix,
+    BoxMean,
+    Convolution,
+    Cosine,
+    Dense,
+    Diagonal,
+    Flip,
+    Identity,
+    Multiplier,
+    Select,
+    Stack,
+    kron,
+)
+from linops_video.operators.geometry import Mosaic, Roll, Transpose
 from linops_video.operators.warp import Warp
 from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
 
@@ -13,6 +26,40 @@ ANIMALS = [
     Animal("flip", lambda r: Flip((0, 3), VIDEO), "exact: scalar" + GRAM),
     Animal("roll", lambda r: Roll((2, -1), (0, 3), VIDEO), "exact: scalar" + GRAM),
     Animal("transpose", lambda r: Transpose((0, 3, 1, 2), VIDEO), "exact: scalar" + GRAM),
+    Animal("mosaic", lambda r: Mosaic(((0, 3), (1, 2)), VIDEO), "exact: scalar" + GRAM),
+    Animal(
+        "mask of a mosaic",
+        lambda r: Diagonal(mask(r, 1, 1, 10, 12), (1, 4, 10, 12)) @ Mosaic(((0, 3), (1, 2)), (4, 4, 5, 6)),
+        "exact: pointwise" + GRAM,
+    ),
+    Animal(
+        "mask of frames, of a picture cut into them",
+        lambda r: Diagonal(mask(r, 4, 1, 1, 1), (4, 3, 5, 6)) @ Mosaic(((0, 3), (1, 2)), (4, 3, 5, 6)).H,
+        "exact: pointwise" + GRAM,
+    ),
+    Animal(
+        "box means of frames, of a picture cut into them",
+        lambda r: BoxMean(2, (4, 3, 4, 6)) @ Mosaic(((0, 3), (1, 2)), (4, 3, 4, 6)).H,
+        "exact: scalar" + OUTER,
+    ),
+    Animal(
+        "matrix along time, of a picture cut into frames",
+        lambda r: AxisMatrix(r(3, 4), 0, (4, 3, 4, 6)) @ Mosaic(((2, 0), (3, 1)), (4, 3, 4, 6)).H,
+        "exact: eigh of 3×3" + OUTER,
+    ),
+    Animal(
+        "full blur of frames, of a picture cut into them",
+        lambda r: Convolution(r(3, 2), (4, 1, 5, 4)) @ Mosaic(((0, 3), (1, 2)), (4, 1, 5, 4)).H,
+        "exact: FFT and a margin of 15 pixels" + GRAM,
+    ),
+    Animal(
+        "random projections along time and space, of a picture cut into frames",
+        lambda r: (
+            kron(Dense(r(3, 4), (4,), (3,)), Identity((3,)), Dense(r(5, 12), (3, 4), (5,)))
+            @ Mosaic(((0, 3), (1, 2)), (4, 3, 3, 4)).H
+        ),
+        "exact: eigh of 5×5" + OUTER,
+    ),
     Animal(
         "mask of a roll",
         lambda r: Diagonal(mask(r, *VIDEO), VIDEO) @ Roll((1,), (2,), VIDEO),
@@ -139,6 +186,7 @@ LEAVES = [
     lambda r, shape: Transpose(tuple(r(len(shape)).argsort().tolist()), shape),
     lambda r, shape: Transpose(tuple(reversed(range(len(shape)))), shape),
     lambda r, shape: Transpose((*range(len(shape) - 2), len(shape) - 1, len(shape) - 2), shape) if shape[1:] else None,
+    lambda r, shape: Mosaic((tuple(r(shape[0]).argsort().tolist()),), shape) if len(shape) == 4 else None,
     lambda r, shape: Warp(0.3 * r(shape[0], 2, *shape[2:]), shape) if len(shape) == 4 else None,
 ]
 """Operators for random expressions, on tensors of any shape; None where there is none."""

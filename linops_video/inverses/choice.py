@@ -1,0 +1,73 @@
+"""Which way to (AᴴA + ρI)⁻¹ is taken for an operator."""
+
+from __future__ import annotations
+
+import torch
+
+from linops_video.algebra.operator import Compose, LinearOperator, compose, scalar
+from linops_video.inverses.inverse import (
+    BlockInverse,
+    Decomposition,
+    ExactInverse,
+    GramInverse,
+    Inverse,
+    IterativeInverse,
+    OuterInverse,
+    TurnedInverse,
+    mixes,
+)
+from linops_video.inverses.preconditioner import nearest_gram
+from linops_video.inverses.spectral import Plan, Spectral, plan
+from linops_video.operators.stack import BlockDiagonal
+from linops_video.operators.toeplitz import MARGIN_LIMIT, Toeplitz, ToeplitzInverse
+
+
+def choose(A: LinearOperator, rtol: float) -> Inverse:
+    """The exact way with the cheaper set-up, the Gram on ties, with the set-up done; else by iteration."""
+    if isinstance(A, BlockDiagonal):
+        return BlockInverse(A, tuple(choose(block, rtol) for block in A.operators))
+    exact = A.to(dtype=torch.float64)
+    # in A's own precision too: a kernel in float32 may be separable up to rounding there only
+    ready = _exact_ways(exact) or (_exact_ways(A) if A.dtype != exact.dtype else [])
+    if ready:
+        kind, side, way = min(ready, key=lambda entry: entry[2].cost)
+        method, found = f"exact: {way.name}, from the {side}", way.build()
+        return kind(A, method, found, exact) if mixes(found) else kind(A, method, _cast(found, A), A)
+    rest, turn = _last(A)
+    if rest is not None and scalar(turn.gram()) == 1 and turn.in_size == turn.out_size:
+        inverse = choose(rest, rtol)
+        if not inverse.method.startswith("cg"):
+            return TurnedInverse(A, inverse.method, inverse, turn)
+    near = nearest_gram(exact)
+    way = near and plan(near)
+    if way is None:
+        return IterativeInverse(A, "cg, not preconditioned", None, rtol)
+    return IterativeInverse(A, f"cg, preconditioned by {way.name}", _cast(way.build(), A), rtol)
+
+
+def _exact_ways(A: LinearOperator) -> list[tuple[type[ExactInverse], str, Plan]]:
+    sides = [(GramInverse, "Gram", _plan(A.gram())), (OuterInverse, "outer product", _plan(A.outer()))]
+    return [(kind, side, way) for kind, side, way in sides if way is not None]
+
+
+def _last(A: LinearOperator) -> tuple[LinearOperator | None, LinearOperator]:
+    """A without the operator that acts first, and that operator."""
+    if not isinstance(A, Compose):
+        return None, A
+    rest, first = _last(A.right)
+    return (A.left if rest is None else compose(A.left, rest)), first
+
+
+def _plan(G: LinearOperator) -> Plan | None:
+    if not isinstance(G, Toeplitz):
+        return plan(G)
+    if G.margin > MARGIN_LIMIT:
+        return None
+    return Plan(float(G.margin) ** 3, f"FFT and a margin of {G.margin} pixels", lambda: ToeplitzInverse.of(G))
+
+
+def _cast(decomposition: Decomposition, A: LinearOperator) -> Decomposition:
+    """The decomposition in A's precision."""
+    if A.dtype is None or not isinstance(decomposition, Spectral):
+        return decomposition
+    return decomposition.to(dtype=A.dtype.to_real())
