@@ -34,15 +34,20 @@ def choose(A: LinearOperator, rtol: float) -> Inverse:
         method, found = f"exact: {way.name}, from the {side}", way.build()
         return kind(A, method, found, exact) if mixes(found) else kind(A, method, _cast(found, A), A)
     rest, turn = _last(A)
-    if rest is not None and scalar(turn.gram()) == 1 and turn.in_size == turn.out_size:
+    if rest is not None and _is_unitary(turn):
         inverse = choose(rest, rtol)
-        if not inverse.method.startswith("cg"):
+        if "cg" not in inverse.method:
             return TurnedInverse(A, inverse.method, inverse, turn)
     near = nearest_gram(exact)
     way = near and plan(near)
     if way is None:
         return IterativeInverse(A, "cg, not preconditioned", None, rtol)
     return IterativeInverse(A, f"cg, preconditioned by {way.name}", _cast(way.build(), A), rtol)
+
+
+def _is_unitary(A: LinearOperator) -> bool:
+    c = scalar(A.gram()) if A.in_size == A.out_size else None
+    return not isinstance(c, torch.Tensor) and c == 1
 
 
 def _exact_ways(A: LinearOperator) -> list[tuple[type[ExactInverse], str, Plan]]:

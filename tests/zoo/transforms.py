@@ -112,6 +112,16 @@ ANIMALS = [
         "exact: wavelet transform" + GRAM,
     ),
     Animal(
+        "full blur of wavelet synthesis",
+        lambda r: Convolution(r(3, 2), (4, 3, 6, 8)) @ Wavelet((4, 3, 6, 8), "haar", (1, 0, 1, 1)).H,
+        "exact: FFT and a margin of 24 pixels" + GRAM,
+    ),
+    Animal(
+        "full blur of a spectrum",
+        lambda r: Convolution(r(3, 2), (4, 3, 6, 8)) @ Fourier((0, 1), (4, 3, 6, 8)),
+        "exact: FFT and a margin of 24 pixels" + GRAM,
+    ),
+    Animal(
         "mask of a wavelet synthesis",
         lambda r: Diagonal(mask(r, 4, 3, 8, 4), (4, 3, 8, 4)) @ Wavelet((4, 3, 8, 4), "haar", (1, 0, 2, 1)).H,
         "exact: pointwise" + OUTER,
