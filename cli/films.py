@@ -120,7 +120,7 @@ def _fits(request: Request, path: Path) -> bool:
     """Whether a film that cannot be cut is no larger than a window of one tile, and so can be solved whole."""
     shape = request.shape or open_film(path, request.frames, not request.simulate).shape
     entries = torch.Size(shape).numel()
-    return entries <= 3 * WINDOW * TILE**2
+    return entries <= 3 * WINDOW * TILE[0] * TILE[1]
 
 
 def _open(request: Request, path: Path) -> Film:

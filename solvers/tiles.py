@@ -14,9 +14,9 @@ from linops_video.errors import CutError, SpecError
 from linops_video.films.cut import Box, cut_problem
 from linops_video.solvers.iteration import OnStep, Solver, check_problem, run
 
-TILE = 448
-"""Most rows and columns of a tile: matrix products along an axis cost more per pixel the longer it is, and 448 wide
-tiles of 240 rows are what a whole 240p frame is."""
+TILE = (320, 448)
+"""Most rows and columns of a tile: matrix products along an axis cost more per pixel the longer it is, and tensors that no
+longer fit where the last ones stood are given new pages. A whole 240p frame, 240 × 424, is one tile."""
 
 MARGIN = 32
 """Rows and columns that neighbouring tiles share."""
@@ -71,7 +71,8 @@ def ramp(all_spans: Sequence[Span], index: int) -> Tensor:
 
 def tiles_of(height: int, width: int) -> tuple[list[Span], list[Span]]:
     """Spans of rows and of columns for frames of a size."""
-    return spans(height, TILE, MARGIN, ALIGNMENT), spans(width, TILE, MARGIN, ALIGNMENT)
+    rows, columns = TILE
+    return spans(height, rows, MARGIN, ALIGNMENT), spans(width, columns, MARGIN, ALIGNMENT)
 
 
 def run_in_tiles(solver: Solver, problem: InverseProblem, on_step: OnStep | None = None) -> Solution:

@@ -189,7 +189,7 @@ def test_a_film_that_does_not_fit_its_problem_is_refused(tmp_path):
 # --- spans and tiles ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "overlap", "multiple"), [(32, 8, 4), (448, 32, 8), (24, 8, 8), (9, 3, 1), (7, 0, 1)])
+@pytest.mark.parametrize(("size", "overlap", "multiple"), [(32, 8, 4), (448, 32, 8), (320, 32, 8), (24, 8, 8), (9, 3, 1), (7, 0, 1)])
 def test_spans_cover_everything_with_weights_that_add_up_to_one(size, overlap, multiple):
     for n in range(1, 6 * size + 3, 1 if size < 40 else 13):
         parts = spans(n, size, overlap, multiple)
@@ -217,7 +217,7 @@ def test_tiles_give_what_the_whole_frame_gives(monkeypatch, spec):
     problem = forward_model(spec, tuple(video.shape), seed=1).measure(video)
     solver = AdmmTV(rho=0.05, weight=0.005, max_steps=15, tol=0)
     whole = run(solver, problem).x
-    monkeypatch.setattr("linops_video.solvers.tiles.TILE", 56)
+    monkeypatch.setattr("linops_video.solvers.tiles.TILE", (56, 56))
     monkeypatch.setattr("linops_video.solvers.tiles.MARGIN", 16)
     steps = []
     tiled = run_in_tiles(solver, problem, lambda step, state, residual: steps.append(step))
@@ -233,7 +233,7 @@ def test_tiles_give_what_the_whole_frame_gives(monkeypatch, spec):
 def test_a_problem_that_cannot_be_tiled_is_solved_whole(monkeypatch):
     video = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     problem = forward_model("cs", (4, 1, 16, 16)).measure(video)
-    monkeypatch.setattr("linops_video.solvers.tiles.TILE", 2 * ALIGNMENT - 8)
+    monkeypatch.setattr("linops_video.solvers.tiles.TILE", (2 * ALIGNMENT - 8,) * 2)
     monkeypatch.setattr("linops_video.solvers.tiles.MARGIN", 0)
     assert torch.equal(run_in_tiles(AdmmTV(max_steps=2, tol=0), problem).x, run(AdmmTV(max_steps=2, tol=0), problem).x)
 

@@ -43,21 +43,21 @@ def test_moving_back_a_shift_gives_the_frame() -> None:
 
 def test_the_mean_of_a_still_video_is_itself() -> None:
     still = waves(1, (0.0, 0.0)).expand(5, 1, 64, 64)[None]
-    torch.testing.assert_close(Paths(still).mean(still), still)
+    torch.testing.assert_close(Paths(still, torch.ones(still.shape[:2])).mean(still), still)
 
 
 def test_noise_is_averaged_along_the_motion() -> None:
     """7 times at most, less where noise misleads; at one place of all frames the mean would be far off."""
     clean = waves(8, (1.0, 0.5))[None]
     noisy = clean + 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0), dtype=clean.dtype)
-    before, after = (noisy - clean).square().mean(), (Paths(noisy).mean(noisy) - clean).square().mean()
+    before, after = (noisy - clean).square().mean(), (Paths(noisy, torch.ones(noisy.shape[:2])).mean(noisy) - clean).square().mean()
     assert after < before / 3
     assert (noisy.mean(1, keepdim=True) - clean).square().mean() > 4 * after
 
 
 def test_other_scenes_are_left_out() -> None:
     cut = torch.cat([waves(2, (0.0, 0.0)), 1 - waves(2, (7.0, 5.0))])[None]
-    assert (Paths(cut).mean(cut) - cut).abs().mean() < 0.01
+    assert (Paths(cut, torch.ones(cut.shape[:2])).mean(cut) - cut).abs().mean() < 0.01
     assert (cut[:, 1] - cut[:, 2]).abs().mean() > 0.1
 
 

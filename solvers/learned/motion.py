@@ -74,9 +74,12 @@ def moved(frames: Tensor, flow: Tensor, mode: str = "bicubic") -> Tensor:
 
 
 class Paths:
-    """The displacements between the frames of a video (B, T, C, H, W), and how far each is to be trusted."""
+    """The displacements between the frames of a video (B, T, C, H, W), and how far each is to be trusted.
 
-    def __init__(self, video: Tensor) -> None:
+    `measured` (B, T), 1 or 0: a frame of which nothing was measured stays as it is, and no other is told of it.
+    """
+
+    def __init__(self, video: Tensor, measured: Tensor) -> None:
         self.pairs = []
         gray, frames = video.mean(2, keepdim=True), video.shape[1]
         for offset in (d for d in range(-REACH, REACH + 1) if d != 0 and abs(d) < frames):
@@ -85,6 +88,7 @@ class Paths:
             flow = optical_flow(gray[:, here].flatten(0, 1), gray[:, there].flatten(0, 1))
             change = moved(video[:, there].flatten(0, 1), flow) - video[:, here].flatten(0, 1)
             trust = torch.exp(-_window(change.square().mean(1, keepdim=True)) / (2 * DOUBT**2))
+            trust = trust * (measured[:, here] * measured[:, there]).flatten()[:, None, None, None]
             self.pairs.append((here, there, flow, trust))
 
     def mean(self, video: Tensor) -> Tensor:

@@ -293,7 +293,7 @@ class Unrolled(nn.Module):
         more = ()
         if self._follows(k):
             z = self._make_consistent(state, z, problem.y)
-            more = (self._along_motion(state, z, problem.y),)
+            more = (self._along_motion(problem, state, z),)
         base = z if video else z - u
         prior_input = (z, u) if video else (base,)
         output, features = self._run(self.prior[network], (*prior_input, *(a - base for a in more)), state, more)
@@ -389,12 +389,15 @@ class Unrolled(nn.Module):
         grid = self.config.mosaic
         return Mosaic(grid, tuple(video.shape[-4:]))(video) if grid else video
 
-    def _along_motion(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
+    def _along_motion(self, problem: InverseProblem, state: UnrolledState, z: Tensor) -> Tensor:
         """The mean of z along its motion, made consistent, and its mean again: two reach further than one."""
         with torch.no_grad():
-            paths = Paths(_one_batch(z))
+            A = problem.operator
+            coverage = A.T(A(z.new_ones(*A.batch_shape, *A.in_shape))).expand(z.shape)
+            measured = (coverage.abs().amax((-3, -2, -1)) > 0).to(z)
+            paths = Paths(_one_batch(z), measured.reshape(-1, measured.shape[-1]))
         along = paths.mean(_one_batch(z)).reshape(z.shape)
-        along = self._make_consistent(state, along, y)
+        along = self._make_consistent(state, along, problem.y)
         return paths.mean(_one_batch(along)).reshape(z.shape)
 
     def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
