@@ -189,7 +189,9 @@ def test_a_film_that_does_not_fit_its_problem_is_refused(tmp_path):
 # --- spans and tiles ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "overlap", "multiple"), [(32, 8, 4), (448, 32, 8), (320, 32, 8), (24, 8, 8), (9, 3, 1), (7, 0, 1)])
+@pytest.mark.parametrize(
+    ("size", "overlap", "multiple"), [(32, 8, 4), (448, 32, 8), (320, 32, 8), (24, 8, 8), (9, 3, 1), (7, 0, 1)]
+)
 def test_spans_cover_everything_with_weights_that_add_up_to_one(size, overlap, multiple):
     for n in range(1, 6 * size + 3, 1 if size < 40 else 13):
         parts = spans(n, size, overlap, multiple)

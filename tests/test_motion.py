@@ -50,7 +50,10 @@ def test_noise_is_averaged_along_the_motion() -> None:
     """7 times at most, less where noise misleads; at one place of all frames the mean would be far off."""
     clean = waves(8, (1.0, 0.5))[None]
     noisy = clean + 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0), dtype=clean.dtype)
-    before, after = (noisy - clean).square().mean(), (Paths(noisy, torch.ones(noisy.shape[:2])).mean(noisy) - clean).square().mean()
+    before, after = (
+        (noisy - clean).square().mean(),
+        (Paths(noisy, torch.ones(noisy.shape[:2])).mean(noisy) - clean).square().mean(),
+    )
     assert after < before / 3
     assert (noisy.mean(1, keepdim=True) - clean).square().mean() > 4 * after
 
@@ -59,6 +62,17 @@ def test_other_scenes_are_left_out() -> None:
     cut = torch.cat([waves(2, (0.0, 0.0)), 1 - waves(2, (7.0, 5.0))])[None]
     assert (Paths(cut, torch.ones(cut.shape[:2])).mean(cut) - cut).abs().mean() < 0.01
     assert (cut[:, 1] - cut[:, 2]).abs().mean() > 0.1
+
+
+def test_a_frame_that_was_not_measured_stays_and_tells_nothing() -> None:
+    video = waves(5, (1.0, 0.5))[None]
+    measured = torch.tensor([[1, 1, 0, 1, 1]], dtype=video.dtype)
+    other = video.clone()
+    other[:, 2] += 0.01 * torch.rand(64, 64, generator=torch.Generator().manual_seed(0), dtype=video.dtype)
+    mean, of_other = (Paths(x, measured).mean(x) for x in (video, other))
+    assert torch.equal(of_other[:, 2], other[:, 2])
+    assert torch.equal(mean[:, [0, 1, 3, 4]], of_other[:, [0, 1, 3, 4]])
+    assert not torch.equal(mean[:, 1], video[:, 1])
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 5, 6), (2, 3, 17, 9), (5, 3, 16, 20)])
