@@ -15,8 +15,8 @@ from linops_video.films.cut import Box, cut_problem
 from linops_video.solvers.iteration import OnStep, Solver, check_problem, run
 
 TILE = (320, 448)
-"""Most rows and columns of a tile: matrix products along an axis cost more per pixel the longer it is, and large tensors
-are given new pages each time. A whole 240p frame, 240 × 424, is one tile."""
+"""Most rows and columns of a tile: matrix products along an axis cost more per pixel the longer it is, and
+large tensors are given new pages each time. A whole 240p frame, 240 × 424, is one tile."""
 
 MARGIN = 32
 """Rows and columns that neighbouring tiles share."""
