@@ -68,9 +68,9 @@ def problems(path: Path, shape: tuple[int, ...], box: int = 4) -> dict[str, Inve
     return results
 
 
-def objective(problem: InverseProblem, x: Tensor) -> float:
+def objective(problem: InverseProblem, x: Tensor, prior: TotalVariation = PRIOR) -> float:
     """In float64."""
-    return float(Admm(PRIOR).objective(problem.to(dtype=torch.float64), x.double()))  # type: ignore[arg-type]
+    return float(Admm(prior).objective(problem.to(dtype=torch.float64), x.double()))  # type: ignore[arg-type]
 
 
 def ours(solver) -> Method:
@@ -232,12 +232,14 @@ def available(rho: float, wanted: str) -> dict[str, Method]:
     return {f"{name} {method}": make(rho) for name, (method, make) in peers.items() if name in found}
 
 
-def count(method: Method, problem: InverseProblem, target: float, limit: int) -> int | None:
+def count(
+    method: Method, problem: InverseProblem, target: float, limit: int, prior: TotalVariation = PRIOR
+) -> int | None:
     """Iterations until the objective is at most `target`; None if the limit comes first."""
     iterates = method(problem)
     for k in range(1, limit + 1):
         x = next(iterates)
-        if (k < 20 or k % 2 == 0) and objective(problem, x) <= target:
+        if (k < 20 or k % 2 == 0) and objective(problem, x, prior) <= target:
             return k
     return None
 
