@@ -97,6 +97,13 @@ class AdmmBase(Regularised):
         rho = torch.full(problem.batch_shape, self.rho).to(z.real) if self.balance else self.rho
         return SplitState(normal, z, (torch.zeros_like(z),) * n, ((),) * n, rho, normal.data_step(n * rho, problem.y))
 
+    def resume(self, problem: InverseProblem, state: SplitState) -> SplitState:
+        """The state with the data step of this problem and this ρ; duals are scaled by 1/ρ, and change with it."""
+        n, normal = len(self.priors), problem.normal
+        rho = state.rho if self.balance and isinstance(state.rho, Tensor) else self.rho
+        after = replace(state, normal=normal, rho=rho, data=normal.data_step(n * rho, problem.y))
+        return after if rho is state.rho else self._rescaled(after, rho / state.rho)
+
     def step(self, problem: InverseProblem, state: SplitState) -> SplitState:
         z, alpha = state.z, self.relaxation
         moved, memory = [], []
@@ -130,15 +137,14 @@ class AdmmBase(Regularised):
         tiny = torch.finfo(after.z.dtype).tiny
         factor = (primal / dual.clamp(min=tiny)).clamp(1e-4, 1e4) ** 0.25
         rho = after.rho * factor
-        return replace(
-            after,
-            rho=rho,
-            data=after.normal.data_step(len(after.u) * rho, problem.y),
-            u=tuple(u / each(factor) for u in after.u),
-            memory=tuple(
-                prior.rescaled(kept, 1 / factor) for prior, kept in zip(self.priors, after.memory, strict=True)
-            ),
-        )
+        after = replace(after, rho=rho, data=after.normal.data_step(len(after.u) * rho, problem.y))
+        return self._rescaled(after, factor)
+
+    def _rescaled(self, state: SplitState, factor: Step) -> SplitState:
+        """What a state of another ρ keeps, for one that is larger by a factor."""
+        pairs = zip(self.priors, state.memory, strict=True)
+        memory = tuple(prior.rescaled(kept, 1 / factor) for prior, kept in pairs)
+        return replace(state, u=tuple(u / each(factor) for u in state.u), memory=memory)
 
 
 def mean(parts: Sequence[Tensor]) -> Tensor:

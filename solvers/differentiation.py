@@ -86,8 +86,8 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
         for _ in range(gradient_steps):
             pulled = torch.autograd.grad(results, inputs, g, retain_graph=True, allow_unused=True)
             following = [s if p is None else s + p for s, p in zip(source, pulled, strict=True)]
-            change = sum(float((a - b).square().sum()) for a, b in zip(following, g, strict=True))
-            size = sum(float(a.square().sum()) for a in following)
+            change = sum(float((a - b).abs().square().sum()) for a, b in zip(following, g, strict=True))
+            size = sum(float(a.abs().square().sum()) for a in following)
             g = following
             if change <= gradient_tol**2 * size:
                 break

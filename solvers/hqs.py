@@ -17,8 +17,9 @@ from linops_video.solvers.start import start
 
 @dataclass(frozen=True, eq=False)
 class HqsState:
-    """The reconstruction z, what each prior keeps, and how many steps are done."""
+    """The problem, the reconstruction z, what each prior keeps, and how many steps are done."""
 
+    problem: InverseProblem
     normal: NormalSolver
     z: Tensor
     memory: tuple[Memory, ...]
@@ -64,7 +65,11 @@ class HalfQuadratic(AnyPriors):
             raise SpecError(f"growth must be 1 or more, got {self.growth}")
 
     def init(self, problem: InverseProblem) -> HqsState:
-        return HqsState(*start(problem), ((),) * len(self.priors))
+        return HqsState(problem, *start(problem), ((),) * len(self.priors))
+
+    def resume(self, problem: InverseProblem, state: HqsState) -> HqsState:
+        """The state; for another problem than its own, its z at the beginning of the schedule of ρ."""
+        return state if problem is state.problem else replace(self.init(problem), z=state.z)
 
     def step(self, problem: InverseProblem, state: HqsState) -> HqsState:
         rho = self.rho * self.growth**state.steps

@@ -74,7 +74,8 @@ def run(
 
     Args:
         on_step: called after each step with its number (from 1), the state, and the largest residual.
-        start: the solution by the same solver to go on from; None for `solver.init(problem)`.
+        start: a solution by the same kind of solver to go on from, of this problem or of one like it; measurements,
+            weights and ρ are those of this call. None for `solver.init(problem)`.
         truth: the true video; its PSNR is then in the history.
         history: keep residual, objective and data misfit of every sample after each step, which costs an A each.
 
@@ -82,7 +83,7 @@ def run(
         ShapeError: if y has not the shape of the operator's output, or `truth` or `start` not that of the video.
         DtypeError: if y is not a tensor of floating point or complex numbers.
         MeasurementError: if y has no entries, or NaN or infinite ones, or the noise level is no standard deviation.
-        SpecError: if `start` is not a solution.
+        SpecError: if `start` is not a solution, or one by another kind of solver.
 
     Example:
         >>> import torch
@@ -95,7 +96,7 @@ def run(
     """
     check_problem(problem)
     _check_given(problem, start, truth)
-    current: S = solver.init(problem) if start is None else start.state
+    current: S = solver.init(problem) if start is None else _resumed(solver, problem, start.state)
     if solver.max_steps == 0:
         return Solution(current.estimate, "direct", 0, (), current)
     active = torch.ones(problem.batch_shape, dtype=torch.bool, device=problem.y.device)
@@ -170,6 +171,17 @@ def _check_given(problem: InverseProblem, start: Any, truth: Tensor | None) -> N
         raise ShapeError(f"start is a solution of shape {show(start.x.shape)}, the problem is for {show(video)}")
     if truth is not None and tuple(truth.shape) not in (video, problem.operator.in_shape):
         raise ShapeError(f"the truth must be a video of shape {show(video)}, got {show(truth.shape)}")
+
+
+def _resumed(solver: Any, problem: InverseProblem, state: Any) -> Any:
+    """Where the solver goes on from a state: with its own `resume(problem, state)`, if it has one."""
+    fresh = solver.init(problem)
+    if type(fresh) is not type(state):
+        raise SpecError(
+            f"start is a solution by another kind of solver, with a {type(state).__name__} where "
+            f"{type(solver).__name__} needs a {type(fresh).__name__}"
+        )
+    return solver.resume(problem, state) if hasattr(solver, "resume") else state
 
 
 def relative_change(pairs: Sequence[tuple[Tensor, Tensor]], reference: Tensor, batch: int) -> Tensor:

@@ -21,6 +21,7 @@ class CglsState:
     """The iterates of conjugate gradients on the normal equations.
 
     Attributes:
+        problem: what they solve.
         x: the reconstruction.
         r: y − A x.
         p: the direction of the next step.
@@ -28,6 +29,7 @@ class CglsState:
         first: its first value.
     """
 
+    problem: InverseProblem
     x: Tensor
     r: Tensor
     p: Tensor
@@ -73,7 +75,16 @@ class Cgls:
     def init(self, problem: InverseProblem) -> CglsState:
         p = problem.operator.H(problem.y)
         energy = _energy(problem, p)
-        return CglsState(torch.zeros_like(p), problem.y, p, energy, energy)
+        return CglsState(problem, torch.zeros_like(p), problem.y, p, energy, energy)
+
+    def resume(self, problem: InverseProblem, state: CglsState) -> CglsState:
+        """The state; for another problem than its own, its x with the residual and the gradient of that one."""
+        if problem is state.problem:
+            return state
+        r = problem.y - problem.operator(state.x)
+        p = problem.operator.H(r)
+        first = _energy(problem, problem.operator.H(problem.y))
+        return CglsState(problem, state.x, r, p, _energy(problem, p), first)
 
     def step(self, problem: InverseProblem, state: CglsState) -> CglsState:
         A, event = problem.operator, len(problem.operator.in_shape)

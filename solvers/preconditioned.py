@@ -75,9 +75,16 @@ class PreconditionedPrimalDual(AnyPriors):
         check_relaxation(self.relaxation)
 
     def init(self, problem: InverseProblem) -> PreconditionedState:
-        A, (_, x) = problem.operator, start(problem)
-        splitting = reduce(torch.add, (prior.spectrum(A.in_shape) for prior in self.priors))
-        p = tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors)
+        _, x = start(problem)
+        return self._begin(problem, x, tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors))
+
+    def resume(self, problem: InverseProblem, state: PreconditionedState) -> PreconditionedState:
+        """x and the duals of the state, with the primal step of this problem."""
+        fresh = self._begin(problem, state.x, state.p)
+        return fresh if fresh.hat is None or state.hat is None else replace(fresh, hat=state.hat)
+
+    def _begin(self, problem: InverseProblem, x: Tensor, p: tuple[Tensor, ...]) -> PreconditionedState:
+        splitting = reduce(torch.add, (prior.spectrum(problem.operator.in_shape) for prior in self.priors))
         move, hat = primal_step(problem, self.rho * splitting, x)
         return PreconditionedState(x, hat, p, move)
 

@@ -68,6 +68,10 @@ class PrimalDual(AnyPriors):
         data = normal.data_step(self.rho, problem.y)
         return PrimalDualState(x, p, self.rho / max(squares, 1e-12), data)
 
+    def resume(self, problem: InverseProblem, state: PrimalDualState) -> PrimalDualState:
+        """x and the duals of the state, with the data step and the step lengths of this problem."""
+        return replace(self.init(problem), x=state.x, p=state.p)
+
     def step(self, problem: InverseProblem, state: PrimalDualState) -> PrimalDualState:
         pull = reduce(torch.add, (prior.synthesise(p) for prior, p in zip(self.priors, state.p, strict=True)))
         x = state.data(torch.sub(state.x, pull, alpha=1 / self.rho))

@@ -11,11 +11,17 @@ from linops_video import Diagonal, InverseProblem, Solution, forward_model
 from linops_video.errors import DtypeError, MeasurementError, ShapeError, SpecError
 from linops_video.metrics import psnr
 from linops_video.solvers import (
+    Admm,
     AdmmTV,
     AdmmWavelet,
     Box,
+    Cgls,
+    HalfQuadratic,
     Pinv,
     PlugAndPlay,
+    PreconditionedPrimalDual,
+    PrimalDual,
+    TotalVariation,
     run,
     solve,
 )
@@ -127,3 +133,45 @@ def with_y(y, noise_std=0.0):
 def test_bad_input_is_told(problem, solver, fields, error, words):
     with pytest.raises(error, match=words):
         solve(problem, solver, **fields)
+
+
+WARM = [Admm, AdmmTV, AdmmWavelet, PrimalDual, PreconditionedPrimalDual, Cgls]
+
+
+@pytest.mark.parametrize("solver", WARM, ids=lambda s: s.__name__)
+def test_a_start_from_another_measurement_leads_to_the_solution_of_this_one(solver):
+    first, second = inpainting(4, 1, 8, 8), inpainting(4, 1, 8, 8)
+    second = dataclasses.replace(second, y=1 - 0.5 * second.y)
+    named = {AdmmTV: {"weight": 0.02}, AdmmWavelet: {"weight": 0.02, "levels": 1}, Cgls: {}}
+    made = solver(**named[solver]) if solver in named else solver(TotalVariation(0.02))
+    made = dataclasses.replace(made, max_steps=1500, tol=1e-10)
+    cold = run(made, second)
+    warm = run(made, second, start=run(made, first))
+    values = [made.objective(second, x) for x in (warm.x, cold.x)]  # of many minimisers either is right
+    torch.testing.assert_close(values[0], values[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("solver", [Admm, PrimalDual, PreconditionedPrimalDual], ids=lambda s: s.__name__)
+def test_a_start_with_another_rho_leads_to_the_same_solution(solver):
+    problem = inpainting(4, 1, 8, 8)
+    runs = [solver(TotalVariation(0.02), rho=rho, max_steps=1500, tol=1e-10) for rho in (0.1, 0.4)]
+    cold = run(runs[1], problem)
+    torch.testing.assert_close(run(runs[1], problem, start=run(runs[0], problem)).x, cold.x, rtol=0, atol=1e-4)
+    for step in (1, 2):  # at the solution nothing moves: duals were scaled with rho
+        moved = run(dataclasses.replace(runs[0], max_steps=step, tol=0), problem, start=cold).x
+        torch.testing.assert_close(moved, cold.x, rtol=0, atol=1e-5)
+
+
+def test_a_start_by_another_kind_of_solver_is_refused():
+    problem = inpainting(4, 1, 8, 8)
+    with pytest.raises(SpecError, match="another kind of solver"):
+        run(AdmmTV(), problem, start=run(Cgls(), problem))
+
+
+def test_half_quadratic_splitting_begins_its_schedule_again_for_another_measurement():
+    first, solver = inpainting(4, 1, 8, 8), HalfQuadratic(TotalVariation(0.02), max_steps=60)
+    second = dataclasses.replace(first, y=1 - 0.5 * first.y)
+    cold = run(solver, second)
+    warm = run(solver, second, start=run(solver, first))
+    assert (cold.x - second.operator.H(second.y)).abs().max() > 0.1
+    torch.testing.assert_close(warm.x, cold.x, rtol=0, atol=0.02)

@@ -59,6 +59,8 @@ class LinearMap(Parameters, ABC):
         """Raise the errors of `__call__` unless x has the shape (*batch, *event)."""
         if not isinstance(x, Tensor):
             raise DtypeError(f"{self!r} needs a torch tensor, got {type(x).__name__}: torch.as_tensor makes one")
+        if not (x.is_floating_point() or x.is_complex()):
+            raise DtypeError(f"{self!r} needs real or complex numbers, got {x.dtype}: divide 8-bit values by 255")
         shape = x.shape
         leading = len(shape) - len(event)
         if leading < 0 or shape[leading:] != event:

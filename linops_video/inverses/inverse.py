@@ -132,7 +132,8 @@ class GramInverse(ExactInverse):
             return super().data_step(rho, y)
         each = per_sample(rho.double() if isinstance(rho, Tensor) else rho, len(G.basis.in_shape))
         scale = 1 / (G.eigenvalues + each)
-        known, share = (scale * G.basis.H._apply(self.exact.H(self._wide(y)))).to(y), (each * scale).to(y)
+        known, share = scale * G.basis.H._apply(self.exact.H(self._wide(y))), (each * scale).to(y)
+        known = like(known, y)
         basis = G.basis.to(dtype=y.dtype)
         return lambda v: basis._apply(torch.addcmul(known, share, basis.H._apply(v)))
 

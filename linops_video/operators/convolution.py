@@ -13,7 +13,7 @@ from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
 from linops_video.algebra.parameters import Shape, by_parts, common, double, like, per_sample, show, tensor_field
-from linops_video.errors import ShapeError, SpecError
+from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, circulant
 from linops_video.operators.cosine import Cosine
 from linops_video.operators.dense import Dense
@@ -99,6 +99,8 @@ def check_kernel(kernel: Tensor, in_shape: Shape, boundary: str) -> None:
             "a convolution needs a kernel of shape (*batch, kh, kw) and an event of shape (…, H, W), got "
             f"{show(kernel.shape)} and {show(in_shape)}"
         )
+    if not (kernel.is_floating_point() or kernel.is_complex()):
+        raise DtypeError(f"a convolution needs a real or complex kernel, got {kernel.dtype}: use .float()")
     (kh, kw), (height, width) = kernel.shape[-2:], in_shape[-2:]
     if boundary not in ("full", "same") and (kh > height or kw > width):
         raise ShapeError(

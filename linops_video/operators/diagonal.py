@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Adjoint, Identity, LinearOperator, compose, scalar
 from linops_video.algebra.parameters import Shape, like, per_sample, show, tensor_field
-from linops_video.errors import ShapeError
+from linops_video.errors import DtypeError, ShapeError
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,7 +76,10 @@ class Diagonal(LinearOperator):
 
 
 def check_values(operator: str, values: Tensor, shape: Shape) -> None:
-    """Raise a ShapeError if a factor for every entry has not an axis for each of the event's, of its size or 1."""
+    """Raise a ShapeError if a factor for every entry has not an axis for each of the event's, of its size or 1, and a
+    DtypeError if factors are integers, whose products overflow."""
+    if not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool):
+        raise DtypeError(f"{operator} needs bool, real or complex factors, got {values.dtype}: use .float()")
     sizes, n = tuple(values.shape), len(shape)
     if len(sizes) < n or any(d not in (1, size) for d, size in zip(sizes[len(sizes) - n :], shape, strict=True)):
         raise ShapeError(
@@ -87,7 +91,12 @@ def _sum(A: Diagonal, other: LinearOperator) -> Diagonal | None:
     """A + other where that is pointwise too, else None."""
     c = scalar(other)
     d = other.diagonal if isinstance(other, Diagonal) else None if c is None else per_sample(c, len(A.in_shape))
-    return None if d is None else Diagonal(A.diagonal + d, A.in_shape)
+    return None if d is None else Diagonal(_number(A.diagonal) + _number(d), A.in_shape)
+
+
+def _number(values: float | Tensor) -> float | Tensor:
+    """Bool masks as numbers: the sum of two is 2 where both are true."""
+    return values.float() if isinstance(values, Tensor) and values.dtype == torch.bool else values
 
 
 def _sizes(A: Diagonal) -> Shape:
@@ -103,7 +112,8 @@ def _values_in(A: Diagonal, transform: LinearOperator) -> Tensor | None:
 
 def _gram(A: Diagonal, weight: LinearOperator | None) -> LinearOperator | None:
     """AᴴWA for pointwise W, else None."""
-    square = Diagonal(A.diagonal.abs() ** 2 if A.diagonal.is_complex() else A.diagonal**2, A.in_shape)
+    d = A.diagonal
+    square = Diagonal(d if d.dtype == torch.bool else d.abs() ** 2 if d.is_complex() else d**2, A.in_shape)
     if weight is None:
         return square
     return compose(square, weight) if is_pointwise(weight) else None

@@ -132,7 +132,8 @@ class ForwardModel:
 def _noise_like(y: Any, generator: torch.Generator) -> Any:
     if isinstance(y, Ragged):
         return Ragged(_noise_like(part, generator) for part in y)
-    return torch.randn(y.shape, generator=generator, dtype=torch.float32).to(y)
+    dtype = torch.complex64 if y.is_complex() else torch.float32  # complex noise: σ² = E|n|², half of it in each part
+    return torch.randn(y.shape, generator=generator, dtype=dtype).to(y)
 
 
 def forward_model(spec: str, shape: tuple[int, ...], seed: int = 0) -> ForwardModel:

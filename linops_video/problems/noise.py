@@ -42,10 +42,11 @@ def noise_level(problem: InverseProblem) -> float:
         return (sum(squares) / len(squares)) ** 0.5
     A, y = problem.operator, problem.y
     normal = NormalSolver.of(A)
-    white = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(y)
+    wide = torch.complex128 if y.is_complex() else torch.float64
+    white = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=wide).to(y)
     left, left_of_white = (v - A(normal.pinv(v)) for v in (y, white))
-    freedom, power = left_of_white.double().square().sum(), left.double().square().sum()
-    rounding = torch.finfo(y.dtype).eps * y.double().square().sum()
+    freedom, power, all_of_it = (v.abs().double().square().sum() for v in (left_of_white, left, y))
+    rounding = torch.finfo(y.dtype).eps * all_of_it
     if freedom >= max(LEAST, 1e-3 * y.numel()) and power > rounding:
         return float((power / freedom).sqrt())
     ones = torch.ones(A.in_shape, dtype=y.dtype, device=y.device)
