@@ -221,3 +221,22 @@ def test_quotients_and_sums_as_python_writes_them():
     assert sum([A]) is A
     with pytest.raises(ZeroDivisionError):
         _ = A / 0
+
+
+@pytest.mark.parametrize("spec", ["sr(2)", "grayscale", "mask(0.5)", "blur(gaussian, 1, circular)"])
+def test_integer_videos_are_refused(spec: str) -> None:
+    shape = (1, 3, 8, 8)
+    with pytest.raises(DtypeError, match="divide 8-bit values by 255"):
+        parse(spec, shape)(torch.full(shape, 250, dtype=torch.uint8))
+
+
+def test_integer_factors_are_refused_and_masks_of_bool_add_up() -> None:
+    with pytest.raises(DtypeError, match="bool, real or complex factors"):
+        Diagonal(torch.tensor([20, 0, 255], dtype=torch.uint8), (3,))
+    with pytest.raises(DtypeError, match="real or complex kernel"):
+        Convolution(torch.ones(3, 3, dtype=torch.int64), (1, 1, 4, 4), "same")
+    m, n = torch.tensor([True, False, True]), torch.tensor([True, True, False])
+    both = Diagonal(m, (3,)) + Diagonal(n, (3,))
+    assert both(torch.ones(3)).tolist() == [2, 1, 1]
+    assert (both.gram())(torch.ones(3)).tolist() == [4, 1, 1]
+    assert Diagonal(m, (3,)).gram()(torch.ones(3)).tolist() == [1, 0, 1]

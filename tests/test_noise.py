@@ -5,7 +5,16 @@ import dataclasses
 import pytest
 import torch
 
-from linops_video import Diagonal, InverseProblem, collate, estimate_noise, forward_model, noise_level
+from linops_video import (
+    Diagonal,
+    ForwardModel,
+    InverseProblem,
+    collate,
+    estimate_noise,
+    forward_model,
+    noise_level,
+    parse,
+)
 from linops_video.errors import MeasurementError
 from linops_video.media.video import demo_clip, read_video
 
@@ -64,3 +73,13 @@ def test_noise_that_cannot_be_told():
     problem = forward_model("cs", (2, 1, 16, 16)).measure(torch.rand(2, 1, 16, 16))
     with pytest.raises(MeasurementError, match="give noise_std"):
         noise_level(problem)
+
+
+def test_complex_noise_has_its_power_in_both_parts_and_is_found():
+    x = torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    A = parse("mask(0.5) @ fourier(h,w)", (4, 1, 32, 32)).to(dtype=torch.float64)
+    problem = ForwardModel(A, 0.1).measure(x)
+    noise = problem.y - A(x)
+    assert noise.real.std().item() == pytest.approx(0.1 / 2**0.5, rel=0.05)
+    assert noise.imag.std().item() == pytest.approx(0.1 / 2**0.5, rel=0.05)
+    assert noise_level(problem) == pytest.approx(0.1, rel=0.05)

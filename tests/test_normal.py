@@ -344,3 +344,10 @@ def test_solve_from_the_outer_product_near_the_cut_of_the_pseudoinverse() -> Non
         x = normal(rho, b)
         residual = torch.linalg.vector_norm(M.mT @ (M @ x) + rho * x - b)
         assert float(residual) <= 1e-12 * float((1 + rho) * torch.linalg.vector_norm(x) + torch.linalg.vector_norm(b))
+
+
+def test_data_step_of_a_complex_operator_and_a_real_measurement() -> None:
+    generator = torch.Generator().manual_seed(0)
+    normal = NormalSolver.of(Diagonal(torch.randn(6, dtype=torch.complex128, generator=generator), (6,)))
+    y, v = torch.rand(2, 6, dtype=torch.float64, generator=generator)
+    torch.testing.assert_close(normal.data_step(0.3, y)(v), normal.prox(0.3, v, y), rtol=0, atol=1e-12)

@@ -91,12 +91,14 @@ def _sum(A: Diagonal, other: LinearOperator) -> Diagonal | None:
     """A + other where that is pointwise too, else None."""
     c = scalar(other)
     d = other.diagonal if isinstance(other, Diagonal) else None if c is None else per_sample(c, len(A.in_shape))
-    return None if d is None else Diagonal(_number(A.diagonal) + _number(d), A.in_shape)
+    return (
+        None if d is None else Diagonal(_number(A.diagonal) + (_number(d) if isinstance(d, Tensor) else d), A.in_shape)
+    )
 
 
-def _number(values: float | Tensor) -> float | Tensor:
+def _number(values: Tensor) -> Tensor:
     """Bool masks as numbers: the sum of two is 2 where both are true."""
-    return values.float() if isinstance(values, Tensor) and values.dtype == torch.bool else values
+    return values.float() if values.dtype == torch.bool else values
 
 
 def _sizes(A: Diagonal) -> Shape:
