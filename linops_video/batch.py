@@ -68,8 +68,33 @@ class Ragged(tuple[Tensor, ...]):
         return any(part.is_complex() for part in self)
 
 
+class Samples:
+    """How a `Batch` takes tensors apart, one for each of its operators, and joins them."""
+
+    operators: tuple[LinearOperator, ...]
+    in_shape: Shape
+    batch_shape: Shape
+
+    def samples(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The samples of a tensor (*more, B, *in_shape), or of one sample for all of shape (*more, 1, *in_shape)."""
+        n = len(self.in_shape)
+        more = torch.broadcast_shapes(x.shape[: x.ndim - n], self.batch_shape)
+        return x.expand(*more, *self.in_shape).unbind(-n - 1)
+
+    def join(self, samples: Sequence[Tensor]) -> Tensor:
+        """The tensor (*more, B, *in_shape) of which these are the samples."""
+        return torch.stack(tuple(samples), -len(self.in_shape) - 1)
+
+    def measurements(self, y: Sequence[Tensor] | Tensor) -> Ragged:
+        """The measurements as a vector; a ShapeError if they are not a tuple of one tensor a sample."""
+        if isinstance(y, Tensor) or len(y) != len(self.operators):
+            got = f"a tensor of shape {show(y.shape)}" if isinstance(y, Tensor) else f"{len(y)} tensors"
+            raise ShapeError(f"{self!r} needs a tuple of {len(self.operators)} measurements, one a sample, got {got}")
+        return Ragged(y)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Batch(LinearOperator):
+class Batch(Samples, LinearOperator):
     """One operator per sample, x ↦ (A₁ x₁, A₂ x₂, …): a `Ragged` tuple of measurements; made by `batch`.
 
     The samples are the last batch axis: x has the shape (*more, B, *in_shape), and the i-th measurement the shape
@@ -90,6 +115,10 @@ class Batch(LinearOperator):
     def batch_shape(self) -> Shape:
         return (len(self.operators),)
 
+    @property
+    def out_size(self) -> int:
+        raise ShapeError(f"{self!r} has measurements of several shapes, and no one matrix: take one of its `operators`")
+
     def __repr__(self) -> str:
         return f"Batch({', '.join(map(repr, self.operators))})"
 
@@ -106,25 +135,13 @@ class Batch(LinearOperator):
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return batch([sample_of(factor, i) * A for i, A in enumerate(self.operators)])
 
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        if not isinstance(other, Batch):
+            return None
+        return batch([A + B for A, B in zip(self.operators, other.operators, strict=True)])
+
     def norm(self) -> Tensor:
         return torch.stack([A.norm() for A in self.operators])
-
-    def samples(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The samples of a tensor (*more, B, *in_shape), or of one sample for all of shape (*more, 1, *in_shape)."""
-        n = len(self.in_shape)
-        more = torch.broadcast_shapes(x.shape[: x.ndim - n], self.batch_shape)
-        return x.expand(*more, *self.in_shape).unbind(-n - 1)
-
-    def join(self, samples: Sequence[Tensor]) -> Tensor:
-        """The tensor (*more, B, *in_shape) of which these are the samples."""
-        return torch.stack(tuple(samples), -len(self.in_shape) - 1)
-
-    def measurements(self, y: Sequence[Tensor] | Tensor) -> Ragged:
-        """The measurements as a vector; a ShapeError if they are not a tuple of one tensor a sample."""
-        if isinstance(y, Tensor) or len(y) != len(self.operators):
-            got = f"a tensor of shape {show(y.shape)}" if isinstance(y, Tensor) else f"{len(y)} tensors"
-            raise ShapeError(f"{self!r} needs a tuple of {len(self.operators)} measurements, one a sample, got {got}")
-        return Ragged(y)
 
     def _normal_solver(self) -> NormalSolver:
         return BatchNormal.of(self)
@@ -147,6 +164,10 @@ class BatchAdjoint(LinearOperator):
     @property
     def batch_shape(self) -> Shape:
         return self.operator.batch_shape
+
+    @property
+    def in_size(self) -> int:
+        return self.operator.out_size
 
     def __repr__(self) -> str:
         return f"{self.operator!r}.H"
@@ -223,6 +244,19 @@ class BatchNormal(NormalSolver):
 
     def range_projection(self, x: Tensor) -> Tensor:
         return self._stack(lambda s, _, x: s.range_projection(x), 0.0, self.operator.samples(x))
+
+    def eigenvalues(self) -> Tensor:
+        return torch.stack([solver.eigenvalues() for solver in self.solvers])
+
+    def singular_values(self) -> Ragged:  # type: ignore[override]
+        """Those of every sample, as many as its operator's smaller side has entries."""
+        return Ragged(solver.singular_values() for solver in self.solvers)
+
+    def condition_number(self) -> Tensor:
+        return torch.stack([solver.condition_number() for solver in self.solvers])
+
+    def logdet(self, rho: float | Tensor) -> Tensor:
+        return torch.stack(self._each(lambda s, rho: s.logdet(rho), rho), -1)
 
     def _each(self, method: Callable[..., Any], rho: float | Tensor, *parts: Sequence[Tensor]) -> list[Any]:
         samples = enumerate(zip(self.solvers, *parts, strict=True))

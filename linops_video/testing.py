@@ -10,6 +10,7 @@ from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scale
 from linops_video.algebra.parameters import Shape, complex_dtype, show
+from linops_video.batch import Batch, BatchAdjoint
 from linops_video.errors import LinopsError
 from linops_video.inverses.normal import NormalSolver
 from linops_video.operators.diagonal import Diagonal
@@ -71,6 +72,8 @@ def check_operator(A: LinearOperator, seed: int = 0, dtype: torch.dtype = torch.
         >>> check_operator(BoxMean(2, (3, 1, 8, 8))).method
         'exact: scalar, from the outer product'
     """
+    if isinstance(A, (Batch, BatchAdjoint)):
+        raise OperatorError(f"{A!r} has measurements of several shapes: check its `operators` one by one")
     own = A.dtype or dtype
     return _Check(A, seed, complex_dtype(own) if dtype.is_complex or A.is_complex() else own).run()
 

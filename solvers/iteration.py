@@ -160,6 +160,9 @@ def _check_sample(problem: InverseProblem) -> None:
     sigma = torch.as_tensor(problem.noise_std)
     if not bool((torch.isfinite(sigma) & (sigma >= 0)).all()):
         raise MeasurementError(f"noise_std is a standard deviation, 0 or more, got {problem.noise_std}")
+    batch = y.shape[: y.ndim - len(A.out_shape)]
+    if any(1 != own != given != 1 for own, given in zip(reversed(sigma.shape), reversed(batch), strict=False)):
+        raise ShapeError(f"noise_std needs a number for each sample of a batch {show(batch)}, got {show(sigma.shape)}")
 
 
 def _check_given(problem: InverseProblem, start: Any, truth: Tensor | None) -> None:

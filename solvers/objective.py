@@ -50,6 +50,8 @@ class Regularised(ABC):
 
     def __post_init__(self) -> None:
         check_stopping(self.max_steps, self.tol)
+        if not self.priors:
+            raise SpecError(f"{type(self).__name__} needs at least one prior, got none: PseudoInverse has none")
         for prior in self.priors:
             if not isinstance(prior, Prior):
                 raise SpecError(
@@ -82,7 +84,8 @@ def check_stopping(max_steps: int, tol: float) -> None:
 
 def check_positive(name: str, value: float | Tensor) -> None:
     """Raise a SpecError unless the value is a positive number."""
-    if not 0 < float(torch.as_tensor(value).detach()) < math.inf:
+    one = value.numel() == 1 if isinstance(value, Tensor) else isinstance(value, (int, float))
+    if not one or not 0 < float(torch.as_tensor(value).detach()) < math.inf:
         raise SpecError(f"{name} must be a positive number, got {value}")
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem
-from linops_video.errors import MeasurementError, SpecError
+from linops_video.algebra.parameters import show
+from linops_video.errors import MeasurementError, ShapeError, SpecError
 from linops_video.metrics import psnr
 from linops_video.solvers.iteration import run
 from linops_video.solvers.objective import squared_misfit, squared_norm
@@ -45,7 +46,8 @@ def tune(
             that which the noise explains, root mean squares.
 
     Raises:
-        SpecError: if there is no problem, no such solver or field, or not one truth per problem.
+        SpecError: if there is no problem, no such solver or field, no value to try, or not one truth per problem.
+        ShapeError: if a truth has not the shape of its video.
         MeasurementError: without truths, if a problem is free of noise.
 
     Example:
@@ -57,12 +59,19 @@ def tune(
         >>> tune([problem], AdmmTV(max_steps=10), {"weight": [0.001, 0.01, 0.1]}, [flat]).weight
         0.1
     """
-    if not problems:
-        raise SpecError("tuning needs at least one problem, got none")
+    if isinstance(problems, InverseProblem) or not problems:
+        raise SpecError("tuning needs a list of at least one problem, got " + ("none" if not problems else "one alone"))
     own: Any = build(problems[0], solver)  # type: ignore[arg-type]  # every S is a solver
     check_fields(type(own), dict(axes))
+    empty = [name for name, values in axes.items() if not list(values)]
+    if empty:
+        raise SpecError(f"tuning needs values to try for {', '.join(empty)}, got none")
     if truths and len(truths) != len(problems):
         raise SpecError(f"tuning needs one true video per problem, got {len(truths)} for {len(problems)}")
+    for problem, truth in zip(problems, truths, strict=False):
+        if truth.shape[truth.ndim - len(problem.operator.in_shape) :] != problem.operator.in_shape:
+            wanted = show(problem.operator.in_shape)
+            raise ShapeError(f"the truth of {problem.operator!r} is a video of {wanted}, got {show(truth.shape)}")
     if not truths and any(float(torch.as_tensor(p.noise_std).min()) <= 0 for p in problems):
         raise MeasurementError("the discrepancy principle needs the noise of every problem: give its σ, or true videos")
     problems = [problem.prepare() for problem in problems]

@@ -87,10 +87,10 @@ class LinearMap(Parameters, ABC):
 
     def to_dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """The matrix of A, shape (*batch_shape, prod(out_shape), prod(in_shape)); in `dtype` if A has no parameters."""
-        n, batch = math.prod(self.in_shape), self.batch_shape
+        m, n, batch = self.out_size, self.in_size, self.batch_shape
         basis = torch.eye(n, dtype=self.dtype or dtype, device=self.device)
         basis = basis.reshape(n, *(1,) * len(batch), *self.in_shape).expand(n, *batch, *self.in_shape)
-        return self(basis).reshape(n, *batch, math.prod(self.out_shape)).movedim(0, -1)
+        return self(basis).reshape(n, *batch, m).movedim(0, -1)
 
     def _event_ndim(self, f: dataclasses.Field) -> int:
         n = f.metadata.get("event_ndim")

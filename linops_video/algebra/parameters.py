@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import field
+from numbers import Number
 from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor
+
+from linops_video.errors import DtypeError
 
 Shape = tuple[int, ...]
 TensorMap = Callable[[Tensor, int], Tensor]
@@ -21,7 +25,25 @@ def tensor_field(event_ndim: int | None) -> Any:
     return field(metadata={"event_ndim": event_ndim})
 
 
-class Parameters:
+class Fields(ABCMeta):
+    """How all `Parameters` are made: lists become tuples first, and what is declared a tensor has to be one."""
+
+    def __call__(cls, *args: Any, **named: Any):
+        fields: tuple[dataclasses.Field, ...] = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+        for f, value in [*zip(fields, args, strict=False), *((f, named.get(f.name)) for f in fields)]:
+            if "event_ndim" in f.metadata and not isinstance(value, (Tensor, Number, type(None))):
+                raise DtypeError(
+                    f"{cls.__name__} needs a torch tensor as its {f.name}, got {type(value).__name__}: "
+                    "torch.as_tensor makes one"
+                )
+        return super().__call__(*map(_tuple, args), **{name: _tuple(value) for name, value in named.items()})
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Parameters(metaclass=Fields):
     """Base of the frozen dataclasses whose fields are tensors, other `Parameters`, tuples of them, and plain values."""
 
     @property
@@ -45,6 +67,9 @@ class Parameters:
 
     def to(self: Self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same with its parameters on `device` and in the precision `dtype` (masks of bool stay bool)."""
+
+        if isinstance(device, torch.dtype):
+            raise DtypeError(f"to takes the device first: write to(dtype={device})")
 
         def convert(t: Tensor, _: int) -> Tensor:
             if dtype is None or not (t.is_floating_point() or t.is_complex()):

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from linops_video.algebra.krylov import IterativeSolve
 from linops_video.algebra.operator import LinearOperator, compose
-from linops_video.algebra.parameters import like, per_sample
-from linops_video.errors import DtypeError, SpecError
+from linops_video.algebra.parameters import like, per_sample, show
+from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.inverses.aliasing import in_spectrum
 from linops_video.inverses.choice import choose
 from linops_video.inverses.inverse import ConvergenceWarning, Inverse, IterativeInverse
@@ -30,7 +31,10 @@ class NormalSolver:
     What does not depend on ρ is computed once: an eigendecomposition of AᴴWA or of W^½AAᴴW^½, whichever is cheaper. ρ
     is a positive number, or a tensor of shape `batch` with one number per sample. Results are differentiable in ρ, b,
     v, y, and in those tensors of A and W that require a gradient: implicitly, by one more solve, never through an
-    eigendecomposition. A number ρ that is not positive raises a SpecError, a b, v or y of another shape a ShapeError.
+    eigendecomposition, and in these tensors once.
+
+    A number ρ that is not positive raises a SpecError, a ρ, b, v or y of another shape a ShapeError, and a call after
+    the tensors of A or W were changed in place, as by an optimiser's step, a SpecError: the set-up is of the old ones.
 
     Attributes:
         operator: A.
@@ -38,6 +42,7 @@ class NormalSolver:
         inverse: the way that was chosen, for W^½A.
         weight: W, None for I.
         whiten: W^½, None for I.
+        trained: the tensors of A and W that require a gradient, and torch's counts of their changes at set-up.
 
     Example:
         >>> import torch
@@ -54,6 +59,7 @@ class NormalSolver:
     inverse: Inverse
     weight: LinearOperator | None = None
     whiten: LinearOperator | None = None
+    trained: tuple[tuple[Tensor, int], ...] = ()
 
     @staticmethod
     def of(A: LinearOperator, weight: LinearOperator | None = None, rtol: float = RTOL) -> NormalSolver:
@@ -79,7 +85,9 @@ class NormalSolver:
         whiten = weight if weight is None else root(weight)
         B = (A if whiten is None else compose(whiten, A)).detach()
         inverse = in_spectrum(B, choose(B, rtol))
-        return NormalSolver(A, inverse.method, inverse, weight, whiten)
+        tensors = (t for part in (A, weight) if part is not None for t, _ in part._tensors())
+        trained = tuple((t, t._version) for t in tensors if t.requires_grad)
+        return NormalSolver(A, inverse.method, inverse, weight, whiten, trained)
 
     @property
     def exact(self) -> bool:
@@ -197,18 +205,25 @@ class NormalSolver:
         """log det(AᴴWA + ρI), float64, one number per sample, differentiable in ρ.
 
         Raises:
-            SpecError: where the solve is iterative.
+            SpecError: where the solve is iterative, or a tensor of A or W requires a gradient, which this has not.
         """
+        if self._trained:
+            raise SpecError("logdet has a gradient in rho alone: use it under torch.no_grad(), or detach the operator")
         return self.inverse.logdet(rho if not isinstance(rho, Tensor) else rho.double())
 
     def _check(self, rho: float | Tensor = 1.0, x: Tensor | None = None, y: Tensor | None = None) -> None:
         """Raise the errors of bad input; a ρ that is a tensor is not looked into, which would wait for a GPU."""
         if not isinstance(rho, Tensor) and not rho > 0:
             raise SpecError(f"rho must be a positive number, got {rho}: pinv is the limit as it goes to zero")
+        if any(t._version != version for t, version in self.trained):
+            raise SpecError(f"{self.operator!r} was changed in place after NormalSolver.of: make the solver anew")
         if x is not None:
             self.operator._check(x, self.operator.in_shape, "a tensor")
         if y is not None:
             self.operator._check(y, self.operator.out_shape, "a measurement")
+        for data, event in ((x, self.operator.in_shape), (y, self.operator.out_shape)):
+            if data is not None and isinstance(rho, Tensor):
+                _check_numbers(rho, data, len(event))
 
     @property
     def _trained(self) -> bool:
@@ -248,6 +263,13 @@ class NormalSolver:
         return x + _Tangent.apply(adjoint, x.detach(), residual) if residual.requires_grad else x  # type: ignore[operator]
 
 
+def _check_numbers(rho: Tensor, data: Tensor, event_ndim: int) -> None:
+    """Raise a ShapeError unless ρ has one number for each sample of the data, or one for all."""
+    batch = data.shape[: data.ndim - event_ndim]
+    if any(1 != own != given != 1 for own, given in zip(reversed(rho.shape), reversed(batch), strict=False)):
+        raise ShapeError(f"rho needs one number for each sample of a batch {show(batch)}, got shape {show(rho.shape)}")
+
+
 def _detach(number: float | Tensor) -> float | Tensor:
     return number.detach() if isinstance(number, Tensor) else number
 
@@ -261,5 +283,6 @@ class _Tangent(torch.autograd.Function):
         return torch.zeros_like(x)
 
     @staticmethod
+    @once_differentiable  # its own derivative would miss what A, ρ and x contribute
     def backward(ctx, *grads: Tensor):
         return None, None, ctx.adjoint(grads[0])

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, Scaled, compose, scalar, scale
 from linops_video.algebra.parameters import Shape
+from linops_video.errors import DtypeError
 
 Factors = tuple[LinearOperator, ...]
 
@@ -68,6 +69,9 @@ def kron(*factors: LinearOperator) -> LinearOperator:
     """A₁ ⊗ A₂ ⊗ …, simplified: nested products are flattened, multiples move out, adjacent identities become one, and
     a factor among identities becomes one operator of its own kind where there is one (a Diagonal, a Select, …).
 
+    Raises:
+        DtypeError: if a factor is not an operator.
+
     Example:
         >>> from linops_video import Identity, Select
         >>> kron(Identity((3,)), Select((0, 2), 0, (4,)), Identity((8, 8)))
@@ -76,6 +80,8 @@ def kron(*factors: LinearOperator) -> LinearOperator:
     flat: list[LinearOperator] = []
     factor: float | Tensor = 1.0
     for f in factors:
+        if not isinstance(f, LinearOperator):
+            raise DtypeError(f"kron needs operators, got {type(f).__name__}: Dense(matrix, …) makes one of a matrix")
         if isinstance(f, Scaled):
             factor, f = factor * f.factor, f.operator
         for part in f.factors if isinstance(f, Kron) else (f,):

@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, by_parts
+from linops_video.algebra.parameters import Shape, by_parts, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.dense import Dense
 from linops_video.operators.diagonal import Diagonal
@@ -30,7 +30,7 @@ class Patches(LinearOperator):
         in_shape: the event shape (…, H, W).
 
     Raises:
-        ShapeError: if a frame is smaller than a patch.
+        SpecError, ShapeError: if size or stride is below 1, or a frame smaller than a patch.
 
     Example:
         >>> Patches(8, 4, (3, 64, 32)).out_shape
@@ -42,9 +42,10 @@ class Patches(LinearOperator):
     in_shape: Shape
 
     def __post_init__(self) -> None:
-        height, width = self.in_shape[-2:]
-        if min(height, width) < self.size:
-            raise ShapeError(f"{self.size}×{self.size} patches need frames as large as that, got {height}×{width}")
+        if min(self.size, self.stride) < 1:
+            raise SpecError(f"Patches needs a size and a stride of 1 or more, got {self.size} and {self.stride}")
+        if min(frame := self.in_shape[-2:]) < self.size:
+            raise ShapeError(f"{self.size}×{self.size} patches need frames as large as that, got {show(frame)}")
 
     @property
     def out_shape(self) -> Shape:

@@ -109,8 +109,8 @@ def _folded(A: BoxMean, weight: LinearOperator | None) -> LinearOperator | None:
 
 def _check_boxes(k: int, shape: Shape, axes: tuple[int, ...]) -> None:
     n = len(shape)
-    if k < 1 or not axes or len({axis % n for axis in axes if -n <= axis < n}) < len(axes):
-        raise SpecError(f"BoxMean needs a factor of 1 or more and distinct axes, got {k} and {axes}")
+    if not isinstance(k, int) or k < 1 or not axes or len({axis % n for axis in axes if -n <= axis < n}) < len(axes):
+        raise SpecError(f"BoxMean needs a whole factor of 1 or more and distinct axes, got {k} and {axes}")
     sizes = tuple(shape[axis] for axis in axes)
     if min(sizes) < k:
         raise ShapeError(f"means over boxes of {k} need axes at least as long, got {show(sizes)}")

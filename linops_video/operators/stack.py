@@ -73,6 +73,9 @@ class Stack(LinearOperator):
 class BlockDiagonal(LinearOperator):
     """[x₁; x₂; …] ↦ [A₁ x₁; A₂ x₂; …], inputs and outputs flattened and joined.
 
+    Raises:
+        ShapeError: if there is no operator.
+
     Example:
         >>> import torch
         >>> from linops_video import Identity
@@ -81,6 +84,10 @@ class BlockDiagonal(LinearOperator):
     """
 
     operators: Operators
+
+    def __post_init__(self) -> None:
+        if not self.operators:
+            raise ShapeError("BlockDiagonal needs at least one operator, got none")
 
     @property
     def in_shape(self) -> Shape:

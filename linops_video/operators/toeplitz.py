@@ -120,8 +120,9 @@ class ToeplitzInverse:
         flat = on_margin.expand(*batch, *on_margin.shape[len(on_margin.shape) - len(G.in_shape) + 1 :])
         flat = flat.reshape(*batch, -1, flat.shape[-1])
         weights = torch.cholesky_solve(flat.mT, root).mT
-        source = padded.expand(*batch, *G.in_shape[:-2], *G.grid).clone()
-        source[..., rows, columns] = -weights.reshape(*batch, *G.in_shape[:-2], flat.shape[-1])
+        source = padded.expand(*batch, *G.in_shape[:-2], *G.grid).flatten(-2)
+        outside = -weights.reshape(*batch, *G.in_shape[:-2], flat.shape[-1])
+        source = source.index_copy(-1, rows * G.grid[1] + columns, outside).unflatten(-1, G.grid)
         return G._crop(G._filter(inverse, source))
 
     def _margin_system(self, rho: float | Tensor) -> tuple[Tensor, Tensor]:

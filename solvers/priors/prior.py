@@ -94,7 +94,8 @@ def check_video(v: Tensor) -> None:
 
 def check_weight(name: str, weight: float | Tensor) -> None:
     """Raise a SpecError unless the weight is a number, 0 or more."""
-    if not isinstance(weight, int | float | Tensor) or not 0 <= float(torch.as_tensor(weight).detach()) < math.inf:
+    one = weight.numel() == 1 if isinstance(weight, Tensor) else isinstance(weight, int | float)
+    if not one or not 0 <= float(torch.as_tensor(weight).detach()) < math.inf:
         raise SpecError(f"{name} must be 0 or more, got {weight!r}")
 
 

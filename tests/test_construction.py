@@ -1,0 +1,160 @@
+"""What operators, normal solves and solvers are made of: lists serve as tuples, and what cannot be is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from linops_video import (
+    BlockDiagonal,
+    BoxMean,
+    Convolution,
+    Dense,
+    Diagonal,
+    Identity,
+    NormalSolver,
+    Patches,
+    Select,
+    Stack,
+    batch,
+    forward_model,
+    kron,
+)
+from linops_video.errors import DtypeError, LinopsError, ShapeError, SpecError
+from linops_video.solvers import Admm, AdmmTV, run
+from linops_video.solvers.tuning import tune
+from linops_video.testing import OperatorError, check_operator
+
+SHAPE = (2, 3, 8, 8)
+VIDEO = torch.rand(SHAPE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def test_lists_serve_as_tuples() -> None:
+    mask = (VIDEO > 0.5).double()
+    A = Stack([BoxMean(2, list(SHAPE), [-1, -2]), Diagonal(mask, list(SHAPE))])  # type: ignore[arg-type]
+    B = Stack((BoxMean(2, SHAPE, (-1, -2)), Diagonal(mask, SHAPE)))
+    assert A.in_shape == SHAPE
+    assert A.operators[1].in_shape == SHAPE
+    assert torch.equal(A(VIDEO), B(VIDEO))
+    assert A.to(dtype=torch.float32).dtype == torch.float32  # the tensors below a list are seen
+    check_operator(A)
+
+
+def test_tensors_below_a_list_carry_batch_axes_and_gradients() -> None:
+    masks = torch.rand(5, *SHAPE, dtype=torch.float64, requires_grad=True)
+    A = Stack([Diagonal(masks, SHAPE), Identity(SHAPE)])  # type: ignore[arg-type]
+    assert A.batch_shape == (5,)
+    normal = NormalSolver.of(A)
+    (gradient,) = torch.autograd.grad(normal(0.1, A.H(A(VIDEO))).sum(), masks)
+    assert gradient.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: Diagonal([1.0, 2.0], (2,)), DtypeError, "needs a torch tensor as its diagonal, got list"),  # type: ignore
+        (lambda: Diagonal(diagonal=np.ones(2), in_shape=(2,)), DtypeError, "got ndarray"),  # type: ignore
+        (lambda: Dense([[1.0]], (1,), (1,)), DtypeError, "got list"),  # type: ignore
+        (lambda: BoxMean(2.0, SHAPE), SpecError, "whole factor"),  # type: ignore
+        (lambda: Patches(0, 1, SHAPE), SpecError, "1 or more, got 0 and 1"),
+        (lambda: Patches(2, 0, SHAPE), SpecError, "1 or more, got 2 and 0"),
+        (lambda: BlockDiagonal(()), ShapeError, "at least one operator"),
+        (lambda: kron(Identity((2,)), 3), DtypeError, "kron needs operators, got int"),  # type: ignore
+        (lambda: Diagonal(torch.ones(2), (2,)).to(torch.float64), DtypeError, r"write to\(dtype=torch.float64\)"),  # type: ignore
+        (lambda: Identity((2,)).to(torch.float64), DtypeError, r"write to\(dtype=torch.float64\)"),  # type: ignore
+        (lambda: Admm(()), SpecError, "at least one prior"),
+        (lambda: Admm(rho="a"), SpecError, "rho must be a positive number, got a"),  # type: ignore
+        (lambda: AdmmTV(weight=torch.tensor([0.1, 0.2])), SpecError, "weight must be 0 or more, got tensor"),  # type: ignore
+    ],
+)
+def test_what_cannot_be_is_refused(make, error: type[LinopsError], words: str) -> None:
+    with pytest.raises(error, match=words):
+        make()
+
+
+def test_numbers_of_another_batch_are_refused() -> None:
+    A = Convolution(torch.rand(3, 3, dtype=torch.float64), SHAPE, "circular")
+    normal, videos = NormalSolver.of(A), VIDEO.expand(4, *SHAPE)
+    assert normal(torch.rand(4) + 0.1, videos).shape == videos.shape
+    for call in (
+        lambda rho: normal(rho, videos),
+        lambda rho: normal.prox(rho, videos, A(videos)),
+        lambda rho: normal.data_step(rho, A(videos)),
+    ):
+        with pytest.raises(ShapeError, match=r"rho needs one number for each sample of a batch \(4\), got shape \(3\)"):
+            call(torch.ones(3))
+    problem = forward_model("sr2", SHAPE).measure(videos)
+    with pytest.raises(ShapeError, match=r"noise_std needs a number for each sample of a batch \(4\), got \(3\)"):
+        run(AdmmTV(max_steps=1), dataclasses.replace(problem, noise_std=torch.ones(3)))
+
+
+def test_a_set_up_of_old_values_is_refused() -> None:
+    mask = torch.rand(SHAPE, dtype=torch.float64, requires_grad=True)
+    normal = NormalSolver.of(Diagonal(mask, SHAPE))
+    before = normal(0.1, VIDEO)
+    torch.optim.SGD([mask], lr=0.1).zero_grad()
+    before.sum().backward()
+    torch.optim.SGD([mask], lr=0.1).step()
+    with pytest.raises(SpecError, match=r"changed in place after NormalSolver\.of: make the solver anew"):
+        normal(0.1, VIDEO)
+    assert torch.allclose(NormalSolver.of(Diagonal(mask, SHAPE))(0.1, VIDEO), VIDEO / (mask**2 + 0.1), atol=1e-12)
+
+
+def test_derivatives_that_would_be_wrong_are_refused() -> None:
+    mask = torch.rand(SHAPE, dtype=torch.float64, requires_grad=True)
+    normal = NormalSolver.of(Diagonal(mask, SHAPE))
+    with pytest.raises(SpecError, match="gradient in rho alone"):
+        normal.logdet(0.1)
+    with torch.no_grad():
+        assert torch.allclose(normal.logdet(0.1), torch.log(mask**2 + 0.1).sum())
+    (first,) = torch.autograd.grad(normal(0.1, VIDEO).square().sum(), mask, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()
+
+
+def test_vmap_over_rho_of_a_full_frame_blur() -> None:
+    A = Convolution(torch.rand(5, 5, dtype=torch.float64), (1, 80, 80), "full")
+    normal = NormalSolver.of(A)
+    assert "margin" in normal.method or "Toeplitz" in type(A.gram()).__name__
+    b, rhos = torch.rand(1, 80, 80, dtype=torch.float64), torch.tensor([0.1, 1.0], dtype=torch.float64)
+    each = torch.func.vmap(lambda rho: normal(rho, b))(rhos)
+    assert torch.allclose(each, torch.stack([normal(float(rho), b) for rho in rhos]), atol=1e-12)
+
+
+def test_spectra_of_a_batch_are_those_of_its_samples() -> None:
+    A = batch([BoxMean(2, SHAPE), Select((1,), 0, SHAPE)])
+    normal = NormalSolver.of(A)
+    alone = [NormalSolver.of(B) for B in A.operators]
+    assert torch.equal(normal.eigenvalues(), torch.stack([s.eigenvalues() for s in alone]))
+    assert torch.equal(normal.condition_number(), torch.stack([s.condition_number() for s in alone]))
+    for got, s in zip(normal.singular_values(), alone, strict=True):
+        assert torch.equal(got, s.singular_values())
+    rho = torch.tensor([0.1, 0.2], dtype=torch.float64)
+    assert torch.equal(normal.logdet(rho), torch.stack([s.logdet(r) for s, r in zip(alone, rho, strict=True)]))
+    assert torch.equal(normal.logdet(0.3), torch.stack([s.logdet(0.3) for s in alone]))
+
+
+def test_batches_add_and_have_no_one_matrix() -> None:
+    A = batch([BoxMean(2, SHAPE), Select((1,), 0, SHAPE)])
+    twice, videos = A + A, VIDEO.expand(2, *SHAPE)
+    for got, one in zip(twice(videos), A(videos), strict=True):
+        assert torch.equal(got, 2 * one)
+    for call in (A.to_dense, A.H.to_dense):
+        with pytest.raises(ShapeError, match="no one matrix: take one of its `operators`"):
+            call()
+    with pytest.raises(OperatorError, match="check its `operators` one by one"):
+        check_operator(A)
+
+
+def test_tuning_needs_lists_that_fit() -> None:
+    problem = forward_model("pid", SHAPE).measure(VIDEO)
+    solver, axes = AdmmTV(max_steps=1), {"weight": [0.01, 0.1]}
+    with pytest.raises(SpecError, match="a list of at least one problem"):
+        tune(problem, solver, axes)  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="values to try for weight, got none"):
+        tune([problem], solver, {"weight": []})
+    with pytest.raises(ShapeError, match="is a video of"):
+        tune([problem], solver, axes, [VIDEO[:1]])
