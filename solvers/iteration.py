@@ -70,7 +70,7 @@ def run(
     """Iterate until every sample has a residual ≤ `solver.tol`, or for `solver.max_steps` steps.
 
     A sample that has converged is left as it is while the others go on, so that it does not depend on its neighbours in
-    the batch.
+    the batch. Measurements in float16 and bfloat16 are solved in float32, and x is in their precision.
 
     Args:
         on_step: called after each step with its number (from 1), the state, and the largest residual.
@@ -96,6 +96,10 @@ def run(
     """
     check_problem(problem)
     _check_given(problem, start, truth)
+    if problem.y.dtype.itemsize < 4:
+        single = dataclasses.replace(problem, y=problem.y.to(dtype=torch.float32))
+        found = run(solver, single, on_step, start, truth, history)
+        return dataclasses.replace(found, x=found.x.to(problem.y.dtype))
     current: S = solver.init(problem) if start is None else _resumed(solver, problem, start.state)
     if solver.max_steps == 0:
         return Solution(current.estimate, "direct", 0, (), current)

@@ -12,7 +12,7 @@ from linops_video.algebra.krylov import conjugate_gradient
 from linops_video.algebra.parameters import per_sample
 from linops_video.solvers.objective import check_positive, check_stopping, squared_misfit, squared_norm, times
 from linops_video.solvers.pinv import Direct, PinvState
-from linops_video.solvers.priors.prior import check_weight
+from linops_video.solvers.priors.prior import check_video, check_weight
 from linops_video.solvers.priors.variation import SquaredDifferences
 
 
@@ -158,6 +158,8 @@ class Tikhonov(Direct):
 
     def _solve(self, problem: InverseProblem) -> Tensor:
         A, y, prior = problem.operator, problem.y, self.prior
+        b = A.H(y)
+        check_video(b)
         t, h, w = (float(A.in_shape[axis] > 1) for axis in (0, -2, -1))  # no differences along an axis of one entry
         D = gradient(A.in_shape, (self.time_weight * t, h, w))
         both = Stack((A, self.weight**0.5 * D))
@@ -170,5 +172,4 @@ class Tikhonov(Direct):
         def precondition(r: Tensor) -> Tensor:
             return prior.inverse(float(self.weight / scale), r)
 
-        b = A.H(y)
         return conjugate_gradient(lambda x: both.H(both(x)), b, len(A.in_shape), precondition).x

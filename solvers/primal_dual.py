@@ -63,8 +63,8 @@ class PrimalDual(AnyPriors):
 
     def init(self, problem: InverseProblem) -> PrimalDualState:
         normal, x = start(problem)
-        squares = sum(prior.norm(problem.operator.in_shape) ** 2 for prior in self.priors)
         p = tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors)
+        squares = sum(prior.norm(problem.operator.in_shape) ** 2 for prior in self.priors)
         data = normal.data_step(self.rho, problem.y)
         return PrimalDualState(x, p, self.rho / max(squares, 1e-12), data)
 

@@ -15,6 +15,7 @@ from linops_video import (
     Dense,
     Diagonal,
     Identity,
+    InverseProblem,
     NormalSolver,
     Patches,
     Select,
@@ -24,7 +25,8 @@ from linops_video import (
     kron,
 )
 from linops_video.errors import DtypeError, LinopsError, ShapeError, SpecError
-from linops_video.solvers import Admm, AdmmTV, run
+from linops_video.solvers import Admm, AdmmTV, run, solve
+from linops_video.solvers.registry import SOLVERS
 from linops_video.solvers.tuning import tune
 from linops_video.testing import OperatorError, check_operator
 
@@ -147,6 +149,22 @@ def test_batches_add_and_have_no_one_matrix() -> None:
             call()
     with pytest.raises(OperatorError, match="check its `operators` one by one"):
         check_operator(A)
+
+
+@pytest.mark.parametrize("name", [n for n in SOLVERS if n not in ("pinv", "cgls")])
+def test_solvers_of_videos_say_that_they_need_videos(name) -> None:
+    A = Dense(torch.rand(3, 6), (6,), (3,))
+    with pytest.raises(ShapeError, match=r"T, C, H, W"):
+        solve(InverseProblem(A, A(torch.rand(6)), 0.0), name)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", SOLVERS)
+def test_half_precision_is_kept_by_every_solver(name, dtype) -> None:
+    problem = forward_model("si", SHAPE).measure(VIDEO.float())
+    got = solve(dataclasses.replace(problem, y=problem.y.to(dtype)), name).x
+    assert got.dtype == dtype
+    torch.testing.assert_close(got.float(), solve(problem, name).x, rtol=0, atol=0.02)
 
 
 def test_tuning_needs_lists_that_fit() -> None:
