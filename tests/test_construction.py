@@ -14,6 +14,7 @@ from linops_video import (
     Convolution,
     Dense,
     Diagonal,
+    Fourier,
     Identity,
     InverseProblem,
     NormalSolver,
@@ -91,6 +92,14 @@ def test_numbers_of_another_batch_are_refused() -> None:
     problem = forward_model("sr2", SHAPE).measure(videos)
     with pytest.raises(ShapeError, match=r"noise_std needs a number for each sample of a batch \(4\), got \(3\)"):
         run(AdmmTV(max_steps=1), dataclasses.replace(problem, noise_std=torch.ones(3)))
+
+
+@pytest.mark.parametrize("A", [BoxMean(2, SHAPE), Convolution(torch.rand(3, 3), SHAPE), Fourier((2, 3), SHAPE)])
+def test_a_batch_of_no_samples_is_refused(A) -> None:
+    with pytest.raises(ShapeError, match="of one sample or more, got shape"):
+        A(torch.zeros(0, *A.in_shape))
+    with pytest.raises(ShapeError, match="of one sample or more, got shape"):
+        NormalSolver.of(A)(0.1, torch.zeros(2, 0, *A.in_shape))
 
 
 def test_a_set_up_of_old_values_is_refused() -> None:

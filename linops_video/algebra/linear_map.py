@@ -50,7 +50,8 @@ class LinearMap(Parameters, ABC):
 
         Raises:
             DtypeError: if x is not a tensor.
-            ShapeError: if the trailing axes of x are not `in_shape`, or its batch axes do not fit the parameters'.
+            ShapeError: if the trailing axes of x are not `in_shape`, or its batch axes do not fit the parameters', or
+                have no samples.
         """
         self._check(x, self.in_shape, "an input")
         return self._apply(x)
@@ -65,6 +66,8 @@ class LinearMap(Parameters, ABC):
         leading = len(shape) - len(event)
         if leading < 0 or shape[leading:] != event:
             raise ShapeError(f"{self!r} needs {name} of shape {show(('*…',) + event)}, got {show(shape)}")
+        if 0 in shape[:leading]:
+            raise ShapeError(f"{self!r} needs {name} of one sample or more, got shape {show(shape)}")
         if leading and (batch := self.batch_shape):
             pairs = zip(reversed(shape[:leading]), reversed(batch), strict=False)
             if any(1 != given != own != 1 for given, own in pairs):
