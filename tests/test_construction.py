@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch.autograd import forward_ad
 
 from linops_video import (
     BlockDiagonal,
@@ -53,6 +54,46 @@ def test_tensors_below_a_list_carry_batch_axes_and_gradients() -> None:
     normal = NormalSolver.of(A)
     (gradient,) = torch.autograd.grad(normal(0.1, A.H(A(VIDEO))).sum(), masks)
     assert gradient.abs().sum() > 0
+
+
+MAKERS = {
+    "mask": (SHAPE, lambda t: Diagonal(t, SHAPE)),
+    "full convolution": ((3, 3), lambda t: Convolution(t, SHAPE, "full")),
+    "circular convolution": ((3, 3), lambda t: Convolution(t, SHAPE, "circular")),
+    "wide matrix": ((7, 384), lambda t: Dense(t, SHAPE, (7,))),
+    "by conjugate gradients": (SHAPE, lambda t: Convolution(BLUR, SHAPE, "valid") @ Diagonal(t, SHAPE)),
+}
+BLUR = torch.rand(3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_derivatives_forwards_are_the_adjoint_of_those_backwards(name) -> None:
+    shape, make = MAKERS[name]
+    r = torch.Generator().manual_seed(2)
+    t, tangent = (torch.rand(shape, generator=r, dtype=torch.float64) + 0.2 for _ in range(2))
+    y = torch.rand(make(t).out_shape, generator=r, dtype=torch.float64)
+    solves = {
+        "normal": lambda t: NormalSolver.of(make(t), rtol=1e-13)(0.3, VIDEO),
+        "prox": lambda t: NormalSolver.of(make(t), rtol=1e-13).prox(0.3, VIDEO, y),
+        "pinv": lambda t: NormalSolver.of(make(t)).pinv(y),
+    }
+    for solve_name, fn in solves.items():
+        if "conjugate" in name and solve_name == "pinv":
+            continue  # to 1e-6 only
+        leaf = t.clone().requires_grad_()
+        x = fn(leaf)
+        (back,) = torch.autograd.grad(x, leaf, VIDEO)
+        with forward_ad.dual_level():
+            ahead = forward_ad.unpack_dual(fn(forward_ad.make_dual(t, tangent))).tangent
+        assert ahead is not None
+        scale = float(back.norm() * tangent.norm())
+        assert abs(float((ahead * VIDEO).sum() - (back * tangent).sum())) < 1e-10 * scale, solve_name
+
+
+def test_second_derivatives_in_an_operator_are_refused_forwards_over_backwards() -> None:
+    leaf = torch.rand(SHAPE, dtype=torch.float64, requires_grad=True)
+    with forward_ad.dual_level(), pytest.raises(SpecError, match="first derivatives"):
+        NormalSolver.of(Diagonal(forward_ad.make_dual(leaf, VIDEO), SHAPE))(0.1, VIDEO)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 from torch.autograd.function import once_differentiable
 
-from linops_video.algebra.krylov import IterativeSolve
+from linops_video.algebra.krylov import IterativeSolve, Map
 from linops_video.algebra.operator import LinearOperator, compose
 from linops_video.algebra.parameters import like, per_sample, show
 from linops_video.errors import DtypeError, ShapeError, SpecError
@@ -131,7 +132,7 @@ class NormalSolver:
         if not self._implicit:
             return v + self.inverse.change(rho, v, target)
         z = (v + self._detached(self.inverse.change, rho, v, target)).detach()
-        if not torch.is_grad_enabled():
+        if not (self._trained or _varies(rho, v, y)):
             return z
         slope = self._back(y - self.operator(z)) + per_sample(like(rho, z.real), len(self.operator.in_shape)) * (v - z)
         return self._plus(z, slope, lambda g: self.inverse.normal(_detach(rho), g))
@@ -159,7 +160,7 @@ class NormalSolver:
         if not self._implicit:
             return A.pinv(s)
         z = self._detached(A.pinv, s)
-        result = self._plus(z, s - B(z), A.pinv_adjoint)
+        result = self._plus(z, s - B(z), A.pinv, A.pinv_adjoint)
         if not self._trained:
             return result
         # dA⁺ = −A⁺ dA A⁺ + (AᴴA)⁺ dAᴴ (I − AA⁺) + (I − A⁺A) dAᴴ A⁺ᴴA⁺; Golub and Pereyra, SIAM J. Numer. Anal. 10, 1973
@@ -227,9 +228,9 @@ class NormalSolver:
 
     @property
     def _trained(self) -> bool:
-        """Whether A or W has a tensor that requires a gradient."""
+        """Whether a derivative is taken with respect to a tensor of A or W."""
         parts = [p for p in (self.operator, self.weight) if p is not None]
-        return torch.is_grad_enabled() and any(t.requires_grad for p in parts for t, _ in p._tensors())
+        return _varies(*(t for p in parts for t, _ in p._tensors()))
 
     @property
     def _implicit(self) -> bool:
@@ -253,14 +254,18 @@ class NormalSolver:
 
     def _with_gradient(self, rho: float | Tensor, b: Tensor, x: Tensor) -> Tensor:
         """x = (AᴴWA + ρI)⁻¹ b with its gradient: dx = (AᴴWA + ρI)⁻¹ d(b − (AᴴWA + ρI) x₀)."""
-        if not torch.is_grad_enabled():
+        if not (self._trained or _varies(rho, b)):
             return x
         return self._plus(x, b - self._normal(rho, x), lambda g: self.inverse.normal(_detach(rho), g))
 
     @staticmethod
-    def _plus(x: Tensor, residual: Tensor, adjoint: Callable[[Tensor], Tensor]) -> Tensor:
-        """x, with the gradient of x + N r, N a linear map that is given by its adjoint."""
-        return x + _Tangent.apply(adjoint, x.detach(), residual) if residual.requires_grad else x  # type: ignore[operator]
+    def _plus(x: Tensor, residual: Tensor, N: Map, adjoint: Map | None = None) -> Tensor:
+        """x, with the derivative of x + N r, N a linear map; its adjoint where it is not its own."""
+        if not _varies(residual):
+            return x
+        if residual.requires_grad and unpack_dual(residual).tangent is not None:
+            raise SpecError("a solve has first derivatives: take them backwards or forwards, not one of the other")
+        return x + _Tangent.apply(N, adjoint or N, x.detach(), residual)  # type: ignore[operator]
 
 
 def _check_numbers(rho: Tensor, data: Tensor, event_ndim: int) -> None:
@@ -274,15 +279,27 @@ def _detach(number: float | Tensor) -> float | Tensor:
     return number.detach() if isinstance(number, Tensor) else number
 
 
+def _varies(*values: float | Tensor) -> bool:
+    """Whether a derivative is taken with respect to one of these: backwards, or forwards."""
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    backwards = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    return backwards or any(unpack_dual(t).tangent is not None for t in tensors)
+
+
 class _Tangent(torch.autograd.Function):
-    """Zero in the shape of x, with the gradient of N r: what a solution lacks that was found without gradients."""
+    """Zero in the shape of x, with the derivative of N r: what a solution lacks that was found without it."""
+
+    # without a setup_context, which nested torch.func transforms would need to take second derivatives, wrong ones
+    @staticmethod
+    def forward(ctx, N: Map, adjoint: Map, x: Tensor, residual: Tensor) -> Tensor:
+        ctx.N, ctx.adjoint = N, adjoint
+        return torch.zeros_like(x)
 
     @staticmethod
-    def forward(ctx, adjoint: Callable[[Tensor], Tensor], x: Tensor, residual: Tensor) -> Tensor:
-        ctx.adjoint = adjoint
-        return torch.zeros_like(x)
+    def jvp(ctx, *tangents: Tensor) -> Tensor:
+        return ctx.N(tangents[-1])
 
     @staticmethod
     @once_differentiable  # its own derivative would miss what A, ρ and x contribute
     def backward(ctx, *grads: Tensor):
-        return None, None, ctx.adjoint(grads[0])
+        return None, None, None, ctx.adjoint(grads[0])
