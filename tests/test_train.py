@@ -228,6 +228,26 @@ def test_checkpointing_changes_memory_and_nothing_else(videos, solver):
         torch.testing.assert_close(found[name], gradient, rtol=0, atol=1e-12)
 
 
+def test_frozen_steps_stay_and_the_others_have_the_same_gradient(tmp_path, videos):
+    config = dataclasses.replace(DOUBLE, network=dataclasses.replace(TINY.network, steps=2), frozen=1)
+    (loss, whole), (same, frozen) = (gradients(dataclasses.replace(config, frozen=k), videos) for k in (0, 1))
+    assert loss == same
+    assert {name.split(".head")[0] for name in frozen} >= {"prior.1", "data.1"}
+    assert not any(name.startswith(("context", "prior.0", "data.0")) for name in frozen)
+    for name in frozen.keys() - {"spread"}:
+        torch.testing.assert_close(frozen[name], whole[name], rtol=0, atol=1e-12)
+    torch.manual_seed(0)
+    config = dataclasses.replace(config, precision="float32")
+    start = Unrolled(config.network)
+    trained = train(config, Crops((videos,), (1.0,), 16), videos[:1, :3].float() / 255, tmp_path, start=start)
+    for name, value in trained.state_dict().items():
+        if name.startswith(("context", "prior.0", "data.0")):
+            torch.testing.assert_close(value, start.state_dict()[name], rtol=0, atol=0)
+    assert not torch.equal(trained.state_dict()["prior.1.head.bias"], start.state_dict()["prior.1.head.bias"])
+    with pytest.raises(SpecError, match="frozen is for networks"):
+        dataclasses.replace(config, frozen=2)
+
+
 @pytest.mark.parametrize("data", ["rotated-mnist", "ucf101", "clips.npz"])
 @pytest.mark.parametrize("solver", RECIPES)
 def test_recipes(solver, data):

@@ -43,6 +43,8 @@ class TrainConfig:
         patience: stop after so many validations without a better mean PSNR.
         precision: "float32", "bfloat16" (of the networks alone, not of data steps and loss) or "float64".
         checkpointing: keep no activations within a step of ADMM: less memory, a third more time.
+        frozen: the first steps, with weights of their own, that stay as they are: those of a trained network after
+            which new ones are appended.
         seed: of the weights, the videos, the problems and the noise.
 
     Raises:
@@ -70,6 +72,7 @@ class TrainConfig:
     patience: int = 5
     precision: str = "float32"
     checkpointing: bool = False
+    frozen: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -84,6 +87,8 @@ class TrainConfig:
         if self.minutes is not None and not self.minutes > 0:
             raise SpecError(f"minutes must be positive, got {self.minutes}")
         net = self.network
+        if self.frozen and (net.shared or not 0 < self.frozen < net.steps):
+            raise SpecError("frozen is for networks with weights of their own in each step, of which one or more train")
         if self.objective == "projector" and not (net.form == "onenet" and net.shared and net.blocks != "multiscale"):
             raise SpecError("a projector is the one prior of a onenet with the paper's blocks and shared weights")
 

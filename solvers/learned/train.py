@@ -86,6 +86,7 @@ class Run:
             network.load_state_dict(start.state_dict())
         network = network.to(device, config.dtype)
         network.network_dtype, network.checkpointing = config.network_dtype, config.checkpointing
+        network.frozen = config.frozen
         average = copy.deepcopy(network).requires_grad_(False)
         optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=config.betas)
         return Run(network, average, optimizer, torch.Generator().manual_seed(config.seed + 1))

@@ -183,6 +183,7 @@ class Unrolled(nn.Module):
         self.config = config
         self.network_dtype: torch.dtype | None = None  # precision of the networks alone, if it is to be lower
         self.checkpointing = False  # keep no activations of a step for the gradient, compute them again
+        self.frozen = 0  # so many of the first steps, and what comes before them, are not differentiated
         self.context = Context(7 * config.channels, config.features) if config.blocks == "multiscale" else None
         copies = 1 if config.shared else config.steps
         two = 2 if config.form == "videoonet" else 1
@@ -310,12 +311,15 @@ class Unrolled(nn.Module):
 
     def forward(self, problem: InverseProblem, normal: NormalSolver | None = None) -> Tensor:
         """The reconstruction, shape (*batch, T, C, H, W); `normal`: that of the operator, if it is known."""
-        state = self.init(problem, normal)
-        for _ in range(self.config.steps):
-            if self.checkpointing and torch.is_grad_enabled():
-                state = checkpoint(self.step, problem, state, use_reentrant=False, preserve_rng_state=False)
-            else:
-                state = self.step(problem, state)
+        wanted = torch.is_grad_enabled()
+        with torch.set_grad_enabled(wanted and not self.frozen):
+            state = self.init(problem, normal)
+        for k in range(self.config.steps):
+            with torch.set_grad_enabled(wanted and k >= self.frozen):
+                if self.checkpointing and torch.is_grad_enabled():
+                    state = checkpoint(self.step, problem, state, use_reentrant=False, preserve_rng_state=False)
+                else:
+                    state = self.step(problem, state)
         return state.z
 
     def project(self, video: Tensor) -> Tensor:

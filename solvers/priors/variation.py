@@ -11,13 +11,10 @@ from torch import Tensor
 
 from linops_video import Cosine
 from linops_video.algebra.parameters import per_sample
-from linops_video.solvers.priors.prior import Memory, Prior, Step, check_video, check_weight, each, squares
+from linops_video.solvers.priors.prior import Memory, Prior, Step, check_video, check_weight, each, slabs, squares
 
 FLOOR = 1e-24
 """Squares below it count as zero: 1/√ of them, and its derivative, stay finite in float32."""
-
-CACHED = 2**18
-"""Entries of a video whose dual step is done at once: 1 MB in float32."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +87,7 @@ class Differences(Prior):
         if p.requires_grad or x.requires_grad or isinstance(self.weight, Tensor):
             return super().dual_step(p, x, sigma, relaxation)
         q, frames = torch.empty_like(p), x.shape[-4]
-        count = max(1, CACHED * frames // max(1, x.numel()))
-        for start in range(0, frames, count):
-            stop = min(start + count, frames)
+        for start, stop in slabs(x):
             before, after = (t[..., start:stop, :, :, :] for t in (p, q))
             here = x[..., start : min(stop + 1, frames), :, :, :]
             self._ascend(before, here, sigma, after)
