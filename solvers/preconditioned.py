@@ -75,17 +75,18 @@ class PreconditionedPrimalDual(AnyPriors):
         check_relaxation(self.relaxation)
 
     def init(self, problem: InverseProblem) -> PreconditionedState:
-        _, x = start(problem)
-        return self._begin(problem, x, tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors))
+        back = problem.operator.H(problem.y)
+        _, x = start(problem, back)
+        return self._begin(problem, back, x, tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors))
 
     def resume(self, problem: InverseProblem, state: PreconditionedState) -> PreconditionedState:
         """x and the duals of the state, with the primal step of this problem."""
-        fresh = self._begin(problem, state.x, state.p)
+        fresh = self._begin(problem, problem.operator.H(problem.y), state.x, state.p)
         return fresh if fresh.hat is None or state.hat is None else replace(fresh, hat=state.hat)
 
-    def _begin(self, problem: InverseProblem, x: Tensor, p: tuple[Tensor, ...]) -> PreconditionedState:
+    def _begin(self, problem: InverseProblem, back: Tensor, x: Tensor, p: tuple[Tensor, ...]) -> PreconditionedState:
         splitting = reduce(torch.add, (prior.spectrum(problem.operator.in_shape) for prior in self.priors))
-        move, hat = primal_step(problem, self.rho * splitting, x)
+        move, hat = primal_step(problem, back, self.rho * splitting, x)
         return PreconditionedState(x, hat, p, move)
 
     def step(self, problem: InverseProblem, state: PreconditionedState) -> PreconditionedState:
@@ -106,7 +107,9 @@ class PreconditionedPrimalDual(AnyPriors):
         return relative_change(pairs, after.x, after.x.ndim - VIDEO_AXES)
 
 
-def primal_step(problem: InverseProblem, splitting: Tensor, like: Tensor) -> tuple[PrimalStep, Tensor | None]:
+def primal_step(
+    problem: InverseProblem, back: Tensor, splitting: Tensor, like: Tensor
+) -> tuple[PrimalStep, Tensor | None]:
     """x ↦ x − M⁻¹(Aᴴ(A x − y) + v); M has the eigenvalues of a bound on AᴴA, or its own, plus `splitting`.
 
     Where AᴴA is diagonal in the basis of M, the spectrum of x goes along from step to step: a transform less. The 2-D
@@ -114,6 +117,7 @@ def primal_step(problem: InverseProblem, splitting: Tensor, like: Tensor) -> tup
     spectrum of `like`, or None.
 
     Args:
+        back: Aᴴ y.
         splitting: eigenvalues, shape (T, C, H, W) or 1 in the place of an axis, in the basis of `Prior.spectrum`.
         like: the video to begin with.
     """
@@ -134,26 +138,20 @@ def primal_step(problem: InverseProblem, splitting: Tensor, like: Tensor) -> tup
     if known is None:
 
         def plain(x: Tensor, _: None, v: Tensor) -> tuple[Tensor, None]:
-            change = time(A.H(A(x) - y) + v)
-            moved = torch.empty_like(change)
-            for first, stop in slabs(change):
-                part = forward(_frames(change, first, stop)).mul_(_frames(inverse, first, stop))
-                moved[..., first:stop, :, :, :] = backward(part)
-            return time.H(moved).neg_().add_(x), None
+            v = time(A.H(A(x) - y) + v)
+            parts = [backward(forward(_frames(v, *some)).mul_(_frames(inverse, *some))) for some in slabs(v)]
+            return x - time.H(_joined(parts)), None
 
         return plain, None
-    kept, target = 1 - known[..., :columns].to(like.real) * inverse, forward(time(A.H(y))) * inverse
+    kept, target = 1 - known[..., :columns].to(like.real) * inverse, forward(time(back)) * inverse
 
     def move(x: Tensor, hat: Tensor | None, v: Tensor) -> tuple[Tensor, Tensor]:
         assert hat is not None
-        v, new = time(v), torch.empty_like(hat)
-        moved = torch.empty_like(v)
-        for first, stop in slabs(v):
-            old, pull, scale, keep, add = (_frames(t, first, stop) for t in (hat, v, inverse, kept, target))
-            part = (old * keep).add_(add).sub_(forward(pull).mul_(scale))
-            new[..., first:stop, :, :, :] = part
-            moved[..., first:stop, :, :, :] = backward(part)
-        return time.H(moved), new
+        v, spectra = time(v), []
+        for some in slabs(v):
+            old, pull, scale, keep, add = (_frames(t, *some) for t in (hat, v, inverse, kept, target))
+            spectra.append((old * keep).add_(add).sub_(forward(pull).mul_(scale)))
+        return time.H(_joined([backward(part) for part in spectra])), _joined(spectra)
 
     return move, forward(time(like))
 
@@ -161,3 +159,8 @@ def primal_step(problem: InverseProblem, splitting: Tensor, like: Tensor) -> tup
 def _frames(t: Tensor, first: int, stop: int) -> Tensor:
     """Some frames of t, shape (…, T, C, H, W), or t itself where it has one that stands for all."""
     return t if t.shape[-VIDEO_AXES] == 1 else t[..., first:stop, :, :, :]
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """Parts of a video, one behind the other."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -VIDEO_AXES)

@@ -9,15 +9,15 @@ from linops_video import InverseProblem, LinearOperator, NormalSolver
 from linops_video.solvers.priors.prior import VIDEO_AXES
 
 
-def start(problem: InverseProblem) -> tuple[NormalSolver, Tensor]:
+def start(problem: InverseProblem, back: Tensor | None = None) -> tuple[NormalSolver, Tensor]:
     """The data step's solver, and where to begin: A⁺ y without noise, (AᴴA + σ²I)⁻¹ Aᴴ y with noise of σ, `filled`.
 
     The second is the most likely video of unit variance: small singular values do not magnify the noise, as A⁺ does,
-    out of whose amplified noise no prior finds back.
+    out of whose amplified noise no prior finds back. `back`: Aᴴ y, if it is known.
     """
     A, y, normal = problem.operator, problem.y, problem.normal
     noise_std = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype.to_real())
-    noisy, back = noise_std > 0, A.H(y)
+    noisy, back = noise_std > 0, A.H(y) if back is None else back
     if not bool(noisy.any()):
         z = normal.pinv(y)
     else:

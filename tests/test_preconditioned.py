@@ -50,7 +50,7 @@ def test_the_primal_step_is_the_exact_one_in_its_metric(name):
     shape = problem.operator.in_shape
     A, rho, prior = problem.operator, 0.3, TotalVariation(1.0, 1.5)
     x, v = video(*shape, seed=1), video(*shape, seed=2)
-    move, hat = primal_step(problem, rho * prior.spectrum(shape), x)
+    move, hat = primal_step(problem, A.H(problem.y), rho * prior.spectrum(shape), x)
     n = x.numel()
     unit = torch.eye(n, dtype=torch.float64).reshape(n, *shape)
     base = move(x, hat, torch.zeros_like(x))[0]
