@@ -137,7 +137,7 @@ def primal_step(
 
     if known is None:
 
-        def plain(x: Tensor, _: None, v: Tensor) -> tuple[Tensor, None]:
+        def plain(x: Tensor, _: Tensor | None, v: Tensor) -> tuple[Tensor, Tensor | None]:
             v = time(A.H(A(x) - y) + v)
             parts = [backward(forward(_frames(v, *some)).mul_(_frames(inverse, *some))) for some in slabs(v)]
             return x - time.H(_joined(parts)), None
