@@ -54,8 +54,8 @@ class PreconditionedPrimalDual(AnyPriors):
     Sun, SIAM Journal on Numerical Analysis 53(1), 2015; Condat, as for `PrimalDual`.
 
     Attributes:
-        rho: the dual step length ρ > 0; 0.2 to 0.4 suits total variation of gray videos in [0, 1], half to two thirds of
-            that suits colour, whose channels share the length of p.
+        rho: the dual step length ρ > 0; 0.2 to 0.4 suits total variation of gray videos in [0, 1], half to two
+            thirds of that suits colour, whose channels share the length of p.
         relaxation: over-relaxation in (0, 2).
 
     Example:

@@ -368,7 +368,9 @@ def test_bad_checkpoints_are_said_in_one_sentence(tmp_path):
         load_network(junk)
     with pytest.raises(FileError, match="no such file"):
         load_network(tmp_path / "missing.safetensors")
-    with pytest.raises(SpecError, match="shipped are onenet, rotated-mnist, scanned-cifar10, videoonet, videoonet-motion"):
+    with pytest.raises(
+        SpecError, match="shipped are onenet, rotated-mnist, scanned-cifar10, videoonet, videoonet-motion"
+    ):
         load_network("videonet")
     other = tmp_path / "other.safetensors"
     save_network(other, build(SMALL), {})
