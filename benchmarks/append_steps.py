@@ -3,7 +3,8 @@
 The networks of the new steps return zero, so that at first they are plain steps of ADMM; their inner weights are those
 of the last trained step. Random matrices (`cs`, `vcs`) want more than the two steps of the network for real video.
 
-`--motion`: the last step is told the mean of the video along its motion, and goes `TOWARDS` it before any training.
+`--motion`: the last step is told the mean of the video along its motion, and goes `TOWARDS` it before any training. Of a
+network that has such a step, the new ones are told it too, and are copies of the last: each follows a better video.
 `--scan`: start and networks see the four windows of Scanned CIFAR-10 as the image that they are cut from.
 """
 
@@ -26,7 +27,9 @@ TOWARDS = 0.7
 def appended(network: Unrolled, steps: int, motion: bool = False, scan: bool = False) -> Unrolled:
     """The network with `steps` steps: the trained ones, then copies of the last with zero outputs."""
     old, last = network.config.steps, network.config.steps - 1
-    longer = Unrolled(replace(network.config, steps=steps, motion=int(motion), mosaic=GRID if scan else ()))
+    follows = network.config.motion
+    motions = follows + steps - old if follows else int(motion)
+    longer = Unrolled(replace(network.config, steps=steps, motion=motions, mosaic=GRID if scan else ()))
     values = network.state_dict()
     with torch.no_grad():
         for name, value in longer.state_dict().items():
@@ -35,14 +38,16 @@ def appended(network: Unrolled, steps: int, motion: bool = False, scan: bool = F
                 value.copy_(torch.cat([trained, *[trained[last:]] * (steps - old), final]))
                 continue
             part, number, *rest = name.split(".")
-            if part in ("prior", "data") and int(number) > last:
+            if part in ("prior", "data") and int(number) > last and follows:
+                value.copy_(values[".".join([part, str(last), *rest])])
+            elif part in ("prior", "data") and int(number) > last:
                 value.zero_()
                 if rest[0] != "head":
                     trained = values[".".join([part, str(last), *rest])]
                     value[tuple(slice(n) for n in trained.shape)] = trained  # of one more video the stem is zero
             else:
                 value.copy_(values[name])
-        if motion:
+        if motion and not follows:
             bias = longer.get_submodule(f"prior.{steps - 1}.head").bias
             assert isinstance(bias, torch.Tensor)
             bias[-4:] = TOWARDS  # the last candidate's four Haar bands
@@ -58,8 +63,8 @@ def main() -> None:
     parser.add_argument("--scan", action="store_true")
     args = parser.parse_args()
     network = load_network(args.weights)
-    if network.config.shared or network.config.motion or args.steps <= network.config.steps:
-        parser.error(f"the network must have steps of its own, fewer than {args.steps}, and none along the motion")
+    if network.config.shared or args.steps <= network.config.steps:
+        parser.error(f"the network must have steps of its own, fewer than {args.steps}")
     about = {name: value for name, value in describe(args.weights).items() if name != "config"}
     save_network(args.out, appended(network, args.steps, args.motion, args.scan), about)
 

@@ -10,8 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-REACH = 3
+REACH = 4
 """Frames ahead and back that a frame is compared with."""
+
+PASSES = 4
+"""Means along the motion, each of a video made consistent: they reach further than one, for less time than a longer
+`REACH`. Measured on `sr4`: 4 of 3 frames ahead and back gain as much as 2 of 7 frames."""
 
 RADIUS = 3
 """Of the windows (7×7 pixels) in which a displacement is taken to be the same, and then smoothed."""
@@ -102,5 +106,7 @@ class Paths:
 
 
 def _window(values: Tensor) -> Tensor:
-    """Means over windows, of the part of a window that lies in the frame."""
-    return F.avg_pool2d(values, 2 * RADIUS + 1, 1, RADIUS, count_include_pad=False)
+    """Means over windows, of the part of a window that lies in the frame: rows first, then columns."""
+    size = 2 * RADIUS + 1
+    values = F.avg_pool2d(values, (size, 1), 1, (RADIUS, 0), count_include_pad=False)
+    return F.avg_pool2d(values, (1, size), 1, (0, RADIUS), count_include_pad=False)

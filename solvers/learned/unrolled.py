@@ -20,7 +20,7 @@ from linops_video import InverseProblem, Mosaic, NormalSolver, compose
 from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.solvers.admm import data_step
 from linops_video.solvers.learned.blocks import Context, DataBlock, PriorBlock, pad_frames
-from linops_video.solvers.learned.motion import Paths
+from linops_video.solvers.learned.motion import PASSES, Paths
 from linops_video.solvers.learned.paper import PaperNetwork
 from linops_video.solvers.learned.start import FROZEN, MOVING, STILL, smooth_start, total_variation_start
 
@@ -393,16 +393,18 @@ class Unrolled(nn.Module):
         grid = self.config.mosaic
         return Mosaic(grid, tuple(video.shape[-4:]))(video) if grid else video
 
+    @torch.no_grad()
     def _along_motion(self, problem: InverseProblem, state: UnrolledState, z: Tensor) -> Tensor:
-        """The mean of z along its motion, made consistent, and its mean again: two reach further than one."""
-        with torch.no_grad():
-            A = problem.operator
-            coverage = A.T(A(z.new_ones(*A.batch_shape, *A.in_shape))).expand(z.shape)
-            measured = (coverage.abs().amax((-3, -2, -1)) > 0).to(z)
-            paths = Paths(_one_batch(z), measured.reshape(-1, measured.shape[-1]))
+        """The mean of z along its motion, made consistent, and its mean again, `PASSES` times; not differentiated."""
+        A = problem.operator
+        coverage = A.T(A(z.new_ones(*A.batch_shape, *A.in_shape))).expand(z.shape)
+        measured = (coverage.abs().amax((-3, -2, -1)) > 0).to(z)
+        paths = Paths(_one_batch(z), measured.reshape(-1, measured.shape[-1]))
         along = paths.mean(_one_batch(z)).reshape(z.shape)
-        along = self._make_consistent(state, along, problem.y)
-        return paths.mean(_one_batch(along)).reshape(z.shape)
+        for _ in range(PASSES - 1):
+            along = self._make_consistent(state, along, problem.y)
+            along = paths.mean(_one_batch(along)).reshape(z.shape)
+        return along
 
     def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
         noisy, normal, exact = state.noise_std > 0, state.normal, z
