@@ -20,7 +20,7 @@ from linops_video.solvers.learned.start import (
     MOVING,
     STILL,
     TV_TIME_WEIGHT,
-    CosineTransform,
+
     smooth_start,
     total_variation_start,
 )
@@ -228,11 +228,13 @@ def test_the_start_is_the_minimiser_that_a_dense_solve_finds(monkeypatch):
         model = forward_model(spec, shape, seed=1).to(dtype=torch.float64)
         problem = dataclasses.replace(model, noise_std=sigma).measure(truth, seed=2)
         A = model.operator.to_dense(torch.float64)
-        transform = CosineTransform(shape, truth)
         n = truth.numel()
-        basis = transform(torch.eye(n, dtype=torch.float64).reshape(n, *shape)).reshape(n, n)
+        unit = torch.eye(n, dtype=torch.float64).reshape(n, *shape)
         for k, prior in enumerate((STILL, MOVING, FROZEN)):
-            L = basis @ (prior.eigenvalues(shape, truth).expand(shape).reshape(n, 1) * basis.T)
+            L = prior(unit).reshape(n, n)
+            torch.testing.assert_close(L, L.T)
+            shifted = prior(unit) + 2.0 * unit + 3.0 * (unit - unit.mean(-3, keepdim=True))
+            torch.testing.assert_close(prior.inverse(shape, truth)(shifted, 2.0, 5.0), unit, rtol=0, atol=1e-10)
             dense = torch.linalg.solve(A.T @ A / sigma**2 + L, A.T @ problem.y.reshape(-1) / sigma**2)
             found = smooth_start(problem, NormalSolver.of(problem.operator), (STILL, MOVING, FROZEN))[k]
             torch.testing.assert_close(found.reshape(-1), dense, rtol=0, atol=1e-5)

@@ -8,14 +8,15 @@ missing frames, the last frame held for frames that are to be predicted, gray fo
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from linops_video import InverseProblem, NormalSolver
+from linops_video import Cosine, InverseProblem, NormalSolver
 from linops_video.batch import BatchNormal
-from linops_video.solvers.priors.variation import TotalVariation
+from linops_video.solvers.priors.variation import SquaredDifferences, TotalVariation
 
 NOISE_FLOOR = 1e-3
 """Standard deviation of the measurement in the noise-free case: keeps the augmented system well scaled in float32."""
@@ -29,15 +30,20 @@ STEPS = 8
 class Smoothness:
     """Precision (inverse variance) of the differences that the Gaussian prior expects to be small.
 
-    The prior is ½ zᵀLz with L diagonal in the DCT-II over (T, C, H, W), and there
-    L = (time·λ_T + space·(λ_H + λ_W) + mean)·(1 + chroma·[c > 0]) + gray·[c > 0], λ_n = 2 − 2 cos(πk/n).
+    The prior is ½ zᵀLz, with K the chroma, which is what is left of a pixel without the mean of its channels, and DᵢᵀDᵢ
+    the second difference along an axis, with free ends:
+
+        L = (time·D_TᵀD_T + space·(D_HᵀD_H + D_WᵀD_W) + mean)(I + chroma·K) + gray·K.
+
+    Differences are taken directly; L is inverted in the DCT-II over (T, H, W), where it is a division for each of the
+    mean and the chroma.
 
     Attributes:
         time: of differences between frames.
         space: of differences between neighbouring pixels.
         mean: of the mean over the video, small.
-        chroma: how many times as precise the two colour-difference components are.
-        gray: of the colour differences themselves.
+        chroma: how many times as precise the chroma is.
+        gray: of the chroma itself.
         shift: added to L (times 1 + chroma) in the preconditioner: chosen for fast convergence on masks.
     """
 
@@ -48,22 +54,32 @@ class Smoothness:
     gray: float
     shift: float
 
-    def eigenvalues(self, shape: tuple[int, ...], like: Tensor, shift: float = 0.0) -> Tensor:
-        """The diagonal of L + shift in the DCT basis, broadcastable to `shape` = (T, C, H, W)."""
-        frames, channels, height, width = shape
+    def __call__(self, z: Tensor) -> Tensor:
+        """L z, shape (*batch, T, C, H, W)."""
+        differences = SquaredDifferences(self.space, math.sqrt(self.time / self.space))
+        chroma = z - z.mean(-3, keepdim=True)
+        weighted = z + self.chroma * chroma
+        product = self.space * differences.synthesise(differences.analyse(weighted))
+        return product.add_(weighted, alpha=self.mean).add_(chroma, alpha=self.gray)
 
-        def second_difference(n: int, axis: int) -> Tensor:
-            angle = torch.arange(n, device=like.device, dtype=like.dtype) * (math.pi / n)
-            return (2 - 2 * torch.cos(angle)).reshape([n if i == axis else 1 for i in range(4)])
+    def inverse(self, shape: tuple[int, ...], like: Tensor) -> Callable[[Tensor, float, float], Tensor]:
+        """(b, luma, chroma) ↦ (L + luma·(I − K) + chroma·K)⁻¹ b for videos of `shape` = (T, C, H, W)."""
 
-        is_chroma = (torch.arange(channels, device=like.device) > 0).to(like).reshape(1, channels, 1, 1)
-        luma = (
-            self.time * second_difference(frames, 0)
-            + self.space * (second_difference(height, 2) + second_difference(width, 3))
-            + self.mean
-            + shift
-        )
-        return luma * (1 + self.chroma * is_chroma) + self.gray * is_chroma
+        def second_difference(n: int) -> Tensor:
+            return 2 - 2 * torch.cos(torch.arange(n, device=like.device, dtype=like.dtype) * (math.pi / n))
+
+        frames, _, height, width = shape
+        space = self.space * (second_difference(height)[:, None] + second_difference(width))
+        slow = (self.time * second_difference(frames)).reshape(-1, 1, 1, 1) + (space + self.mean)
+        transform = Cosine((0, 2, 3), shape)
+
+        def apply(b: Tensor, luma: float, chroma: float) -> Tensor:
+            b = transform(b)
+            mean = b.mean(-3, keepdim=True)
+            b = b.sub_(mean).div_(slow * (1 + self.chroma) + (self.gray + chroma))
+            return transform.H(b.add_(mean.div_(slow + luma)))
+
+        return apply
 
 
 STILL = Smoothness(time=300.0, space=1.0, mean=1e-4, chroma=100.0, gray=300.0, shift=10.0)
@@ -109,36 +125,6 @@ def total_variation_start(problem: InverseProblem, normal: NormalSolver, z: Tens
     return z
 
 
-class CosineTransform:
-    """Orthonormal DCT-II over the last four axes (T, C, H, W) by matrix products; `inverse` is its transpose.
-
-    The matrices are made once for all steps: `Cosine`, which makes them at each call, takes 1.1 to 1.5 times as long.
-    """
-
-    def __init__(self, shape: tuple[int, ...], like: Tensor) -> None:
-        self.frames, self.channels, self.height, self.width = (_dct_matrix(n).to(like) for n in shape)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self._product(x, self.frames, self.channels, self.height, self.width)
-
-    def inverse(self, x: Tensor) -> Tensor:
-        return self._product(x, self.frames.T, self.channels.T, self.height.T, self.width.T)
-
-    @staticmethod
-    def _product(x: Tensor, frames: Tensor, channels: Tensor, height: Tensor, width: Tensor) -> Tensor:
-        shape = x.shape
-        x = height @ (x @ width.T)
-        x = channels @ x.flatten(-2)
-        return (frames @ x.flatten(-2)).reshape(shape)
-
-
-def _dct_matrix(n: int) -> Tensor:
-    k = torch.arange(n, dtype=torch.float64)
-    matrix = torch.cos(math.pi * k[:, None] * (k + 0.5) / n) * math.sqrt(2 / n)
-    matrix[0] /= math.sqrt(2)
-    return matrix
-
-
 @torch.no_grad()
 def smooth_start(problem: InverseProblem, normal: NormalSolver, priors: tuple[Smoothness, ...]) -> Tensor:
     """argmin_z ‖y − A z‖²/σ² + zᵀLz, approximately, for each prior: shape (len(priors), *batch, T, C, H, W).
@@ -148,13 +134,10 @@ def smooth_start(problem: InverseProblem, normal: NormalSolver, priors: tuple[Sm
     if isinstance(normal, BatchNormal):  # one operator a sample
         pairs = zip(problem.samples(), normal.solvers, strict=True)
         return torch.stack([smooth_start(sample, solver, priors) for sample, solver in pairs], 1)
-    transform = CosineTransform(problem.operator.in_shape, problem.y)
-    return torch.stack([_most_likely(problem, normal, transform, prior) for prior in priors])
+    return torch.stack([_most_likely(problem, normal, prior) for prior in priors])
 
 
-def _most_likely(
-    problem: InverseProblem, normal: NormalSolver, transform: CosineTransform, prior: Smoothness
-) -> Tensor:
+def _most_likely(problem: InverseProblem, normal: NormalSolver, prior: Smoothness) -> Tensor:
     """argmin_z ‖y − A z‖²/σ² + zᵀLz, approximately, shape (*batch, T, C, H, W).
 
     With e = (y − A z)/σ it is the least-norm problem min zᵀLz + ‖e‖² subject to A z + σ e = y. Conjugate gradients run
@@ -166,7 +149,7 @@ def _most_likely(
     shape = A.in_shape
     sigma = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype).clamp(min=NOISE_FLOOR)
     per_y = sigma.reshape(sigma.shape + (1,) * len(A.out_shape))
-    weights, shifted = prior.eigenvalues(shape, y), prior.eigenvalues(shape, y, prior.shift)
+    inverse = prior.inverse(shape, y)
 
     def project(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         a = normal.prox(sigma**2, a, -per_y * b)
@@ -174,22 +157,19 @@ def _most_likely(
 
     def precondition(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         a, b = project(a, b)
-        return project(transform.inverse(transform(a) / shifted), b)
-
-    def prior_gradient(z: Tensor) -> Tensor:
-        return transform.inverse(weights * transform(z))
+        return project(inverse(a, prior.shift, prior.shift * (1 + prior.chroma)), b)
 
     z = torch.zeros(*problem.batch_shape, *shape, device=y.device, dtype=y.dtype)
     for mu in (1e-3, 1e-2, 1e-1, 1.0, 10.0):  # coarse to fine, for a start with the right means
-        z = normal.prox(mu * sigma**2, transform.inverse(transform(z) / (1 + weights / mu)), y)
+        z = normal.prox(mu * sigma**2, mu * inverse(z, mu, mu), y)
     e = (y - A(z)) / per_y
-    r_z, r_e = -prior_gradient(z), -e
+    r_z, r_e = -prior(z), -e
     g_z, g_e = precondition(r_z, r_e)
     p_z, p_e = g_z, g_e
     energy = _dot(r_z, g_z, 4) + _dot(r_e, g_e, len(A.out_shape))
     floor = torch.finfo(y.dtype).eps ** 1.5 * energy  # below it, a step would divide rounding by rounding
     for _ in range(STEPS):
-        q_z = prior_gradient(p_z)
+        q_z = prior(p_z)
         curvature = _dot(p_z, q_z, 4) + _dot(p_e, p_e, len(A.out_shape))
         length = torch.where(energy > floor, energy / curvature, 0)
         z = z + _per(length, 4) * p_z
