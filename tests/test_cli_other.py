@@ -1,5 +1,6 @@
 """`linops-video ops`, and the command as a whole."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +87,21 @@ def test_without_a_command_the_help_is_printed_and_no_empty_error(capsys):
 def test_the_version_is_printed(capsys):
     assert run("--version") == 0
     assert capsys.readouterr().out == f"linops-video {linops_video.__version__}\n"
+
+
+PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(not PAGES.exists() or "[never]" in PAGES.read_text(), reason="no large pages on this system")
+def test_the_command_takes_large_pages() -> None:
+    """Four tensors of 64 MB are 65,536 pages of 4 kB; here less than a tenth of that is asked for."""
+    code = (
+        "import resource, torch, linops_video.cli\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "before = faults()\n"
+        "kept = [torch.ones(1 << 24) for _ in range(4)]\n"
+        "print(faults() - before)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 6500
