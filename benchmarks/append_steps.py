@@ -3,8 +3,8 @@
 The networks of the new steps return zero, so that at first they are plain steps of ADMM; their inner weights are those
 of the last trained step. Random matrices (`cs`, `vcs`) want more than the two steps of the network for real video.
 
-`--motion`: the last step is told the mean of the video along its motion, and goes `TOWARDS` it before any training. Of a
-network that has such a step, the new ones are told it too, and are copies of the last: each follows a better video.
+`--motion`: the last step is told the mean of the video along its motion, and goes `TOWARDS` it before any training. New
+steps of a network that has such a step are told it, too, and are copies of the last: each follows a better video.
 `--scan`: start and networks see the four windows of Scanned CIFAR-10 as the image that they are cut from.
 """
 

@@ -20,7 +20,6 @@ from linops_video.solvers.learned.start import (
     MOVING,
     STILL,
     TV_TIME_WEIGHT,
-
     smooth_start,
     total_variation_start,
 )
