@@ -99,7 +99,7 @@ class PreconditionedPrimalDual(AnyPriors):
         )
         if self.relaxation != 1:
             x = x.lerp_(state.x, 1 - self.relaxation)
-            hat = None if hat is None or state.hat is None else state.hat.lerp(hat, self.relaxation)
+            hat = None if hat is None or state.hat is None else hat.lerp_(state.hat, 1 - self.relaxation)
         return replace(state, x=x, hat=hat, p=tuple(duals))
 
     def residual(self, before: PreconditionedState, after: PreconditionedState) -> Tensor:
@@ -130,11 +130,15 @@ def primal_step(
         return torch.fft.fft2(v) if v.is_complex() else torch.fft.rfft2(v)
 
     def backward(spectrum: Tensor) -> Tensor:
-        return torch.fft.ifft2(spectrum) if like.is_complex() else torch.fft.irfft2(spectrum, s=shape[-2:])
+        """Without the factor 1/(H·W), which is in the spectra already: a pass less."""
+        if like.is_complex():
+            return torch.fft.ifft2(spectrum, norm="forward")
+        return torch.fft.irfft2(spectrum, s=shape[-2:], norm="forward")
 
     known = circular_gram(A)
     spectrum = (splitting + (per_sample(A.norm() ** 2, VIDEO_AXES) if known is None else known))[..., :columns]
-    inverse = (1 / spectrum.clamp(min=1e-6 * float(spectrum.max()))).to(like.real)
+    pixels = shape[-2] * shape[-1]
+    inverse = (1 / (pixels * spectrum.clamp(min=1e-6 * float(spectrum.max())))).to(like.real)
 
     if known is None:
 
@@ -144,7 +148,7 @@ def primal_step(
             return x - time.H(_joined(parts)), None
 
         return plain, None
-    kept, target = 1 - known[..., :columns].to(like.real) * inverse, forward(time(back)) * inverse
+    kept, target = 1 - known[..., :columns].to(like.real) * (pixels * inverse), forward(time(back)) * inverse
 
     def move(x: Tensor, hat: Tensor | None, v: Tensor) -> tuple[Tensor, Tensor]:
         assert hat is not None
@@ -154,7 +158,7 @@ def primal_step(
             spectra.append((old * keep).add_(add).sub_(forward(pull).mul_(scale)))
         return time.H(_joined([backward(part) for part in spectra])), _joined(spectra)
 
-    return move, forward(time(like))
+    return move, forward(time(like)) / pixels
 
 
 def _frames(t: Tensor, first: int, stop: int) -> Tensor:
