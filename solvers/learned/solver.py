@@ -13,7 +13,7 @@ from linops_video import InverseProblem
 from linops_video.errors import SpecError
 from linops_video.solvers.iteration import relative_change
 from linops_video.solvers.learned.checkpoint import frozen_copy, load_network
-from linops_video.solvers.learned.unrolled import Unrolled, UnrolledState
+from linops_video.solvers.learned.unrolled import VIEWS, Unrolled, UnrolledState
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -42,6 +42,10 @@ class Learned:
 
     The network has a fixed number of steps, so that the loop neither stops early nor goes on.
 
+    With `views` above 1 the networks see each video in so many mirrored and turned views (`VIEWS`, 4 at most), and the
+    mean of their answers, turned back, is taken in every step; start and data steps, which take most of the time on
+    large frames, are done once.
+
     With `precision` = "bfloat16" the convolutions run in that precision, channels last; start and data steps stay in
     that of the problem. `fast_precision(device)` says where this is faster.
     """
@@ -50,11 +54,14 @@ class Learned:
 
     weights: str
     precision: str = "float32"
+    views: int = 1
     network: Unrolled = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise SpecError(f"precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}")
+        if self.views not in range(1, len(VIEWS) + 1):
+            raise SpecError(f"views must be 1 to {len(VIEWS)}, got {self.views!r}")
         network = load_network(self.weights, self.form)
         if network.config.form != self.form:
             raise SpecError(
@@ -78,6 +85,7 @@ class Learned:
         if self.precision == "bfloat16":
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             network.network_dtype = torch.bfloat16
+        network.views = self.views
         state = network.init(problem)
         values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
         return LearnedState(**values, network=network)

@@ -30,6 +30,9 @@ NOISE_FLOOR = 1e-3
 CANDIDATES = 3
 """Videos that the prior step may move towards: two Gaussian priors and total variation."""
 
+VIEWS: tuple[tuple[int, ...], ...] = ((), (-2, -1), (-1,), (-2,))
+"""Axes that are reversed in each view of a video: as it is, turned by 180°, mirrored, upside down."""
+
 SPREAD_RATE = 20.0
 """log s_k is stored divided by this, so that Adam moves it 20 times as fast as a weight."""
 
@@ -148,7 +151,7 @@ class UnrolledState:
         pinv, adjoint: z₀, which is A⁺ y unless the start is "adjoint", and Aᵀ y, shape (*batch, T, C, H, W).
         square_norm: ‖A‖² of each sample, for gradient steps.
         candidates: what other priors find likely, shape (*batch, T, CANDIDATES·C, H, W).
-        features: what the prior hands on from step to step; a tuple of one tensor (*batch, T, F, H/2, W/2), or none.
+        features: what the prior hands on from step to step: (*batch, T, F, H/2, W/2) for each view, or none.
     """
 
     normal: NormalSolver | None
@@ -183,6 +186,7 @@ class Unrolled(nn.Module):
         self.config = config
         self.network_dtype: torch.dtype | None = None  # precision of the networks alone, if it is to be lower
         self.checkpointing = False  # keep no activations of a step for the gradient, compute them again
+        self.views = 1  # so many of VIEWS are seen, and the mean of what is said of them is taken
         self.frozen = 0  # so many of the first steps, and what comes before them, are not differentiated
         self.context = Context(7 * config.channels, config.features) if config.blocks == "multiscale" else None
         copies = 1 if config.shared else config.steps
@@ -279,11 +283,12 @@ class Unrolled(nn.Module):
             )
             candidates = self._joined(moving, frozen, sharp)
         assert self.context is not None
+        seen, level = pad_frames(_one_batch(self._laid_out(fixed))), noise_std.reshape(-1)
         with self._precision(y):
-            features = self.context(pad_frames(_one_batch(self._laid_out(fixed))), noise_std.reshape(-1))
-        features = self._with_batch(features, self._laid_out(still))
+            features = tuple(self.context(_reversed(seen, axes), level) for axes in VIEWS[: self.views])
+        features = tuple(self._with_batch(view, self._laid_out(still)) for view in features)
         u = torch.zeros_like(still)
-        return UnrolledState(normal, still, u, 0, noise_std, pinv, adjoint, square_norm, candidates, (features,))
+        return UnrolledState(normal, still, u, 0, noise_std, pinv, adjoint, square_norm, candidates, features)
 
     def step(self, problem: InverseProblem, state: UnrolledState) -> UnrolledState:
         """One step of ADMM with its networks; the last one ends with the step that makes z consistent with y."""
@@ -372,17 +377,35 @@ class Unrolled(nn.Module):
                 assert state.candidates is not None
                 candidates = torch.cat([state.candidates, *(self._joined(a) for a in more)], -3)
                 steps = candidates - self._joined(*[like] * network.candidates)
-                steps = pad_frames(_one_batch(self._laid_out(steps)))
-                output, new = network(pad_frames(joined), features[0].flatten(0, -4), steps)
-                features = (self._with_batch(new, self._laid_out(like)),)
+                output, features = self._over_views(network, state, joined, _one_batch(self._laid_out(steps)))
             else:
-                output = network(pad_frames(joined), features[0].flatten(0, -4))
+                output, features = self._over_views(network, state, joined)
         output = output.to(like.dtype)[..., :height, :width]
         if self.config.mosaic:
             output = Mosaic(self.config.mosaic, (like.shape[-4], output.shape[-3], *like.shape[-2:])).H(output)
         if channels != self.config.channels:
             output = output.unflatten(-3, (-1, self.config.channels)).mean(-3)
         return output.reshape(*like.shape[:-4], *output.shape[1:]), features
+
+    def _over_views(
+        self, network: nn.Module, state: UnrolledState, *videos: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The mean of what a multi-scale network says of each view, turned back; and the features of each view.
+
+        Source: Timofte, Rothe and Van Gool, CVPR 2016, who take the mean of whole reconstructions.
+        """
+        outputs, features = [], []
+        padded = [pad_frames(video) for video in videos]
+        for axes, known in zip(VIEWS, state.features, strict=False):
+            seen, *more = (_reversed(video, axes) for video in padded)
+            output = network(seen, known.flatten(0, -4), *more)
+            if isinstance(output, tuple):  # of a prior
+                output, new = output
+                features.append(new.unflatten(0, known.shape[:-3]))
+            else:
+                features.append(known)
+            outputs.append(_reversed(output, axes))
+        return sum(outputs[1:], outputs[0]) / len(outputs), tuple(features)
 
     def _joined(self, *videos: Tensor) -> Tensor:
         """The videos behind each other along C, gray ones as colour ones with equal channels."""
@@ -423,6 +446,10 @@ class Unrolled(nn.Module):
     def _with_batch(features: Tensor, video: Tensor) -> Tensor:
         """(B·T, F, h, w) -> (*batch, T, F, h, w), a view."""
         return features.unflatten(0, video.shape[:-3])
+
+
+def _reversed(video: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return video.flip(axes) if axes else video
 
 
 def _per_video(number: Tensor) -> Tensor:

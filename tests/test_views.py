@@ -1,0 +1,74 @@
+"""Networks that take the mean of what they say of mirrored and turned videos."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from linops_video import forward_model
+from linops_video.errors import SpecError
+from linops_video.solvers import VideoOneNet, run
+from linops_video.solvers.learned.blocks import pad_frames
+from linops_video.solvers.learned.unrolled import VIEWS, Config, Unrolled, UnrolledState
+
+
+def network(views: int) -> Unrolled:
+    """Small, with outputs that are not zero."""
+    torch.manual_seed(0)
+    made = Unrolled(Config(steps=2, features=4, coarse=1)).double()
+    for p in made.parameters():
+        torch.nn.init.normal_(p, std=0.2)
+    made.views = views
+    return made.requires_grad_(False)
+
+
+def state(made: Unrolled, fixed: Tensor) -> UnrolledState:
+    """One whose features are those of all views of `fixed`, (1, T, 21, H, W)."""
+    video = fixed[:, :, :3]
+    problem = forward_model("denoise", tuple(video.shape[1:])).measure(video)
+    assert made.context is not None
+    features = [made.context(pad_frames(fixed).flip(axes), torch.zeros(1).double()) for axes in VIEWS]
+    features = tuple(f.unflatten(0, video.shape[:2]) for f in features)
+    return dataclasses.replace(made.init(problem), features=features)
+
+
+@pytest.mark.parametrize("axes", VIEWS[1:])
+@pytest.mark.parametrize("size", [(8, 12), (16, 4)])
+def test_a_reversed_video_gives_the_reversed_answer(axes: tuple[int, ...], size: tuple[int, int]) -> None:
+    """The four views are a group: reversing exchanges them, and their mean stays."""
+    made, generator = network(4), torch.Generator().manual_seed(1)
+    fixed = torch.rand(1, 3, 21, *size, generator=generator, dtype=torch.float64)
+    seen = torch.rand(1, 3, 6, *size, generator=generator, dtype=torch.float64)
+    steps = torch.rand(1, 3, 9, *size, generator=generator, dtype=torch.float64)
+    prior = made.prior[0]
+    answer, features = made._over_views(prior, state(made, fixed), seen, steps)
+    of_reversed, others = made._over_views(
+        prior, state(made, fixed.flip(axes)), *(pad_frames(v).flip(axes) for v in (seen, steps))
+    )
+    torch.testing.assert_close(of_reversed, answer.flip(axes), rtol=0, atol=1e-12)
+    assert (answer - answer.flip(axes)).abs().max() > 1e-3
+    partner = VIEWS.index(tuple(sorted(set(axes) ^ set(VIEWS[1]))))  # which view of the one is the other's second
+    torch.testing.assert_close(others[1], features[partner], rtol=0, atol=1e-12)
+
+
+def test_one_view_is_the_network_itself() -> None:
+    video = torch.rand(2, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    problem = forward_model("sr2", (2, 3, 8, 8)).to(dtype=torch.float64).measure(video)
+    one, two = network(1)(problem), network(2)(problem)
+    assert len(network(2).init(problem).features) == 2
+    assert (one - two).abs().max() > 1e-4
+    torch.testing.assert_close(problem.operator(one), problem.operator(two))  # both fit the measurement
+
+
+def test_the_solver_takes_views() -> None:
+    problem = forward_model("sr2", (2, 3, 16, 16)).measure(torch.rand(2, 3, 16, 16))
+    one, two = (run(VideoOneNet(views=views), problem).x for views in (1, 2))
+    assert one is not None
+    assert two is not None
+    assert not torch.equal(one, two)
+    for views in (0, 5):
+        with pytest.raises(SpecError, match="views must be 1 to 4"):
+            VideoOneNet(views=views)
