@@ -11,9 +11,11 @@ from linops_video.algebra.operator import Identity, LinearOperator, scalar, scal
 from linops_video.algebra.parameters import Shape, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, decimated
+from linops_video.operators.cosine import Cosine, cosine_matrix
 from linops_video.operators.dense import Dense
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.kron import separable_gram, separable_outer
+from linops_video.operators.multiplier import Multiplier
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,7 +91,7 @@ def _outer(A: BoxMean, weight: LinearOperator | None) -> LinearOperator | None:
     if isinstance(weight, Diagonal):
         w = _expand(weight.diagonal, A.in_shape, A._dims)
         return Diagonal(gain**2 * box_sum(w, A.factor, A._dims), A.out_shape)
-    return _line(A).outer(weight) if len(A.in_shape) == 1 else _folded(A, weight)
+    return _line(A).outer(weight) if len(A.in_shape) == 1 else _folded(A, weight) or _folded_cosines(A, weight)
 
 
 def _folded(A: BoxMean, weight: LinearOperator | None) -> LinearOperator | None:
@@ -105,6 +107,25 @@ def _folded(A: BoxMean, weight: LinearOperator | None) -> LinearOperator | None:
         assert isinstance(folded, Circulant)
         folded = decimated(folded, len(A.in_shape) + d, k)
     return folded
+
+
+def _folded_cosines(A: BoxMean, weight: LinearOperator | None) -> LinearOperator | None:
+    """AWAᴴ of a W that is diagonal in the DCT-II, and boxes that fill the frame: diagonal in that of the small frame.
+
+    The mean of a cosine over boxes of k is a cosine of the small frame, and k of them become the same one.
+    """
+    if not isinstance(weight, Multiplier) or not isinstance(weight.transform, Cosine):
+        return None
+    shape, averaged = A.in_shape, {d + len(A.in_shape) for d in A._dims}
+    if not averaged <= set(weight.transform.axes) or any(shape[axis] % A.factor for axis in averaged):
+        return None
+    values = weight.values.to(torch.float64)
+    for d in A._dims:
+        n, few = shape[d], A.out_shape[d]
+        response = cosine_matrix(few) @ box_matrix(n, A.factor) @ cosine_matrix(n).T  # one entry in a column
+        wide = values.expand(*values.shape[:d], n, *values.shape[values.ndim + d + 1 :])
+        values = torch.tensordot(wide, response.square().to(wide.device), ([d], [1])).movedim(-1, d)
+    return Multiplier(Cosine(weight.transform.axes, A.out_shape), values)
 
 
 def _check_boxes(k: int, shape: Shape, axes: tuple[int, ...]) -> None:

@@ -18,6 +18,7 @@ from linops_video import (
     Difference,
     Flip,
     Identity,
+    Multiplier,
     Select,
     Stack,
     Wavelet,
@@ -161,6 +162,26 @@ ANIMALS = [
         "one symmetric blur a sample",
         lambda r: Convolution(r(2, 1, 1) * even_disk(r), VIDEO, "symmetric"),
         "exact: DCT" + GRAM,
+    ),
+    Animal(
+        "box mean of a symmetric blur",
+        lambda r: BoxMean(2, (2, 6, 4)) @ Convolution(even_disk(r), (2, 6, 4), "symmetric"),
+        "exact: DCT" + OUTER,
+    ),
+    Animal(
+        "means of rows of one symmetric blur a sample",
+        lambda r: BoxMean(3, (2, 6, 4), (1,)) @ Convolution(r(2, 1, 1) * even_disk(r), (2, 6, 4), "symmetric"),
+        "exact: DCT" + OUTER,
+    ),
+    Animal(
+        "means over time and columns of a cosine filter",
+        lambda r: BoxMean(2, (4, 3, 6), (0, 2)) @ Multiplier(Cosine((0, 1, 2), (4, 3, 6)), r(4, 1, 6)),
+        "exact: DCT" + OUTER,
+    ),
+    Animal(
+        "box mean that leaves over, of a symmetric blur",
+        lambda r: BoxMean(2, (2, 5, 4)) @ Convolution(even_disk(r), (2, 5, 4), "symmetric"),
+        "cg, preconditioned by DCT",
     ),
     Animal(
         "separable symmetric blur",
