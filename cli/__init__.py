@@ -5,8 +5,8 @@ if __name__ != "linops_video.cli":
 
 import os
 
-# Tensors of some MB in pages of 2 MB where Linux offers them: otherwise a third of the time on large frames goes into
-# clearing pages of 4 kB. PyTorch reads it when the first tensor is made, so it stands before the imports below.
+# Tensors of some MB in pages of 2 MB where Linux offers them: otherwise much of the time on large frames goes into
+# pages of 4 kB. PyTorch reads it when the first tensor is made, so it stands before the imports below.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 from linops_video.cli.app import main
