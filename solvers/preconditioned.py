@@ -76,18 +76,22 @@ class PreconditionedPrimalDual(AnyPriors):
         check_relaxation(self.relaxation)
 
     def init(self, problem: InverseProblem) -> PreconditionedState:
-        back = problem.operator.H(problem.y)
-        _, x = start(problem, back)
-        return self._begin(problem, back, x, tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors))
+        back, known = problem.operator.H(problem.y), circular_gram(problem.operator)
+        x = likely(problem, back, known)
+        p = tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors)
+        return self._begin(problem, back, known, x, p)
 
     def resume(self, problem: InverseProblem, state: PreconditionedState) -> PreconditionedState:
         """x and the duals of the state, with the primal step of this problem."""
-        fresh = self._begin(problem, problem.operator.H(problem.y), state.x, state.p)
+        back, known = problem.operator.H(problem.y), circular_gram(problem.operator)
+        fresh = self._begin(problem, back, known, state.x, state.p)
         return fresh if fresh.hat is None or state.hat is None else replace(fresh, hat=state.hat)
 
-    def _begin(self, problem: InverseProblem, back: Tensor, x: Tensor, p: tuple[Tensor, ...]) -> PreconditionedState:
+    def _begin(
+        self, problem: InverseProblem, back: Tensor, known: Tensor | None, x: Tensor, p: tuple[Tensor, ...]
+    ) -> PreconditionedState:
         splitting = reduce(torch.add, (prior.spectrum(problem.operator.in_shape) for prior in self.priors))
-        move, hat = primal_step(problem, back, self.rho * splitting, x)
+        move, hat = primal_step(problem, back, known, self.rho * splitting, x)
         return PreconditionedState(x, hat, p, move)
 
     def step(self, problem: InverseProblem, state: PreconditionedState) -> PreconditionedState:
@@ -108,8 +112,36 @@ class PreconditionedPrimalDual(AnyPriors):
         return relative_change(pairs, after.x, after.x.ndim - VIDEO_AXES)
 
 
+def likely(problem: InverseProblem, back: Tensor, known: Tensor | None) -> Tensor:
+    """What `start` begins at, in the spectrum where AᴴA is known there: no normal solver is set up for it.
+
+    Args:
+        back: Aᴴ y.
+        known: eigenvalues of AᴴA, from `circular_gram`.
+    """
+    noise_std = torch.as_tensor(problem.noise_std, device=back.device, dtype=torch.float64)
+    if known is None or not bool((noise_std > 0).all()) or not bool(back.all()):
+        return start(problem, back)[1]
+    spectrum = forward(back)
+    pixels = back.shape[-2] * back.shape[-1]
+    inverse = 1 / (pixels * (known.to(back.device) + per_sample(noise_std**2, VIDEO_AXES)))
+    return backward(spectrum * inverse[..., : spectrum.shape[-1]].to(back.real), back)
+
+
+def forward(video: Tensor) -> Tensor:
+    """The spectrum of every frame and channel; of real ones half of it, which is enough."""
+    return torch.fft.fft2(video) if video.is_complex() else torch.fft.rfft2(video)
+
+
+def backward(spectrum: Tensor, like: Tensor) -> Tensor:
+    """The video of H·W times this spectrum: what is wanted has the factor 1/(H·W) in it, a pass less."""
+    if like.is_complex():
+        return torch.fft.ifft2(spectrum, norm="forward")
+    return torch.fft.irfft2(spectrum, s=like.shape[-2:], norm="forward")
+
+
 def primal_step(
-    problem: InverseProblem, back: Tensor, splitting: Tensor, like: Tensor
+    problem: InverseProblem, back: Tensor, known: Tensor | None, splitting: Tensor, like: Tensor
 ) -> tuple[PrimalStep, Tensor | None]:
     """x ↦ x − M⁻¹(Aᴴ(A x − y) + v); M has the eigenvalues of a bound on AᴴA, or its own, plus `splitting`.
 
@@ -119,23 +151,14 @@ def primal_step(
 
     Args:
         back: Aᴴ y.
+        known: eigenvalues of AᴴA, from `circular_gram`, or None.
         splitting: eigenvalues, shape (T, C, H, W) or 1 in the place of an axis, in the basis of `Prior.spectrum`.
         like: the video to begin with.
     """
     A, y, shape = problem.operator, problem.y, tuple(like.shape[-VIDEO_AXES:])
-    columns = shape[-1] if like.is_complex() else shape[-1] // 2 + 1  # of real videos half of the spectrum is enough
+    columns = shape[-1] if like.is_complex() else shape[-1] // 2 + 1
     time = Cosine((0,), shape)
 
-    def forward(v: Tensor) -> Tensor:
-        return torch.fft.fft2(v) if v.is_complex() else torch.fft.rfft2(v)
-
-    def backward(spectrum: Tensor) -> Tensor:
-        """Without the factor 1/(H·W), which is in the spectra already: a pass less."""
-        if like.is_complex():
-            return torch.fft.ifft2(spectrum, norm="forward")
-        return torch.fft.irfft2(spectrum, s=shape[-2:], norm="forward")
-
-    known = circular_gram(A)
     spectrum = (splitting + (per_sample(A.norm() ** 2, VIDEO_AXES) if known is None else known))[..., :columns]
     pixels = shape[-2] * shape[-1]
     inverse = (1 / (pixels * spectrum.clamp(min=1e-6 * float(spectrum.max())))).to(like.real)
@@ -144,7 +167,7 @@ def primal_step(
 
         def plain(x: Tensor, _: Tensor | None, v: Tensor) -> tuple[Tensor, Tensor | None]:
             v = time(A.H(A(x) - y) + v)
-            parts = [backward(forward(_frames(v, *some)).mul_(_frames(inverse, *some))) for some in slabs(v)]
+            parts = [backward(forward(_frames(v, *some)).mul_(_frames(inverse, *some)), like) for some in slabs(v)]
             return x - time.H(_joined(parts)), None
 
         return plain, None
@@ -156,7 +179,7 @@ def primal_step(
         for some in slabs(v):
             old, pull, scale, keep, add = (_frames(t, *some) for t in (hat, v, inverse, kept, target))
             spectra.append((old * keep).add_(add).sub_(forward(pull).mul_(scale)))
-        return time.H(_joined([backward(part) for part in spectra])), _joined(spectra)
+        return time.H(_joined([backward(part, like) for part in spectra])), _joined(spectra)
 
     return move, forward(time(like)) / pixels
 

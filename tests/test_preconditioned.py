@@ -8,7 +8,8 @@ from linops_video import Convolution, Identity, InverseProblem, parse
 from linops_video.inverses.circular import circular_gram
 from linops_video.operators.kernels import gaussian
 from linops_video.solvers import PreconditionedPrimalDual, TotalVariation, run
-from linops_video.solvers.preconditioned import primal_step
+from linops_video.solvers.preconditioned import likely, primal_step
+from linops_video.solvers.start import start
 
 SHAPE = (3, 2, 6, 5)
 
@@ -50,7 +51,7 @@ def test_the_primal_step_is_the_exact_one_in_its_metric(name):
     shape = problem.operator.in_shape
     A, rho, prior = problem.operator, 0.3, TotalVariation(1.0, 1.5)
     x, v = video(*shape, seed=1), video(*shape, seed=2)
-    move, hat = primal_step(problem, A.H(problem.y), rho * prior.spectrum(shape), x)
+    move, hat = primal_step(problem, A.H(problem.y), circular_gram(A), rho * prior.spectrum(shape), x)
     n = x.numel()
     unit = torch.eye(n, dtype=torch.float64).reshape(n, *shape)
     base = move(x, hat, torch.zeros_like(x))[0]
@@ -60,6 +61,14 @@ def test_the_primal_step_is_the_exact_one_in_its_metric(name):
     assert torch.linalg.eigvalsh(M - normal).min() > -1e-9
     right = (A.H(A(x) - problem.y) + v).flatten()
     torch.testing.assert_close(M @ (x - move(x, hat, v)[0]).flatten(), right, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["mask", "sr2", "circular"])
+def test_it_begins_where_the_other_solvers_begin(name):
+    problem = posed(name)
+    back = problem.operator.H(problem.y)
+    begun = likely(problem, back, circular_gram(problem.operator))
+    torch.testing.assert_close(begun, start(problem)[1], rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["sr2", "blur", "circular"])
