@@ -20,7 +20,7 @@ def circular_gram(A: LinearOperator) -> Tensor | None:
         >>> circular_gram(Convolution(torch.ones(3, 3) / 9, (8, 3, 6, 5), "circular")).shape
         torch.Size([1, 1, 6, 5])
     """
-    values = diagonal_in(A.gram(), Fourier((2, 3), A.in_shape))
+    values = diagonal_in(A.gram(), Fourier((2, 3), A.in_shape)) if len(A.in_shape) == 4 else None
     if values is None or any(n != 1 for n in values.shape[-4:-2]):
         return None
     return (values if values.ndim else values.reshape(1, 1, 1, 1)).real.double()

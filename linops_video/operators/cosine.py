@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -57,25 +56,10 @@ class Cosine(LinearOperator):
         return self.in_shape
 
     def _apply(self, x: Tensor) -> Tensor:
-        return by_parts(lambda part: self._transform(part, dct), x)
+        return by_parts(lambda part: _along(self, dct, part), x)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return by_parts(lambda part: self._transform(part, inverse_dct), y)
-
-    def _transform(self, x: Tensor, along_axis: Callable[[Tensor, int], Tensor]) -> Tensor:
-        """Along all axes but the first of the event, of parts that stay in the cache, and then along that."""
-        inner, first = [a - len(self.in_shape) for a in sorted(self.axes, reverse=True) if a], -len(self.in_shape)
-        if inner and max(x.shape[axis] for axis in inner) > MATRIX_LIMIT:
-            parts = x.split(max(1, CACHED * x.shape[first] // max(1, x.numel())), first)
-        else:
-            parts = (x,)
-        done = []
-        for part in parts:
-            for axis in inner:
-                part = along_axis(part, axis)
-            done.append(part)
-        x = done[0] if len(done) == 1 else torch.cat(done, first)
-        return along_axis(x, first) if 0 in self.axes else x
+        return by_parts(lambda part: _along(self, inverse_dct, part), y)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         return unitary_gram(self, weight)
@@ -95,15 +79,29 @@ class Cosine(LinearOperator):
         return torch.ones((), dtype=torch.float64)
 
 
+def _along(A: Cosine, transform: Callable[[Tensor, int], Tensor], x: Tensor) -> Tensor:
+    """Along all axes but the first of the event, of parts that stay in the cache, and then along that."""
+    first = -len(A.in_shape)
+    inner, parts = [first + axis for axis in sorted(A.axes, reverse=True) if axis], (x,)
+    if inner and max(x.shape[axis] for axis in inner) > MATRIX_LIMIT:
+        parts = x.split(max(1, CACHED * x.shape[first] // max(1, x.numel())), first)
+    done = []
+    for part in parts:
+        for axis in inner:
+            part = transform(part, axis)
+        done.append(part)
+    x = done[0] if len(done) == 1 else torch.cat(done, first)
+    return transform(x, first) if 0 in A.axes else x
+
+
 def check_axes(axes: tuple[int, ...], shape: Shape) -> None:
     """Raise a SpecError unless `axes` are distinct axes of an event of this shape."""
     if len(set(axes)) < len(axes) or not all(0 <= axis < len(shape) for axis in axes):
         raise SpecError(f"axes must be distinct and in 0 … {len(shape) - 1}, counted from the first one, got {axes}")
 
 
-@lru_cache(maxsize=32)
 def cosine_matrix(n: int) -> Tensor:
-    """The n×n matrix of the orthonormal DCT-II, float64; row 0 is constant. Made once for each n: not to be changed."""
+    """The n×n matrix of the orthonormal DCT-II, float64; row 0 is constant."""
     k = torch.arange(n, dtype=torch.float64)
     matrix = torch.cos(math.pi / n * k.unsqueeze(1) * (k + 0.5)) * math.sqrt(2 / n)
     matrix[0] = math.sqrt(1 / n)
