@@ -124,7 +124,7 @@ def _folded_cosines(A: BoxMean, weight: LinearOperator | None) -> LinearOperator
         n, few = shape[d], A.out_shape[d]
         response = cosine_matrix(few) @ box_matrix(n, A.factor) @ cosine_matrix(n).T  # one entry in a column
         wide = values.expand(*values.shape[:d], n, *values.shape[values.ndim + d + 1 :])
-        values = torch.tensordot(wide, response.square().to(wide.device), ([d], [1])).movedim(-1, d)
+        values = (wide.movedim(d, -1) @ response.square().T.to(wide.device)).movedim(-1, d)
     return Multiplier(Cosine(weight.transform.axes, A.out_shape), values)
 
 
