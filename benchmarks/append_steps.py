@@ -25,7 +25,8 @@ TOWARDS = 0.7
 
 
 def appended(network: Unrolled, steps: int, motion: bool = False, scan: bool = False) -> Unrolled:
-    """The network with `steps` steps: the trained ones, then copies of the last with zero outputs."""
+    """The network with `steps` steps: the trained ones, then copies of the last, with zero outputs unless it follows the
+    motion."""
     old, last = network.config.steps, network.config.steps - 1
     follows = network.config.motion
     motions = follows + steps - old if follows else int(motion)
@@ -38,15 +39,13 @@ def appended(network: Unrolled, steps: int, motion: bool = False, scan: bool = F
                 value.copy_(torch.cat([trained, *[trained[last:]] * (steps - old), final]))
                 continue
             part, number, *rest = name.split(".")
-            if part in ("prior", "data") and int(number) > last and follows:
-                value.copy_(values[".".join([part, str(last), *rest])])
-            elif part in ("prior", "data") and int(number) > last:
-                value.zero_()
-                if rest[0] != "head":
-                    trained = values[".".join([part, str(last), *rest])]
-                    value[tuple(slice(n) for n in trained.shape)] = trained  # of one more video the stem is zero
-            else:
+            if part not in ("prior", "data") or int(number) <= last:
                 value.copy_(values[name])
+                continue
+            trained = values[".".join([part, str(last), *rest])]
+            value.zero_()
+            if follows or rest[0] != "head":
+                value[tuple(slice(n) for n in trained.shape)] = trained  # of one more video the stem is zero
         if motion and not follows:
             bias = longer.get_submodule(f"prior.{steps - 1}.head").bias
             assert isinstance(bias, torch.Tensor)

@@ -285,8 +285,9 @@ class Unrolled(nn.Module):
         assert self.context is not None
         seen, level = pad_frames(_one_batch(self._laid_out(fixed))), noise_std.reshape(-1)
         with self._precision(y):
-            features = tuple(self.context(_reversed(seen, axes), level) for axes in VIEWS[: self.views])
-        features = tuple(self._with_batch(view, self._laid_out(still)) for view in features)
+            features = (self.context(_reversed(seen, axes), level) for axes in VIEWS[: self.views])
+            batch = self._laid_out(still).shape[:-3]
+            features = tuple(view.unflatten(0, batch) for view in features)
         u = torch.zeros_like(still)
         return UnrolledState(normal, still, u, 0, noise_std, pinv, adjoint, square_norm, candidates, features)
 
@@ -423,11 +424,10 @@ class Unrolled(nn.Module):
         coverage = A.T(A(z.new_ones(*A.batch_shape, *A.in_shape))).expand(z.shape)
         measured = (coverage.abs().amax((-3, -2, -1)) > 0).to(z)
         paths = Paths(_one_batch(z), measured.reshape(-1, measured.shape[-1]))
-        along = paths.mean(_one_batch(z)).reshape(z.shape)
-        for _ in range(PASSES - 1):
-            along = self._make_consistent(state, along, problem.y)
-            along = paths.mean(_one_batch(along)).reshape(z.shape)
-        return along
+        for k in range(PASSES):
+            z = self._make_consistent(state, z, problem.y) if k else z
+            z = paths.mean(_one_batch(z)).reshape(z.shape)
+        return z
 
     def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
         noisy, normal, exact = state.noise_std > 0, state.normal, z
@@ -441,11 +441,6 @@ class Unrolled(nn.Module):
 
     def _precision(self, like: Tensor) -> torch.autocast:
         return torch.autocast(like.device.type, self.network_dtype, enabled=self.network_dtype is not None)
-
-    @staticmethod
-    def _with_batch(features: Tensor, video: Tensor) -> Tensor:
-        """(B·T, F, h, w) -> (*batch, T, F, h, w), a view."""
-        return features.unflatten(0, video.shape[:-3])
 
 
 def _reversed(video: Tensor, axes: tuple[int, ...]) -> Tensor:
