@@ -25,8 +25,7 @@ TOWARDS = 0.7
 
 
 def appended(network: Unrolled, steps: int, motion: bool = False, scan: bool = False) -> Unrolled:
-    """The network with `steps` steps: the trained ones, then copies of the last, with zero outputs unless it follows the
-    motion."""
+    """The network with `steps` steps: the trained ones, then copies of the last; zero outputs unless it has motion."""
     old, last = network.config.steps, network.config.steps - 1
     follows = network.config.motion
     motions = follows + steps - old if follows else int(motion)

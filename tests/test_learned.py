@@ -6,25 +6,21 @@ import json
 import pytest
 import torch
 from torch.nn.functional import conv2d
+from videos import clip
 
-from linops_video import PROBLEMS, InverseProblem, LinearOperator, Mosaic, NormalSolver, forward_model
+from linops_video import PROBLEMS, InverseProblem, Mosaic, NormalSolver, forward_model
 from linops_video.errors import DtypeError, FileError, ShapeError, SpecError
 from linops_video.metrics import psnr
-from linops_video.solvers import AdmmTV, OneNet, VideoOneNet, run, solve
+from linops_video.solvers import OneNet, VideoOneNet, run, solve
 from linops_video.solvers.baselines import BASELINES
 from linops_video.solvers.learned.blocks import PriorBlock, TemporalMemory, fold, pad_frames, unfold
 from linops_video.solvers.learned.checkpoint import describe, load_network, save_network, shipped
 from linops_video.solvers.learned.paper import MinimalRNN, PaperNetwork, VideoNorm, smooth_elu
 from linops_video.solvers.learned.start import (
-    FROZEN,
-    MOVING,
     STILL,
-    TV_TIME_WEIGHT,
     smooth_start,
-    total_variation_start,
 )
 from linops_video.solvers.learned.unrolled import Config, Unrolled, paper_config
-from linops_video.solvers.priors.prior import Prior
 
 SMALL = Config(steps=2, features=8, coarse=1, fine=1)
 FORMS = [
@@ -54,16 +50,6 @@ def awake(config: Config, seed: int = 0) -> Unrolled:
             if not parameter.any():
                 parameter.copy_(0.05 * torch.randn(parameter.shape, generator=generator))
     return network
-
-
-def clip(frames=4, channels=3, height=16, width=16, batch=(2,), dtype=torch.float32) -> torch.Tensor:
-    """A smooth moving pattern in [0, 1]."""
-    t = torch.arange(frames, dtype=dtype).reshape(-1, 1, 1, 1)
-    c = torch.arange(channels, dtype=dtype).reshape(-1, 1, 1)
-    h = torch.arange(height, dtype=dtype).reshape(-1, 1)
-    w = torch.arange(width, dtype=dtype)
-    video = 0.5 + 0.4 * torch.sin(0.3 * h + 0.2 * w + 0.3 * t + 0.5 * c)
-    return video.expand(*batch, frames, channels, height, width).contiguous()
 
 
 # --- the paper's pieces ---------------------------------------------------------------------------------------------
@@ -187,56 +173,12 @@ def test_a_block_can_go_to_a_candidate():
     torch.testing.assert_close(output, steps[:, :, 1:], rtol=0, atol=1e-12)
 
 
-def objective(A: LinearOperator, x: torch.Tensor, y: torch.Tensor, prior: Prior) -> float:
-    value = prior.value(x)
-    assert value is not None
-    return float(((A(x) - y) ** 2).sum() / 2 + value)
-
-
-@pytest.mark.parametrize("spec", ["pid", "dd", "vcs"])
-def test_the_total_variation_start_nears_the_minimum_that_admm_finds(spec, monkeypatch):
-    truth = clip(4, 3, 12, 12, batch=(2,), dtype=torch.float64)
-    sigma = torch.tensor([0.1, 0.02], dtype=torch.float64)
-    model = forward_model(spec, (4, 3, 12, 12), seed=1).to(dtype=torch.float64)
-    problem = dataclasses.replace(dataclasses.replace(model, noise_std=0.05).measure(truth, seed=2), noise_std=sigma)
-    normal = NormalSolver.of(problem.operator)
-    monkeypatch.setattr("linops_video.solvers.learned.start.TV_STEPS", 400)
-    z = total_variation_start(problem, normal, normal.pinv(problem.y))
-    for i, std in enumerate(sigma.tolist()):
-        solver = AdmmTV(rho=40 * std**1.5, weight=0.8 * std**1.5, max_steps=2000, tol=0, time_weight=TV_TIME_WEIGHT)
-        best = run(solver, InverseProblem(problem.operator, problem.y[i])).x
-        assert best is not None
-
-        ours, least = (objective(problem.operator, x, problem.y[i], solver.priors[0]) for x in (z[i], best))
-        assert ours <= 1.001 * least
-
-
 @pytest.mark.parametrize("size", [(15, 18), (16, 16), (17, 21)])
 def test_frames_are_padded_to_multiples_of_four(size):
     padded = pad_frames(torch.rand(1, 2, 3, *size))
     assert padded.shape[-2] % 4 == 0
     assert padded.shape[-1] % 4 == 0
     assert padded.shape[-1] - size[1] < 4
-
-
-def test_the_start_is_the_minimiser_that_a_dense_solve_finds(monkeypatch):
-    monkeypatch.setattr("linops_video.solvers.learned.start.STEPS", 300)
-    shape, sigma = (3, 3, 4, 6), 0.1
-    truth = clip(3, 3, 4, 6, batch=(1,), dtype=torch.float64)
-    for spec in ("pid", "sr2", "color", "fi2"):
-        model = forward_model(spec, shape, seed=1).to(dtype=torch.float64)
-        problem = dataclasses.replace(model, noise_std=sigma).measure(truth, seed=2)
-        A = model.operator.to_dense(torch.float64)
-        n = truth.numel()
-        unit = torch.eye(n, dtype=torch.float64).reshape(n, *shape)
-        for k, prior in enumerate((STILL, MOVING, FROZEN)):
-            L = prior(unit).reshape(n, n)
-            torch.testing.assert_close(L, L.T)
-            shifted = prior(unit) + 2.0 * unit + 3.0 * (unit - unit.mean(-3, keepdim=True))
-            torch.testing.assert_close(prior.inverse(shape, truth)(shifted, 2.0, 5.0), unit, rtol=0, atol=1e-10)
-            dense = torch.linalg.solve(A.T @ A / sigma**2 + L, A.T @ problem.y.reshape(-1) / sigma**2)
-            found = smooth_start(problem, NormalSolver.of(problem.operator), (STILL, MOVING, FROZEN))[k]
-            torch.testing.assert_close(found.reshape(-1), dense, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("spec", ["fi2", "fi4", "fp50", "color"])

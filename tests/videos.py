@@ -21,6 +21,16 @@ def smooth_video(frames=8, channels=3, size=24):
     return ((0.2 + 0.3 * i / size + 0.4 * disk) * shade).expand(frames, channels, size, size).contiguous()
 
 
+def clip(frames=4, channels=3, height=16, width=16, batch=(2,), dtype=torch.float32) -> torch.Tensor:
+    """A smooth moving pattern in [0, 1]."""
+    t = torch.arange(frames, dtype=dtype).reshape(-1, 1, 1, 1)
+    c = torch.arange(channels, dtype=dtype).reshape(-1, 1, 1)
+    h = torch.arange(height, dtype=dtype).reshape(-1, 1)
+    w = torch.arange(width, dtype=dtype)
+    video = 0.5 + 0.4 * torch.sin(0.3 * h + 0.2 * w + 0.3 * t + 0.5 * c)
+    return video.expand(*batch, frames, channels, height, width).contiguous()
+
+
 def waves():
     """Six videos for training, uint8 (N, T, C, H, W), smooth and moving."""
     rng = np.random.default_rng(0)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from linops_video import Cosine, InverseProblem, NormalSolver
 from linops_video.batch import BatchNormal
-from linops_video.solvers.priors.variation import SquaredDifferences, TotalVariation
+from linops_video.solvers.priors.variation import SquaredDifferences, TotalVariation, second_difference
 
 NOISE_FLOOR = 1e-3
 """Standard deviation of the measurement in the noise-free case: keeps the augmented system well scaled in float32."""
@@ -64,13 +64,8 @@ class Smoothness:
 
     def inverse(self, shape: tuple[int, ...], like: Tensor) -> Callable[[Tensor, float, float], Tensor]:
         """(b, luma, chroma) ↦ (L + luma·(I − K) + chroma·K)⁻¹ b for videos of `shape` = (T, C, H, W)."""
-
-        def second_difference(n: int) -> Tensor:
-            return 2 - 2 * torch.cos(torch.arange(n, device=like.device, dtype=like.dtype) * (math.pi / n))
-
-        frames, _, height, width = shape
-        space = self.space * (second_difference(height)[:, None] + second_difference(width))
-        slow = (self.time * second_difference(frames)).reshape(-1, 1, 1, 1) + (space + self.mean)
+        t, h, w = (second_difference(shape[axis]) for axis in (0, 2, 3))
+        slow = (self.time * t.reshape(-1, 1, 1, 1) + self.space * (h.unsqueeze(-1) + w) + self.mean).to(like)
         transform = Cosine((0, 2, 3), shape)
 
         def apply(b: Tensor, luma: float, chroma: float) -> Tensor:

@@ -62,18 +62,18 @@ class Differences(Prior):
     def inverse(self, c: Step, b: Tensor) -> Tensor:
         """(I + c DᵀD)⁻¹ b, by the eigenvalues of DᵀD in the DCT-II: a sum over the axes."""
         transform = Cosine((0, 2, 3), tuple(b.shape[-4:]))
-        t, h, w = (_second_difference(b.shape[dim]) for dim in (-4, -2, -1))
+        t, h, w = (second_difference(b.shape[dim]) for dim in (-4, -2, -1))
         slow = self.time_weight**2 * t.reshape(-1, 1, 1, 1) + h.unsqueeze(-1)
         return transform.H(transform(b) / torch.add(1 + each(c) * slow.to(b), each(c) * w.to(b)))
 
     def norm(self, shape: tuple[int, ...]) -> float:
         """‖D‖, from the largest eigenvalue of each axis."""
-        t, h, w = (float(_second_difference(n)[-1]) for n in (shape[-4], shape[-2], shape[-1]))
+        t, h, w = (float(second_difference(n)[-1]) for n in (shape[-4], shape[-2], shape[-1]))
         return math.sqrt(self.time_weight**2 * t + h + w)
 
     def spectrum(self, shape: tuple[int, ...]) -> Tensor:
         """Of DᵀD with the last row and column joined to the first, whose further differences only add to it."""
-        t, h, w = _second_difference(shape[-4]), _periodic_difference(shape[-2]), _periodic_difference(shape[-1])
+        t, h, w = second_difference(shape[-4]), _periodic_difference(shape[-2]), _periodic_difference(shape[-1])
         return self.time_weight**2 * t.reshape(-1, 1, 1, 1) + h.unsqueeze(-1) + w
 
     def analyse(self, x: Tensor) -> Tensor:
@@ -231,7 +231,7 @@ class SquaredDifferences(Differences):
         return 1 / (1 + sigma / max(self.weight, FLOOR))
 
 
-def _second_difference(n: int) -> Tensor:
+def second_difference(n: int) -> Tensor:
     """Eigenvalues of the second difference with free ends along an axis of n entries, increasing."""
     return 2 - 2 * torch.cos(math.pi / n * torch.arange(n, dtype=torch.float64))
 
