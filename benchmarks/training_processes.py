@@ -20,9 +20,9 @@ from record import save
 
 from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.data import Crops
+from linops_video.solvers.learned.form import Config, paper_config
 from linops_video.solvers.learned.parallel import team as processes
 from linops_video.solvers.learned.train import Run, Trainer
-from linops_video.solvers.learned.unrolled import Config, paper_config
 
 BAR = 1e-10
 STEPS = 5

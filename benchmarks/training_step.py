@@ -29,8 +29,9 @@ import paper_twin
 
 from linops_video import InverseProblem, NormalSolver, forward_model
 from linops_video.batch import Ragged, batch
+from linops_video.solvers.learned.form import paper_config
 from linops_video.solvers.learned.objective import mse
-from linops_video.solvers.learned.unrolled import Unrolled, paper_config
+from linops_video.solvers.learned.unrolled import Unrolled
 
 SHAPE = (9, 1, 14, 14)
 PROBLEMS = ("pid", "sr2", "cs", "vcs", "dd", "tdd", "md", "fi2")

@@ -23,13 +23,13 @@ from linops_video.media.video import check_limit
 from linops_video.solvers.learned.checkpoint import load_network
 from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.data import Crops, Drawn, load_videos
+from linops_video.solvers.learned.form import Config
 from linops_video.solvers.learned.objective import Videos
 from linops_video.solvers.learned.parallel import team as processes
 from linops_video.solvers.learned.recipes import RECIPES, recipe
 from linops_video.solvers.learned.train import OnStep
 from linops_video.solvers.learned.train import Progress as State
 from linops_video.solvers.learned.train import train as train_network
-from linops_video.solvers.learned.unrolled import Config
 
 
 def train(

@@ -11,8 +11,8 @@ from linops_video.metrics import psnr
 from linops_video.solvers import solve
 from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.data import Crops
+from linops_video.solvers.learned.form import Config
 from linops_video.solvers.learned.train import train
-from linops_video.solvers.learned.unrolled import Config
 
 
 def main() -> None:

@@ -25,7 +25,8 @@ from linops_video import (
 from linops_video.batch import BatchNormal, Ragged
 from linops_video.errors import MeasurementError, ShapeError
 from linops_video.solvers import AdmmTV, AdmmWavelet, Pinv, run, solve
-from linops_video.solvers.learned.unrolled import Config, Unrolled
+from linops_video.solvers.learned.form import Config
+from linops_video.solvers.learned.unrolled import Unrolled
 
 SHAPE = (4, 3, 6, 5)
 

@@ -15,12 +15,13 @@ from linops_video.solvers import OneNet, VideoOneNet, run, solve
 from linops_video.solvers.baselines import BASELINES
 from linops_video.solvers.learned.blocks import PriorBlock, TemporalMemory, fold, pad_frames, unfold
 from linops_video.solvers.learned.checkpoint import describe, load_network, save_network, shipped
+from linops_video.solvers.learned.form import Config, paper_config
 from linops_video.solvers.learned.paper import MinimalRNN, PaperNetwork, VideoNorm, smooth_elu
 from linops_video.solvers.learned.start import (
     STILL,
     smooth_start,
 )
-from linops_video.solvers.learned.unrolled import Config, Unrolled, paper_config
+from linops_video.solvers.learned.unrolled import Unrolled
 
 SMALL = Config(steps=2, features=8, coarse=1, fine=1)
 FORMS = [

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from linops_video import forward_model
 from linops_video.errors import SpecError
+from linops_video.solvers.learned.form import Config
 from linops_video.solvers.learned.motion import Paths, moved, optical_flow
-from linops_video.solvers.learned.unrolled import Config, Unrolled
+from linops_video.solvers.learned.unrolled import Unrolled
 
 
 def waves(frames: int, speed: tuple[float, float], size: int = 64) -> Tensor:

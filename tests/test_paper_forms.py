@@ -11,8 +11,9 @@ from linops_video.batch import batch
 from linops_video.errors import SpecError
 from linops_video.solvers import Admm, run
 from linops_video.solvers.learned.checkpoint import WEIGHTS, load_network, save_network, shipped
+from linops_video.solvers.learned.form import Config, paper_config
 from linops_video.solvers.learned.recipes import recipe
-from linops_video.solvers.learned.unrolled import Config, Unrolled, paper_config
+from linops_video.solvers.learned.unrolled import Unrolled
 from linops_video.solvers.priors.denoiser import PlugAndPlay
 
 SHAPE = (5, 1, 8, 8)

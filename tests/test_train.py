@@ -16,12 +16,13 @@ from linops_video.solvers.learned.checkpoint import describe, load_network
 from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.curve import draw
 from linops_video.solvers.learned.data import Crops
+from linops_video.solvers.learned.form import Config, paper_config
 from linops_video.solvers.learned.objective import validate
 from linops_video.solvers.learned.parallel import Team
 from linops_video.solvers.learned.projector import perturb
 from linops_video.solvers.learned.recipes import RECIPES, recipe
 from linops_video.solvers.learned.train import Progress, Run, Trainer, learning_rate, train
-from linops_video.solvers.learned.unrolled import Config, Unrolled, paper_config
+from linops_video.solvers.learned.unrolled import Unrolled
 
 TINY = TrainConfig(
     network=Config(steps=1, features=8, coarse=1, fine=1),

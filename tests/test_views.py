@@ -12,7 +12,8 @@ from linops_video import forward_model
 from linops_video.errors import SpecError
 from linops_video.solvers import VideoOneNet, run
 from linops_video.solvers.learned.blocks import pad_frames
-from linops_video.solvers.learned.unrolled import VIEWS, Config, Unrolled, UnrolledState
+from linops_video.solvers.learned.form import Config
+from linops_video.solvers.learned.unrolled import VIEWS, Unrolled, UnrolledState
 
 
 def network(views: int) -> Unrolled:

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from linops_video.errors import FileError, SpecError
 from linops_video.media.files import replacing
-from linops_video.solvers.learned.unrolled import Config, Unrolled
+from linops_video.solvers.learned.form import Config
+from linops_video.solvers.learned.unrolled import Unrolled
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Folder of the weights that are shipped."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 
 from linops_video.errors import SpecError
+from linops_video.solvers.learned.form import Config
 from linops_video.solvers.learned.pool import MIXTURE
-from linops_video.solvers.learned.unrolled import Config
 
 CHOICES = {
     "objective": ("log-mse", "mse", "projector"),

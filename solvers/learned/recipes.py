@@ -7,8 +7,8 @@ from dataclasses import replace
 from linops_video.datasets.table1 import table1_problems
 from linops_video.errors import SpecError, near_names
 from linops_video.solvers.learned.config import TrainConfig
+from linops_video.solvers.learned.form import Config, paper_config
 from linops_video.solvers.learned.pool import BLURS, MIXTURE
-from linops_video.solvers.learned.unrolled import Config, paper_config
 
 RECIPES: dict[str, str] = {
     "videoonet": "our form",
