@@ -11,10 +11,11 @@ from torch import Tensor
 
 from linops_video import Cosine, InverseProblem
 from linops_video.algebra.parameters import per_sample
+from linops_video.algebra.slabs import slabs
 from linops_video.inverses.circular import circular_gram
 from linops_video.solvers.iteration import relative_change
 from linops_video.solvers.objective import AnyPriors, check_positive, check_relaxation
-from linops_video.solvers.priors.prior import VIDEO_AXES, slabs
+from linops_video.solvers.priors.prior import VIDEO_AXES
 from linops_video.solvers.start import start
 
 PrimalStep = Callable[[Tensor, "Tensor | None", Tensor], tuple[Tensor, "Tensor | None"]]

@@ -12,14 +12,12 @@ from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator
 from linops_video.algebra.parameters import Shape, by_parts, complex_dtype
+from linops_video.algebra.slabs import slabs
 from linops_video.errors import SpecError
 from linops_video.operators.multiplier import undone, unitary_gram
 
 MATRIX_LIMIT = 96
 """Longest axis that is transformed by a matrix product, which up to here is faster than an FFT (one core, float32)."""
-
-CACHED = 1 << 17
-"""Entries that go through an FFT at a time: its passes then stay in the cache, which takes half the time."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -82,9 +80,9 @@ class Cosine(LinearOperator):
 def _along(A: Cosine, transform: Callable[[Tensor, int], Tensor], x: Tensor) -> Tensor:
     """Along all axes but the first of the event, of parts that stay in the cache, and then along that."""
     first = -len(A.in_shape)
-    inner, parts = [first + axis for axis in sorted(A.axes, reverse=True) if axis], (x,)
+    inner, parts = [first + axis for axis in sorted(A.axes, reverse=True) if axis], [x]
     if inner and max(x.shape[axis] for axis in inner) > MATRIX_LIMIT:
-        parts = x.split(max(1, CACHED * x.shape[first] // max(1, x.numel())), first)
+        parts = [x.narrow(first, start, stop - start) for start, stop in slabs(x, first)]
     done = []
     for part in parts:
         for axis in inner:

@@ -20,9 +20,6 @@ Step = float | Tensor
 VIDEO_AXES = 4
 """T, C, H, W: the event axes of what a prior is applied to."""
 
-CACHED = 2**18
-"""Entries of a video that are worked on at once: 1 MB in float32."""
-
 
 class Prior(ABC):
     """A prior R on videos (*batch, T, C, H, W), known by its proximal operator.
@@ -117,15 +114,3 @@ def soft_threshold(x: Tensor, threshold: Step) -> Tensor:
 def total(x: Tensor) -> Tensor:
     """The sum over T, C, H, W."""
     return x.sum((-4, -3, -2, -1))
-
-
-def slabs(video: Tensor) -> list[tuple[int, int]]:
-    """First frame and end of parts of a video of some `CACHED` entries: what takes several passes stays in the cache.
-
-    Example:
-        >>> slabs(torch.zeros(3, 1, 512, 256))
-        [(0, 2), (2, 3)]
-    """
-    frames = video.shape[-4]
-    count = max(1, CACHED * frames // max(1, video.numel()))
-    return [(first, min(first + count, frames)) for first in range(0, frames, count)]

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from linops_video import Cosine
 from linops_video.algebra.parameters import per_sample
-from linops_video.solvers.priors.prior import Memory, Prior, Step, check_video, check_weight, each, slabs, squares
+from linops_video.algebra.slabs import slabs
+from linops_video.solvers.priors.prior import Memory, Prior, Step, check_video, check_weight, each, squares
 
 FLOOR = 1e-24
 """Squares below it count as zero: 1/√ of them, and its derivative, stay finite in float32."""

@@ -1,0 +1,21 @@
+"""Large tensors a part at a time: what takes several passes stays in the cache."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+CACHED = 2**18
+"""Entries that are worked on at once: 1 MB in float32."""
+
+
+def slabs(x: Tensor, axis: int = -4) -> list[tuple[int, int]]:
+    """First index and end, along an axis, of parts of some `CACHED` entries; the default is the frames of a video.
+
+    Example:
+        >>> import torch
+        >>> slabs(torch.zeros(3, 1, 512, 256))
+        [(0, 2), (2, 3)]
+    """
+    n = x.shape[axis]
+    count = max(1, CACHED * n // max(1, x.numel()))
+    return [(first, min(first + count, n)) for first in range(0, n, count)]
