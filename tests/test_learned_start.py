@@ -64,11 +64,11 @@ def test_the_start_is_the_minimiser_that_a_dense_solve_finds(monkeypatch):
         n = truth.numel()
         unit = torch.eye(n, dtype=torch.float64).reshape(n, *shape)
         basis = Cosine((0, 1, 2, 3), shape)(unit).reshape(n, n)
-        for k, prior in enumerate((STILL, MOVING, FROZEN)):
+        priors = (STILL, MOVING, FROZEN)
+        for prior, found in zip(priors, smooth_start(problem, NormalSolver.of(problem.operator), priors), strict=True):
             L = basis @ (eigenvalues(prior, shape).reshape(n, 1) * basis.T)
             assert (prior(unit).reshape(n, n) - L).abs().max() <= 1e-13 * L.abs().max()
             shifted = prior(unit) + 2.0 * unit + 3.0 * (unit - unit.mean(-3, keepdim=True))
             torch.testing.assert_close(prior.inverse(shape, truth)(shifted, 2.0, 5.0), unit, rtol=0, atol=1e-10)
             dense = torch.linalg.solve(A.T @ A / sigma**2 + L, A.T @ problem.y.reshape(-1) / sigma**2)
-            found = smooth_start(problem, NormalSolver.of(problem.operator), (STILL, MOVING, FROZEN))[k]
             torch.testing.assert_close(found.reshape(-1), dense, rtol=0, atol=1e-5)
