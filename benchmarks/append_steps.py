@@ -1,10 +1,11 @@
-"""A trained network with more steps, to begin a training with: `append_steps.py WEIGHTS STEPS OUT.safetensors`.
+"""A trained network with more steps or blocks, to train further: `append_steps.py WEIGHTS STEPS OUT.safetensors`.
 
 The networks of the new steps return zero, so that at first they are plain steps of ADMM; their inner weights are those
 of the last trained step. Random matrices (`cs`, `vcs`) want more than the two steps of the network for real video.
 
 `--motion`: the last step is told the mean of the video along its motion, and goes `TOWARDS` it before any training. New
 steps of a network that has such a step are told it, too, and are copies of the last: each follows a better video.
+`--coarse N`: each prior gets so many residual blocks at a quarter of the resolution, the new ones identities at first.
 `--scan`: start and networks see the four windows of Scanned CIFAR-10 as the image that they are cut from.
 """
 
@@ -52,6 +53,18 @@ def appended(network: Unrolled, steps: int, motion: bool = False, scan: bool = F
     return longer
 
 
+def deepened(network: Unrolled, coarse: int) -> Unrolled:
+    """The network with `coarse` residual blocks at a quarter of the resolution; the new ones are identities."""
+    deeper, values = Unrolled(replace(network.config, coarse=coarse)), network.state_dict()
+    with torch.no_grad():
+        for name, value in deeper.state_dict().items():
+            if name in values:
+                value.copy_(values[name])
+            elif ".temporal." in name:  # the block's last convolution
+                value.zero_()
+    return deeper
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights", help="a file, or the name of a shipped set")
@@ -59,12 +72,21 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--motion", action="store_true")
     parser.add_argument("--scan", action="store_true")
+    parser.add_argument("--coarse", type=int)
     args = parser.parse_args()
     network = load_network(args.weights)
-    if network.config.shared or args.steps <= network.config.steps:
-        parser.error(f"the network must have steps of its own, fewer than {args.steps}")
+    torch.manual_seed(0)  # for the inner weights of new blocks
+    coarse = network.config.coarse if args.coarse is None else args.coarse
+    if network.config.shared or args.steps < network.config.steps or coarse < network.config.coarse:
+        parser.error(
+            f"the network must have steps of its own, at most {args.steps}, with at most {coarse} coarse blocks"
+        )
+    if coarse > network.config.coarse:
+        network = deepened(network, coarse)
+    if args.steps > network.config.steps:
+        network = appended(network, args.steps, args.motion, args.scan)
     about = {name: value for name, value in describe(args.weights).items() if name != "config"}
-    save_network(args.out, appended(network, args.steps, args.motion, args.scan), about)
+    save_network(args.out, network, about)
 
 
 if __name__ == "__main__":
