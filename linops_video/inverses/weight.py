@@ -13,7 +13,7 @@ from linops_video.errors import DtypeError, SpecError
 from linops_video.inverses.spectral import Spectral, spectral
 from linops_video.operators.circulant import Circulant
 from linops_video.operators.dense import AxisMatrix, Dense
-from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.diagonal import Diagonal, number
 from linops_video.operators.kron import Kron, kron
 from linops_video.operators.multiplier import Multiplier
 from linops_video.operators.stack import BlockDiagonal
@@ -63,7 +63,7 @@ def root(W: LinearOperator) -> LinearOperator:
     if c is not None:
         return scale(_root(torch.as_tensor(c, dtype=torch.float64), W), Identity(W.in_shape))
     if isinstance(W, Diagonal):
-        return replace(W, diagonal=_root(W.diagonal.real, W))
+        return replace(W, diagonal=_root(number(W.diagonal).real, W))
     if isinstance(W, Circulant):
         return replace(W, transfer=_root(W.transfer.real, W))
     if isinstance(W, Multiplier):

@@ -59,7 +59,7 @@ class Diagonal(LinearOperator):
         return _sum(self, other)
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
-        return Diagonal(per_sample(factor, len(self.in_shape)) * self.diagonal, self.in_shape)
+        return Diagonal(per_sample(factor, len(self.in_shape)) * number(self.diagonal), self.in_shape)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         return _factors(self)
@@ -72,7 +72,7 @@ class Diagonal(LinearOperator):
         return Diagonal(self.diagonal.reshape(self.batch_shape + sizes), (*before, *self.in_shape, *behind))
 
     def _known_norm(self) -> Tensor:
-        return self.diagonal.abs().double().flatten(self.diagonal.ndim - len(self.in_shape)).amax(-1)
+        return number(self.diagonal).abs().double().flatten(self.diagonal.ndim - len(self.in_shape)).amax(-1)
 
 
 def check_values(operator: str, values: Tensor, shape: Shape) -> None:
@@ -91,14 +91,12 @@ def _sum(A: Diagonal, other: LinearOperator) -> Diagonal | None:
     """A + other where that is pointwise too, else None."""
     c = scalar(other)
     d = other.diagonal if isinstance(other, Diagonal) else None if c is None else per_sample(c, len(A.in_shape))
-    return (
-        None if d is None else Diagonal(_number(A.diagonal) + (_number(d) if isinstance(d, Tensor) else d), A.in_shape)
-    )
+    return None if d is None else Diagonal(number(A.diagonal) + (number(d) if isinstance(d, Tensor) else d), A.in_shape)
 
 
-def _number(values: Tensor) -> Tensor:
-    """Bool masks as numbers: the sum of two is 2 where both are true."""
-    return values.float() if values.dtype == torch.bool else values
+def number(values: Tensor) -> Tensor:
+    """Bool masks as numbers: they are added up, where bool ones would be joined by "or"."""
+    return values.double() if values.dtype == torch.bool else values
 
 
 def _sizes(A: Diagonal) -> Shape:
@@ -109,7 +107,7 @@ def _sizes(A: Diagonal) -> Shape:
 def _values_in(A: Diagonal, transform: LinearOperator) -> Tensor | None:
     """d where it is constant along the axes that the transform acts on, and so commutes with it."""
     axes = getattr(transform.operator if isinstance(transform, Adjoint) else transform, "axes", None)
-    return A.diagonal if axes and all(_sizes(A)[axis] == 1 for axis in axes) else None
+    return number(A.diagonal) if axes and all(_sizes(A)[axis] == 1 for axis in axes) else None
 
 
 def _gram(A: Diagonal, weight: LinearOperator | None) -> LinearOperator | None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from linops_video.algebra.operator import Adjoint, Identity, LinearOperator, scalar, scale
 from linops_video.algebra.parameters import Shape, as_tensor, like, per_sample, show, tensor_field
-from linops_video.operators.diagonal import Diagonal, check_values
+from linops_video.operators.diagonal import Diagonal, check_values, number
 from linops_video.operators.kron import kron_gram
 
 
@@ -46,10 +46,10 @@ def _used(A: Multiplier) -> set[int]:
 
 def _values_in(self: Multiplier, transform: LinearOperator) -> Tensor | None:
     if same(transform, self.transform):
-        return self.values
+        return number(self.values)
     further = {axis - len(self.in_shape) for axis in _axes(transform) - _axes(self.transform)}
     wider = _joined(transform, self.transform) and _axes(transform) >= _axes(self.transform)
-    return self.values if wider and not _long(self.values) & further else None
+    return number(self.values) if wider and not _long(self.values) & further else None
 
 
 def _check(self: Multiplier) -> None:
@@ -69,7 +69,7 @@ def _product(self: Multiplier, other: LinearOperator) -> Multiplier | None:
 def _sum(self: Multiplier, other: LinearOperator) -> Multiplier | None:
     """The sum, unless they act along separate axes: there the terms of the sum tell more than their sum."""
     w = diagonal_in(other, self.transform)
-    return None if w is None or _long(w) - _used(self) else Multiplier(self.transform, self.values + w)
+    return None if w is None or _long(w) - _used(self) else Multiplier(self.transform, number(self.values) + w)
 
 
 def _embedded(self: Multiplier, before: Shape, behind: Shape) -> Multiplier | None:
@@ -152,7 +152,7 @@ class Multiplier(LinearOperator):
         return Multiplier(self.transform, self.values.conj()) if self.values.is_complex() else self
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        square = Multiplier(self.transform, self.values.abs() ** 2)
+        square = Multiplier(self.transform, number(self.values).abs() ** 2)
         return square if weight is None else square._after(weight) or super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
@@ -165,10 +165,10 @@ class Multiplier(LinearOperator):
     _factors = _separated
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
-        return Multiplier(self.transform, per_sample(factor, len(self.transform.out_shape)) * self.values)
+        return Multiplier(self.transform, per_sample(factor, len(self.transform.out_shape)) * number(self.values))
 
     def _known_norm(self) -> Tensor:
-        return self.values.abs().double().flatten(self.values.ndim - len(self.transform.out_shape)).amax(-1)
+        return number(self.values).abs().double().flatten(self.values.ndim - len(self.transform.out_shape)).amax(-1)
 
 
 def unitary_gram(U: LinearOperator, weight: LinearOperator | None = None) -> LinearOperator:
@@ -180,7 +180,7 @@ def unitary_gram(U: LinearOperator, weight: LinearOperator | None = None) -> Lin
     if weight is None or c is not None:
         return scale(1.0 if c is None else c, Identity(U.in_shape))
     if isinstance(weight, Diagonal):
-        return weight if weight._diagonal_in(U) is not None else Multiplier(U, weight.diagonal)
+        return weight if weight._diagonal_in(U) is not None else Multiplier(U, number(weight.diagonal))
     w = diagonal_in(weight, U.H)
     if w is not None:
         return Diagonal(w, U.in_shape)

@@ -14,7 +14,7 @@ from linops_video.algebra.operator import Identity, LinearOperator, scalar, scal
 from linops_video.algebra.parameters import Shape, by_parts, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.dense import Dense
-from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.diagonal import Diagonal, number
 from linops_video.operators.kron import kron, kron_gram, kron_outer
 
 
@@ -87,7 +87,7 @@ def _windows(A: Patches, x: Tensor) -> Tensor:
 
 def _add_up(A: Patches, y: Tensor) -> Tensor:
     """The frames that the patches y sum to; `y` may have other leading axes than A's output."""
-    height, width = A.in_shape[-2:]
+    y, (height, width) = number(y), A.in_shape[-2:]
     if A.stride >= A.size:
         x = y.new_zeros(*y.shape[:-4], height, width)
         _windows(A, x).copy_(y)

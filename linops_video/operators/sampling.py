@@ -13,7 +13,7 @@ from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, decimated
 from linops_video.operators.cosine import Cosine, cosine_matrix
 from linops_video.operators.dense import Dense
-from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.diagonal import Diagonal, number
 from linops_video.operators.kron import separable_gram, separable_outer
 from linops_video.operators.multiplier import Multiplier
 
@@ -142,6 +142,7 @@ def box_sum(x: Tensor, k: int, dims: list[int]) -> Tensor:
 
     Give the last axis last: sums of whole rows are faster, and leave it less to do.
     """
+    x = number(x)
     for d in dims:
         behind = (slice(None),) * (-1 - d)
         count = x.shape[d] // k

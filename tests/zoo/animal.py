@@ -39,7 +39,8 @@ def normal_numbers(seed: int, device: torch.device | None = None) -> Callable[..
 
 
 def mask(r: Callable[..., Tensor], *shape: int) -> Tensor:
-    return (r(*shape) > 0).double()
+    """Bool: sums of masks must count, not join by "or"."""
+    return r(*shape) > 0
 
 
 def animal(entry: Animal, seed: int = 0) -> LinearOperator:
