@@ -13,6 +13,7 @@ from linops_video import (
     Convolution,
     Dense,
     Diagonal,
+    Flip,
     Identity,
     NormalSolver,
     Select,
@@ -303,6 +304,44 @@ def test_weights_that_are_none() -> None:
     masked = Diagonal(keep_most(*SMALL), SMALL) @ Convolution(KERNEL, SMALL, "circular")
     with pytest.raises(SpecError, match="square root"):
         NormalSolver.of(Identity(SMALL), masked.gram())
+
+
+def neighbours(n: int) -> torch.Tensor:
+    """1 beside the diagonal."""
+    upper = torch.diag(torch.ones(n - 1, dtype=torch.float64), 1)
+    return upper + upper.T
+
+
+def test_a_weight_of_terms_that_are_not_positive_one_by_one() -> None:
+    """The precision of a Gaussian Markov random field: I − 0.24 · (neighbours along both axes)."""
+    n = 6
+    shape, M = (n, n), neighbours(n)
+    W = Identity(shape) - 0.24 * AxisMatrix(M, 0, shape) - 0.24 * AxisMatrix(M, 1, shape)
+    normal, b = NormalSolver.of(Identity(shape), weight=W), random(n, n)
+    expected = torch.linalg.solve(W.to_dense() + 0.1 * torch.eye(n * n, dtype=torch.float64), b.flatten())
+    torch.testing.assert_close(normal(0.1, b).flatten(), expected, rtol=1e-12, atol=1e-13)
+    smallest = torch.linalg.eigvalsh(W.to_dense())[0]
+    torch.testing.assert_close(normal.eigenvalues().min(), smallest, rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        Flip((0,), (4,)),
+        Identity((4, 4)) - 0.6 * AxisMatrix(neighbours(4), 0, (4, 4)) - 0.6 * AxisMatrix(neighbours(4), 1, (4, 4)),
+        AxisMatrix(neighbours(4), 0, (4, 3)) + Diagonal(random(1, 3).abs(), (4, 3)),
+    ],
+    ids=["flip", "sum", "blocks"],
+)
+def test_a_weight_with_a_negative_eigenvalue_is_refused(weight) -> None:
+    with pytest.raises(SpecError, match=r"has the eigenvalue -|no known square root"):
+        NormalSolver.of(Identity(weight.in_shape), weight=weight)
+
+
+def test_a_weight_without_a_known_root_is_refused() -> None:
+    kernel = torch.tensor([[0.0, 0.1, 0.0], [0.1, 1.0, 0.1], [0.0, 0.1, 0.0]])
+    with pytest.raises(SpecError, match="no known square root"):
+        NormalSolver.of(Identity((1, 6, 6)), weight=Convolution(kernel, (1, 6, 6), "same"))
 
 
 def test_warm_start_and_tolerance() -> None:

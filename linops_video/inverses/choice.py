@@ -31,7 +31,7 @@ def choose(A: LinearOperator, rtol: float) -> Inverse:
     ready = _exact_ways(exact) or (_exact_ways(A) if A.dtype != exact.dtype else [])
     if ready:
         kind, side, way = min(ready, key=lambda entry: entry[2].cost)
-        method, found = f"exact: {way.name}, from the {side}", way.build()
+        method, found = f"exact: {way.name}, from the {side}", _built(way)
         return kind(A, method, found, exact) if mixes(found) else kind(A, method, _cast(found, A), A)
     rest, turn = _last(A)
     if rest is not None and _is_unitary(turn):
@@ -42,7 +42,13 @@ def choose(A: LinearOperator, rtol: float) -> Inverse:
     way = near and plan(near)
     if way is None:
         return IterativeInverse(A, "cg, not preconditioned", None, rtol)
-    return IterativeInverse(A, f"cg, preconditioned by {way.name}", _cast(way.build(), A), rtol)
+    return IterativeInverse(A, f"cg, preconditioned by {way.name}", _cast(_built(way), A), rtol)
+
+
+def _built(way: Plan) -> Decomposition:
+    """The decomposition of a Gram or an outer product, which have no negative eigenvalues."""
+    found = way.build()
+    return found.nonnegative() if isinstance(found, Spectral) else found
 
 
 def _is_unitary(A: LinearOperator) -> bool:

@@ -52,6 +52,10 @@ class Spectral(Parameters):
     eigenvalues: Tensor = tensor_field(None)
     rest: Spectral | None = None
 
+    def nonnegative(self) -> Spectral:
+        """That of a positive semidefinite G, of which rounding has made eigenvalues of zero negative."""
+        return Spectral(self.basis, self.eigenvalues.clamp(min=0), self.rest and self.rest.nonnegative())
+
     def function(self, fn: Function, b: Tensor) -> Tensor:
         """f(G) b = Q f(Λ) Qᴴ b + f(R) (b − Q Qᴴ b)."""
         inside = self.basis.H._apply(b)
@@ -274,12 +278,12 @@ def _of_circulant(G: Circulant) -> Spectral:
 def _of_blocks(G: Blocks) -> Spectral:
     values, vectors = torch.linalg.eigh(_double(G.matrices))
     dim = G.axis - len(G.in_shape)
-    return Spectral(Blocks(vectors, G.axis, G.in_shape), values.clamp(min=0).movedim(-1, dim))
+    return Spectral(Blocks(vectors, G.axis, G.in_shape), values.movedim(-1, dim))
 
 
 def _of_dense(G: Dense) -> Spectral:
     values, vectors = torch.linalg.eigh(_double(G.matrix))
-    return Spectral(Dense(vectors, values.shape[-1:], G.in_shape), values.clamp(min=0))
+    return Spectral(Dense(vectors, values.shape[-1:], G.in_shape), values)
 
 
 def _of_dense_gram(G: DenseGram) -> Spectral:
@@ -348,7 +352,7 @@ def _plan_kron_sum(terms: Factors) -> Plan | None:
 def _plan_single(terms: Factors) -> Plan | None:
     """The plan of one operator that is its own only factor, in another form: a matrix along the only axis."""
     factors = terms[0]._factors() if len(terms) == 1 else None
-    return plan(factors[0]) if factors and len(factors) == 1 and factors[0] is not terms[0] else None
+    return plan(factors[0]) if factors and len(factors) == 1 and type(factors[0]) is not type(terms[0]) else None
 
 
 def _plans_with_one_basis(group: Factors) -> list[Plan] | None:
@@ -391,7 +395,7 @@ def _assemble(coefficients: list[float | Tensor], groups: list[Axes]) -> Spectra
     if mixed is not None:
         values, vectors = torch.linalg.eigh(values)
         basis = compose(basis, Blocks(vectors, total + place, basis.in_shape))
-        values = values.clamp(min=0).movedim(-1, place)
+        values = values.movedim(-1, place)
     rest = None
     if any(g.rest is not None for g in groups):
         rest = _assemble(coefficients, [g.rest or g for g in groups])
