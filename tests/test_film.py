@@ -58,7 +58,14 @@ def test_a_window_has_the_measurements_of_the_whole_film(spec, frames):
 
 
 @pytest.mark.parametrize(
-    ("spec", "kind"), [("sr4", Alike), ("pid", Masked), ("average(3)", Whole), ("mask(0.5, seed=2) @ identity", Whole)]
+    ("spec", "kind"),
+    [
+        ("sr4", Alike),
+        ("pid", Masked),
+        ("average(3)", Whole),
+        ("mask(0.5, seed=2) @ identity", Whole),
+        ("blocks(3, 0.05)", Whole),  # in frames of 16×16 its holes have no pixels
+    ],
 )
 def test_a_model_is_made_for_the_window_where_all_frames_are_treated_alike(spec, kind):
     assert isinstance(film_model(spec, SHAPE), kind)
