@@ -11,7 +11,7 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import IterativeSolve
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape, show
+from linops_video.algebra.parameters import Shape, moved, show
 from linops_video.errors import ShapeError
 from linops_video.inverses.normal import NormalSolver
 
@@ -47,7 +47,7 @@ class Ragged(tuple[Tensor, ...]):
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Ragged:
         """The same on another device or in another precision."""
-        return Ragged(part.to(device, dtype) for part in self)
+        return Ragged(moved(part, device, dtype) for part in self)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -133,7 +133,7 @@ class Batch(Samples, LinearOperator):
         return None if other.batch_shape else batch([A @ other for A in self.operators])
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
-        return batch([sample_of(factor, i) * A for i, A in enumerate(self.operators)])
+        return batch([sample_of(factor, i, len(self.operators)) * A for i, A in enumerate(self.operators)])
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
         if not isinstance(other, Batch):
@@ -222,8 +222,9 @@ class BatchNormal(NormalSolver):
     def __call__(self, rho: float | Tensor, b: Tensor) -> Tensor:
         return self._stack(lambda s, rho, b: s(rho, b), rho, self.operator.samples(b))
 
-    def solve(self, rho: float | Tensor, b: Tensor) -> IterativeSolve:
-        parts = self._each(lambda s, rho, b: s.solve(rho, b), rho, self.operator.samples(b))
+    def solve(self, rho: float | Tensor, b: Tensor, start: Tensor | None = None) -> IterativeSolve:
+        begin: Sequence[Any] = [None] * len(self.solvers) if start is None else self.operator.samples(start)
+        parts = self._each(lambda s, rho, b, x: s.solve(rho, b, x), rho, self.operator.samples(b), begin)
         x = self.operator.join([part.x for part in parts])
         return IterativeSolve(
             x, torch.stack([part.iterations for part in parts], -1), torch.stack([part.residual for part in parts], -1)
@@ -258,9 +259,9 @@ class BatchNormal(NormalSolver):
     def logdet(self, rho: float | Tensor) -> Tensor:
         return torch.stack(self._each(lambda s, rho: s.logdet(rho), rho), -1)
 
-    def _each(self, method: Callable[..., Any], rho: float | Tensor, *parts: Sequence[Tensor]) -> list[Any]:
+    def _each(self, method: Callable[..., Any], rho: float | Tensor, *parts: Sequence[Any]) -> list[Any]:
         samples = enumerate(zip(self.solvers, *parts, strict=True))
-        return [method(solver, sample_of(rho, i), *part) for i, (solver, *part) in samples]
+        return [method(solver, sample_of(rho, i, len(self.solvers)), *part) for i, (solver, *part) in samples]
 
     def _stack(self, method: Callable[..., Tensor], rho: float | Tensor, *parts: Sequence[Tensor]) -> Tensor:
         return self.operator.join(self._each(method, rho, *parts))
@@ -297,8 +298,10 @@ def batch(operators: Sequence[LinearOperator]) -> Batch:
     return Batch(tuple(operators))
 
 
-def sample_of(number: float | Tensor, i: int) -> float | Tensor:
-    """The number of the i-th sample, from one for all or one a sample along the last axis."""
+def sample_of(number: float | Tensor, i: int, count: int) -> float | Tensor:
+    """The number of the i-th sample of `count`, from one for all or one a sample along the last axis."""
     if not isinstance(number, Tensor) or number.ndim == 0:
         return number
+    if number.shape[-1] not in (1, count):
+        raise ShapeError(f"a batch of {count} operators needs one number, or one a sample, got {show(number.shape)}")
     return number[..., 0 if number.shape[-1] == 1 else i]

@@ -96,6 +96,7 @@ def run(
     """
     check_problem(problem)
     _check_given(problem, start, truth)
+    problem = problem.broadcast()
     if problem.y.dtype.itemsize < 4:
         single = dataclasses.replace(problem, y=problem.y.to(dtype=torch.float32))
         found = run(solver, single, on_step, start, truth, history)
@@ -188,7 +189,16 @@ def _resumed(solver: Any, problem: InverseProblem, state: Any) -> Any:
             f"start is a solution by another kind of solver, with a {type(state).__name__} where "
             f"{type(solver).__name__} needs a {type(fresh).__name__}"
         )
+    for f in dataclasses.fields(fresh):
+        new, old = getattr(fresh, f.name), getattr(state, f.name)
+        if isinstance(new, tuple) and new and old and _shapes(new) != _shapes(old):
+            raise SpecError(f"start is a solution by {type(solver).__name__} with other priors: begin without it")
     return solver.resume(problem, state) if hasattr(solver, "resume") else state
+
+
+def _shapes(values: tuple[Any, ...]) -> list[Any]:
+    """The shapes of the tensors in a tuple, and of what is none its type."""
+    return [tuple(value.shape) if isinstance(value, Tensor) else type(value) for value in values]
 
 
 def relative_change(pairs: Sequence[tuple[Tensor, Tensor]], reference: Tensor, batch: int) -> Tensor:

@@ -52,9 +52,12 @@ def conjugate_gradient(
     def dot(u: Tensor, v: Tensor) -> Tensor:
         return (u.conj() * v).sum(event, keepdim=True).real
 
+    largest = b.abs().amax(event, keepdim=True)
+    unit = torch.where(largest > 0, largest, 1)  # squares of what is very large or small leave the range of floats
+    b = b / unit
     size = dot(b, b)
     limit = rtol**2 * size
-    x = torch.zeros_like(b) if start is None else start
+    x = torch.zeros_like(b) if start is None else torch.where(largest > 0, start / unit, 0)
     residual = b if start is None else b - G(x)
     iterations = torch.zeros_like(size, dtype=torch.long)
     for _ in range(CYCLES):
@@ -63,7 +66,8 @@ def conjugate_gradient(
         residual = b - G(x)
         if bool((dot(residual, residual) <= limit).all()) or int(iterations.max()) >= max_steps:
             break
-    relative = (dot(residual, residual) / size).nan_to_num(0.0).sqrt()
+    relative = torch.where(size == 0, 0, dot(residual, residual) / size).sqrt()
+    x = unit * torch.where(size.isfinite(), x, torch.nan)  # no step is taken from what is not finite
     return IterativeSolve(x, iterations.flatten(-event_ndim).squeeze(-1), relative.flatten(-event_ndim).squeeze(-1))
 
 

@@ -40,7 +40,9 @@ class LinearMap(Parameters, ABC):
     def _apply_adjoint(self, y: Tensor, /) -> Tensor:
         """Aᴴ y; derived from `_apply` unless overridden."""
         y = y.to(complex_dtype(y.dtype)) if self.is_complex() else y
-        x = y.new_zeros(y.shape[: y.ndim - len(self.out_shape)] + self.in_shape)
+        batch = torch.broadcast_shapes(y.shape[: y.ndim - len(self.out_shape)], self.batch_shape)
+        y = y.expand(*batch, *self.out_shape)
+        x = y.new_zeros(*batch, *self.in_shape)
         return torch.func.vjp(self._apply, x)[1](y)[0]
 
     def __call__(self, x: Tensor) -> Tensor:

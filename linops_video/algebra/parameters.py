@@ -71,12 +71,7 @@ class Parameters(metaclass=Fields):
         if isinstance(device, torch.dtype):
             raise DtypeError(f"to takes the device first: write to(dtype={device})")
 
-        def convert(t: Tensor, _: int) -> Tensor:
-            if dtype is None or not (t.is_floating_point() or t.is_complex()):
-                return t.to(device=device)
-            return t.to(device=device, dtype=complex_dtype(dtype) if t.is_complex() else dtype)
-
-        return self._map_tensors(convert)
+        return self._map_tensors(lambda t, _: moved(t, device, dtype))
 
     def detach(self: Self) -> Self:
         """The same with no gradient to its parameters."""
@@ -144,6 +139,14 @@ def like(parameter: float | Tensor, x: Tensor) -> float | Tensor:
 def complex_dtype(dtype: torch.dtype) -> torch.dtype:
     """The complex dtype of this precision; complex64 for float16 and bfloat16, whose own torch does not compute in."""
     return dtype if dtype.is_complex else torch.complex128 if dtype == torch.float64 else torch.complex64
+
+
+def moved(t: Tensor, device: torch.device | str | None, dtype: torch.dtype | None) -> Tensor:
+    """The tensor on another device or in another precision: complex numbers stay complex, bool and integers as they
+    are."""
+    if dtype is None or not (t.is_floating_point() or t.is_complex()):
+        return t.to(device=device)
+    return t.to(device=device, dtype=complex_dtype(dtype) if t.is_complex() else dtype)
 
 
 def common(parameter: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

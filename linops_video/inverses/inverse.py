@@ -323,10 +323,13 @@ class IterativeInverse(Inverse):
     def _iterate(self, rho: float | Tensor, b: Tensor, start: Tensor | None, rtol: float) -> IterativeSolve:
         A, near = self.operator, self.near
         precondition: Map | None = None if near is None else lambda r: near.solve(rho, r)
-        shift = per_sample(like(rho, b.real), len(A.in_shape))
+        n = len(A.in_shape)
+        numbers = rho.shape if isinstance(rho, Tensor) else ()
+        b = b.expand(*torch.broadcast_shapes(b.shape[: b.ndim - n], A.batch_shape, numbers), *A.in_shape)
+        shift = per_sample(like(rho, b.real), n)
         G: Map = lambda x: A.H(A(x)) + shift * x  # noqa: E731
         with torch.no_grad():
-            return conjugate_gradient(G, b, len(A.in_shape), precondition, rtol, CG_STEPS, start)
+            return conjugate_gradient(G, b, n, precondition, rtol, CG_STEPS, start)
 
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
         return self.normal(rho, self.operator.H(residual))
@@ -338,7 +341,7 @@ class IterativeInverse(Inverse):
         exact = IterativeInverse(A, self.method, None, self.rtol)
         target = double(y)
         event = tuple(range(-len(A.in_shape), 0))
-        rho = 1e-8 * float(A.norm().max()) ** 2
+        rho = 1e-8 * A.norm() ** 2
         x = torch.zeros_like(A.H(target))
         first = misfit = torch.linalg.vector_norm(A.H(target), dim=event)
         for _ in range(20):

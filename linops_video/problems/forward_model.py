@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape
+from linops_video.algebra.parameters import Shape, moved
 from linops_video.batch import Batch, Ragged, batch, sample_of
 from linops_video.errors import ShapeError
 from linops_video.expressions.expression import parse
@@ -66,23 +66,33 @@ class InverseProblem:
 
     @property
     def batch_shape(self) -> Shape:
-        """The batch axes of the measurement."""
+        """The batch axes of the measurement and of the operator's parameters."""
         if isinstance(self.operator, Batch):
             sample = InverseProblem(self.operator.operators[0], self.y[0])
             return (*sample.batch_shape, *self.operator.batch_shape)
-        return tuple(self.y.shape[: self.y.ndim - len(self.operator.out_shape)])
+        own = self.y.shape[: self.y.ndim - len(self.operator.out_shape)]
+        return tuple(torch.broadcast_shapes(own, self.operator.batch_shape))
+
+    def broadcast(self) -> InverseProblem:
+        """The same with a measurement for each sample, where one is shared by operators with batch axes."""
+        if isinstance(self.operator, Batch):
+            return self
+        shape = (*self.batch_shape, *self.operator.out_shape)
+        return self if tuple(self.y.shape) == shape else replace(self, y=self.y.expand(shape))
 
     def samples(self) -> tuple[InverseProblem, ...]:
         """The problems of the samples where the operator is a `batch`, else the problem itself alone."""
         if not isinstance(self.operator, Batch):
             return (self,)
         parts = enumerate(zip(self.operator.operators, self.y, strict=True))
-        return tuple(InverseProblem(A, y, sample_of(self.noise_std, i), self.name) for i, (A, y) in parts)
+        std, n = self.noise_std, len(self.y)
+        return tuple(InverseProblem(A, y, sample_of(std, i, n), self.name) for i, (A, y) in parts)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> InverseProblem:
         """The same problem on another device or in another precision."""
         std = self.noise_std.to(device, dtype) if isinstance(self.noise_std, Tensor) else self.noise_std
-        return InverseProblem(self.operator.to(device, dtype), self.y.to(device, dtype), std, self.name)
+        y = self.y.to(device, dtype) if isinstance(self.y, Ragged) else moved(self.y, device, dtype)
+        return InverseProblem(self.operator.to(device, dtype), y, std, self.name)
 
 
 def collate(problems: Sequence[InverseProblem]) -> InverseProblem:
