@@ -72,11 +72,14 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
     if solution.status == "max_steps":
         _warn(f"the solver stopped after {solution.steps} steps with a residual of {solution.residuals[-1]:.1e}")
     # what the state holds besides iterates, as a prepared data step, may depend on what is learned: made with a graph
-    fresh = solver.init(problem)
+    own: Any = solver
+    fresh = own.resume(problem, fixed) if hasattr(own, "resume") else own.init(problem)
+    steady = dataclasses.replace(own, balance=False) if getattr(own, "balance", False) else own
     inside = [t.detach().requires_grad_() for t in _iterates(fixed)]
-    after = solver.step(problem, _with_iterates(fixed, inside, fresh))
+    after = steady.step(problem, _with_iterates(fixed, inside, fresh))
     moved = _iterates(after)
-    kept = [k for k, t in enumerate(moved) if t.requires_grad]
+    # a number that a step hands on, as ρ, is no iterate
+    kept = [k for k, (t, before) in enumerate(zip(moved, inside, strict=True)) if t.requires_grad and t is not before]
     results, inputs = [moved[k] for k in kept], [inside[k] for k in kept]
     estimate = next(k for k, t in enumerate(results) if t is after.estimate)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, NormalSolver
@@ -17,13 +18,15 @@ from linops_video.solvers.start import start
 
 @dataclass(frozen=True, eq=False)
 class HqsState:
-    """The problem, the reconstruction z, what each prior keeps, and how many steps are done."""
+    """The problem, the reconstruction z, what each prior keeps, how many steps are done, and how far z was from the
+    mean of what the priors answered, ‖mean(xᵢ) − z‖/‖z‖ of each sample."""
 
     problem: InverseProblem
     normal: NormalSolver
     z: Tensor
     memory: tuple[Memory, ...]
     steps: int = 0
+    gap: Tensor | None = None
 
     @property
     def estimate(self) -> Tensor:
@@ -75,10 +78,12 @@ class HalfQuadratic(AnyPriors):
         rho = self.rho * self.growth**state.steps
         kept = zip(self.priors, state.memory, strict=True)
         results = [prior(state.z, 1 / rho, prior.rescaled(memory, 1 / self.growth)) for prior, memory in kept]
-        z = state.normal.prox(len(results) * rho, mean([x for x, _ in results]), problem.y)
-        return replace(state, z=z, memory=tuple(memory for _, memory in results), steps=state.steps + 1)
+        x = mean([x for x, _ in results])
+        z = state.normal.prox(len(results) * rho, x, problem.y)
+        gap = relative_change([(x, z)], z, z.ndim - len(problem.operator.in_shape))
+        return HqsState(problem, state.normal, z, tuple(memory for _, memory in results), state.steps + 1, gap)
 
     def residual(self, before: HqsState, after: HqsState) -> Tensor:
-        """‖z₊ − z‖ / ‖z₊‖."""
-        batch = after.z.ndim - len(after.normal.operator.in_shape)
-        return relative_change([(before.z, after.z)], after.z, batch)
+        """The larger of ‖z₊ − z‖ and ‖mean(xᵢ) − z₊‖, relative to ‖z₊‖: with a small ρ, z hardly moves at first."""
+        assert after.gap is not None
+        return torch.maximum(relative_change([(before.z, after.z)], after.z, after.gap.ndim), after.gap)

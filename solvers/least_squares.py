@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from linops_video import InverseProblem, NormalSolver, Stack, gradient
-from linops_video.algebra.krylov import conjugate_gradient
+from linops_video import ConvergenceWarning, InverseProblem, NormalSolver, Stack, gradient
+from linops_video.algebra.krylov import Map, conjugate_gradient
 from linops_video.algebra.parameters import per_sample
 from linops_video.solvers.objective import check_positive, check_stopping, squared_misfit, squared_norm, times
 from linops_video.solvers.pinv import Direct, PinvState
@@ -167,9 +168,16 @@ class Tikhonov(Direct):
         if "cg" not in normal.method:
             flat = y.flatten(y.ndim - len(A.out_shape))
             return normal.pinv(torch.cat((flat, flat.new_zeros(*flat.shape[:-1], *D.out_shape)), -1))
-        scale = A.norm().square().max()
-
-        def precondition(r: Tensor) -> Tensor:
-            return prior.inverse(float(self.weight / scale), r)
-
-        return conjugate_gradient(lambda x: both.H(both(x)), b, len(A.in_shape), precondition).x
+        ratio = float(self.weight / A.norm().square().max())
+        # what A does not see is told by the prior alone: a residual that counts there is as small as its weight
+        rtol = max(1e-6 * min(1.0, ratio), 8 * torch.finfo(b.dtype).eps)
+        G: Map = lambda x: both.H(both(x))  # noqa: E731
+        found = conjugate_gradient(G, b, len(A.in_shape), lambda r: prior.inverse(ratio, r), rtol)
+        if bool((found.residual > 1e-6).any()):
+            warnings.warn(
+                f"conjugate gradients stopped after {int(found.iterations.max())} iterations at a relative residual of "
+                f"{float(found.residual.max()):.1e}: use a larger weight, or float64",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        return found.x

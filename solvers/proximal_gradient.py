@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -75,6 +75,11 @@ class ProximalGradient(AnyPriors):
         step = norm.square().clamp(min=torch.finfo(backward.dtype).tiny).reciprocal()
         x = each(step) * backward
         return GradientState(x, x, torch.ones_like(step), step)
+
+    def resume(self, problem: InverseProblem, state: GradientState) -> GradientState:
+        """The state; for an operator of another norm its x, with the step of that one."""
+        fresh = self.init(problem)
+        return state if bool((fresh.step == state.step).all()) else replace(fresh, x=state.x, v=state.x)
 
     def step(self, problem: InverseProblem, state: GradientState) -> GradientState:
         A, (prior,) = problem.operator, self.priors

@@ -92,3 +92,12 @@ def test_what_has_not_converged_is_said():
     x = implicit(tv(0.05), problem, gradient_steps=3)
     with pytest.warns(ConvergenceWarning, match="gradient stopped after 3 steps"):
         x.sum().backward()
+
+
+def test_a_balanced_rho_is_no_iterate():
+    y, weight = random(*EVENT, seed=1), torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+    balanced = dataclasses.replace(tv(weight), balance=True, rho=20.0)
+    ours, plain = (implicit(solver, problem_with(y)) for solver in (balanced, tv(weight)))
+    torch.testing.assert_close(ours, plain, rtol=0, atol=1e-9)
+    gradients = [torch.autograd.grad(x.square().sum(), weight)[0] for x in (ours, plain)]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=0)

@@ -30,7 +30,7 @@ def gray_of(video: Tensor) -> Tensor:
     return torch.einsum("c,...chw->...hw", video.new_tensor(LUMA), video).unsqueeze(-3)
 
 
-@pytest.mark.parametrize("tint, stays", [(0.0, False), (0.5 * FAINT, False), (8 * FAINT, True)])
+@pytest.mark.parametrize(("tint", "stays"), [(0.0, False), (0.5 * FAINT, False), (8 * FAINT, True)])
 def test_faint_colours_go_and_others_stay(untrained: str, tint: float, stays: bool) -> None:
     colours = torch.tensor([1.0, -0.4, 0.3])[:, None, None]
     truth = clip(4, 1, 16, 16, batch=(1,)) + tint * colours

@@ -5,9 +5,9 @@ import math
 
 import pytest
 import torch
-from videos import inpainting, video
+from videos import inpainting, smooth_video, video
 
-from linops_video import Diagonal, InverseProblem, Solution, forward_model
+from linops_video import Diagonal, Identity, InverseProblem, Solution, forward_model
 from linops_video.errors import DtypeError, MeasurementError, ShapeError, SpecError
 from linops_video.metrics import psnr
 from linops_video.solvers import (
@@ -16,11 +16,15 @@ from linops_video.solvers import (
     AdmmWavelet,
     Box,
     Cgls,
+    Fista,
     HalfQuadratic,
     Pinv,
     PlugAndPlay,
     PreconditionedPrimalDual,
     PrimalDual,
+    ProximalGradient,
+    SquaredNorm,
+    Tikhonov,
     TotalVariation,
     run,
     solve,
@@ -175,3 +179,53 @@ def test_half_quadratic_splitting_begins_its_schedule_again_for_another_measurem
     warm = run(solver, second, start=run(solver, first))
     assert (cold.x - second.operator.H(second.y)).abs().max() > 0.1
     torch.testing.assert_close(warm.x, cold.x, rtol=0, atol=0.02)
+
+
+def test_a_start_with_another_operator_takes_the_step_of_this_one():
+    A = Diagonal(torch.linspace(0.5, 1, 128).reshape(2, 1, 8, 8).double(), (2, 1, 8, 8))
+    y = video(2, 1, 8, 8)
+    for solver in (Fista(SquaredNorm(0.1), tol=1e-10), ProximalGradient(SquaredNorm(0.1), tol=1e-10, max_steps=500)):
+        first = run(solver, InverseProblem(A, y))
+        ours, alone = (run(solver, InverseProblem(5 * A, 5 * y), start=start) for start in (first, None))
+        torch.testing.assert_close(ours.x, alone.x, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", [Admm, PrimalDual])
+def test_a_start_with_other_priors_is_refused(kind):
+    problem = forward_model("sr2", (2, 1, 8, 8)).measure(torch.rand(2, 1, 8, 8))
+    first = run(kind((TotalVariation(0.1), Box()), max_steps=2), problem)
+    with pytest.raises(SpecError, match="other priors"):
+        run(kind(TotalVariation(0.1), max_steps=2), problem, start=first)
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        AdmmTV(max_steps=4, tol=0),
+        Cgls(max_steps=4, tol=0),
+        Fista(SquaredNorm(0.1), max_steps=4, tol=0),
+        HalfQuadratic(TotalVariation(0.1), max_steps=4, tol=0),
+        Pinv(),
+        PreconditionedPrimalDual(TotalVariation(0.1), max_steps=4, tol=0),
+        PrimalDual(TotalVariation(0.1), max_steps=4, tol=0),
+        Tikhonov(0.1),
+    ],
+    ids=lambda solver: type(solver).__name__,
+)
+@pytest.mark.parametrize("batch", [(), (1,)])
+def test_one_measurement_for_operators_with_batch_axes(solver, batch):
+    masks = torch.rand(2, 2, 1, 8, 8, generator=torch.Generator().manual_seed(3)) > 0.4
+    A, y = Diagonal(masks, (2, 1, 8, 8)), video(*batch, 2, 1, 8, 8)
+    both = run(solver, InverseProblem(A, y)).x
+    assert both.shape == (2, 2, 1, 8, 8)
+    for x, mask in zip(both, masks, strict=True):
+        alone = run(solver, InverseProblem(Diagonal(mask, (2, 1, 8, 8)), y)).x.reshape(x.shape)
+        torch.testing.assert_close(x, alone, rtol=0, atol=1e-9)
+
+
+def test_half_quadratic_splitting_does_not_stop_while_rho_is_small():
+    y = smooth_video(4, 1, 16).double() + 0.1 * torch.randn(4, 1, 16, 16, dtype=torch.float64)
+    solver = HalfQuadratic(TotalVariation(0.1), rho=1e-4, growth=1.5, max_steps=60)
+    solution = run(solver, InverseProblem(Identity(tuple(y.shape)), y))
+    assert solution.steps > 20
+    assert (solution.x - y).abs().max() > 0.05

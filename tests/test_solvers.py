@@ -7,7 +7,7 @@ import pytest
 import torch
 from videos import objective, trace, tv_problem, video
 
-from linops_video import PROBLEMS, Diagonal, InverseProblem, NormalSolver, collate, forward_model, parse
+from linops_video import PROBLEMS, Diagonal, InverseProblem, NormalSolver, collate, forward_model, gradient, parse
 from linops_video.solvers import (
     SOLVERS,
     Admm,
@@ -19,6 +19,7 @@ from linops_video.solvers import (
     PreconditionedPrimalDual,
     PrimalDual,
     ProximalGradient,
+    Red,
     Tikhonov,
     TotalVariation,
     WaveletL1,
@@ -105,6 +106,29 @@ def test_several_priors_act_together():
     assert max(values) / min(values) < 1 + 1e-4
     assert all(x.min() > 0.3 - 1e-4 and x.max() < 0.6 + 1e-4 for x in ends)
     assert (ends[0] - 0.3).abs().min() < 1e-4  # the bound is active
+
+
+@pytest.mark.parametrize("kind", [Admm, PrimalDual, PreconditionedPrimalDual, HalfQuadratic, Fista])
+def test_every_method_finds_the_minimum_of_red(kind):
+    """A prior that is one iteration is iterated where a method keeps no memory: min ½‖Ax − y‖² + 0.1 ‖x‖²."""
+    mask, y = video(4, 1, 5, 5) > 0.4, video(4, 1, 5, 5, seed=1)
+    fields: Any = {"growth": 1.0, "rho": 20.0} if kind is HalfQuadratic else {} if kind is Fista else {"rho": 0.3}
+    solver: Any = kind(Red(lambda x, sigma: x / 2, 0.4), max_steps=2000, tol=1e-13, **fields)
+    x = run(solver, InverseProblem(Diagonal(mask, (4, 1, 5, 5)), mask * y)).x
+    # half-quadratic splitting with one ρ takes the Moreau envelope of the prior
+    weight = 0.2 / (1 + 0.2 / 20.0) if kind is HalfQuadratic else 0.2
+    torch.testing.assert_close(x, mask * y / (mask + weight), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("weight", [1e-2, 1e-4, 1e-6])
+def test_tikhonov_fills_what_is_not_seen_whatever_its_weight(weight):
+    shape = (3, 1, 8, 8)
+    A = Diagonal(video(*shape) < 0.3, shape)
+    y = A(video(*shape, seed=1))
+    D = gradient(shape, (1.0, 1.0, 1.0)).to_dense(torch.float64)
+    expected = torch.linalg.solve(A.to_dense(torch.float64) + weight * D.T @ D, y.flatten())
+    x = run(Tikhonov(weight), InverseProblem(A, y)).x.flatten()
+    assert torch.linalg.vector_norm(x - expected) < 1e-4 * torch.linalg.vector_norm(expected)
 
 
 @pytest.mark.parametrize("name", ["denoise", "fi2", "tdd", "color", "sr2", "md", "pid"])

@@ -20,6 +20,9 @@ Step = float | Tensor
 VIDEO_AXES = 4
 """T, C, H, W: the event axes of what a prior is applied to."""
 
+INNER = 200
+"""Most iterations of a prior's proximal operator for one dual step."""
+
 
 class Prior(ABC):
     """A prior R on videos (*batch, T, C, H, W), known by its proximal operator.
@@ -72,8 +75,17 @@ class Prior(ABC):
         return torch.full((1,) * VIDEO_AXES, self.norm(shape) ** 2, dtype=torch.float64)
 
     def dual_prox(self, q: Tensor, sigma: float) -> Tensor:
-        """argmin_p ½‖p − q‖² + sigma·g*(p), which is q − sigma · prox_{g/sigma}(q/sigma) (Moreau, 1965)."""
-        return q - sigma * self(q / sigma, 1 / sigma)[0]
+        """argmin_p ½‖p − q‖² + sigma·g*(p), which is q − sigma · prox_{g/sigma}(q/sigma) (Moreau, 1965).
+
+        A prior that is one iteration is called until it no longer moves, `INNER` times at most.
+        """
+        v, step = q / sigma, 1 / sigma
+        x, memory = self(v, step)
+        for _ in range(INNER if memory else 0):
+            before, (x, memory) = x, self(v, step, memory)
+            if float(torch.linalg.vector_norm(x - before)) <= 10 * torch.finfo(x.dtype).eps * float(before.norm()):
+                break
+        return q - sigma * x
 
     def dual_step(self, p: Tensor, x: Tensor, sigma: float, relaxation: float = 1.0) -> Tensor:
         """p + relaxation · (q − p), q = argmin_q ½‖q − (p + sigma·K x)‖² + sigma·g*(q): the dual half of a step."""
