@@ -135,9 +135,7 @@ class Plan:
     cost: float
     name: str
     build: Callable[[], Any]
-    basis: LinearOperator | None = (
-        None  # Q where it is known beforehand: what has the same can be diagonalised together
-    )
+    basis: LinearOperator | None = None  # Q where it is known beforehand: what has the same is diagonalised together
     complete: bool = True  # whether Q spans the whole space
 
 

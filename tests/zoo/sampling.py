@@ -66,12 +66,16 @@ ANIMALS = [
         lambda r: Select((1, 3), 0, (4, 1, 6, 5)) @ Bayer("rggb", VIDEO),
         "exact: scalar" + OUTER,
     ),
-    Animal("snapshot of many frames", lambda r: cacti(mask(r, 65, 1, 2, 2), (65, 1, 2, 2)), "exact: pointwise" + OUTER),
-    Animal("snapshot", lambda r: cacti(mask(r, 4, 1, 6, 5), VIDEO), "exact: pointwise" + OUTER),
+    Animal(
+        "snapshot of many frames",
+        lambda r: cacti(mask(r, 65, 1, 2, 2).double(), (65, 1, 2, 2)),
+        "exact: pointwise" + OUTER,
+    ),
+    Animal("snapshot", lambda r: cacti(mask(r, 4, 1, 6, 5).double(), VIDEO), "exact: pointwise" + OUTER),
     Animal("one snapshot mask a sample", lambda r: cacti(r(2, *VIDEO), VIDEO), "exact: pointwise" + OUTER),
     Animal(
         "snapshot of Bayer mosaics",
-        lambda r: cacti(mask(r, 4, 1, 6, 5), (4, 1, 6, 5)) @ Bayer("rggb", VIDEO),
+        lambda r: cacti(mask(r, 4, 1, 6, 5).double(), (4, 1, 6, 5)) @ Bayer("rggb", VIDEO),
         "exact: pointwise" + OUTER,
     ),
     Animal(
