@@ -11,16 +11,11 @@ from torch import Tensor
 
 from linops_video import InverseProblem
 from linops_video.errors import SpecError
-from linops_video.expressions.named_sampling import LUMA
 from linops_video.solvers.iteration import relative_change
 from linops_video.solvers.learned.checkpoint import frozen_copy, load_network
 from linops_video.solvers.learned.unrolled import VIEWS, Unrolled, UnrolledState
 
 PRECISIONS = ("float32", "bfloat16")
-
-
-FAINT = 1 / 255
-"""Root mean square of a clip's colours that are taken for none: one level of 8 bits."""
 
 
 def fast_precision(device: torch.device | str) -> str:
@@ -99,28 +94,7 @@ class Learned:
         assert state.network is not None
         after = state.network.step(problem, state)
         assert isinstance(after, LearnedState)  # dataclasses.replace keeps the class
-        if after.step == self.max_steps:
-            after = dataclasses.replace(after, z=_without_faint_colour(problem, after))
         return after
 
     def residual(self, before: LearnedState, after: LearnedState) -> Tensor:
         return relative_change([(before.z, after.z), (before.u, after.u)], after.z, after.z.ndim - 4)
-
-
-def _without_faint_colour(problem: InverseProblem, state: LearnedState) -> Tensor:
-    """The video, gray where its clip's colours are `FAINT`, and as consistent with y as before.
-
-    A network trained for the least squared error answers with faint colours where it knows none, and so never with the
-    gray that some clips are.
-    """
-    z, network = state.z, state.network
-    assert network is not None
-    if z.shape[-3] != len(LUMA):
-        return z
-    gray = (z * z.new_tensor(LUMA)[:, None, None]).sum(-3, keepdim=True).expand_as(z)
-    faint = (z - gray).square().mean((-4, -3, -2, -1), keepdim=True) < FAINT**2
-    if not faint.any():
-        return z
-    if network.config.consistent:
-        gray = network.make_consistent(state, gray, problem.y)
-    return torch.where(faint, gray, z)

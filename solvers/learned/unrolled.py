@@ -199,7 +199,7 @@ class Unrolled(nn.Module):
         z, u = state.z, state.u
         more = ()
         if self._follows(k):
-            z = self.make_consistent(state, z, problem.y)
+            z = self._make_consistent(state, z, problem.y)
             more = (self._along_motion(problem, state, z),)
         base = z if video else z - u
         prior_input = (z, u) if video else (base,)
@@ -212,7 +212,7 @@ class Unrolled(nn.Module):
             change_z, change_u = output.chunk(2, dim=-3)
             z_new, u_new = (z_new + change_z, u_new + change_u) if c.corrections else (change_z, change_u)
         if c.consistent and k + 1 == c.steps:
-            z_new = self.make_consistent(state, z_new, problem.y)
+            z_new = self._make_consistent(state, z_new, problem.y)
         return dataclasses.replace(state, z=z_new, u=u_new, step=k + 1, features=features)
 
     def forward(self, problem: InverseProblem, normal: NormalSolver | None = None) -> Tensor:
@@ -325,12 +325,11 @@ class Unrolled(nn.Module):
         measured = (coverage.abs().amax((-3, -2, -1)) > 0).to(z)
         paths = Paths(_one_batch(z), measured.reshape(-1, measured.shape[-1]))
         for k in range(PASSES):
-            z = self.make_consistent(state, z, problem.y) if k else z
+            z = self._make_consistent(state, z, problem.y) if k else z
             z = paths.mean(_one_batch(z)).reshape(z.shape)
         return z
 
-    def make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
-        """z + A⁺(y − A z) without noise, the proximal step with the last ρ with noise."""
+    def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
         noisy, normal, exact = state.noise_std > 0, state.normal, z
         assert normal is not None
         if not noisy.all():
