@@ -4,7 +4,7 @@ A camera pans, zooms and turns over a photograph, and in half of the clips somet
 of it. Every pixel is the mean of 4×4 points of the photograph: details move by parts of a pixel, as in the archives of
 area-averaged video. Each clip has 8 frames of 64×64 and is marked "train".
 
-The shipped `videoonet` was trained with clips from the 500 photographs of BSDS500 (Arbeláez et al., TPAMI 2011).
+Photographs that are as free as BSDS500 (Arbeláez et al., TPAMI 2011: research use) hand their terms on to the weights.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-import torch
 import typer
 from typer.exceptions import Abort, TyperException
 
@@ -13,6 +12,7 @@ from linops_video import LinopsError, __version__
 from linops_video.cli.data import data
 from linops_video.cli.evaluate import evaluate
 from linops_video.cli.figure import figure
+from linops_video.cli.heap import is_out_of_memory
 from linops_video.cli.ops import ops
 from linops_video.cli.solve import solve
 from linops_video.cli.train import train
@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(message)
     except Abort:
         sys.exit(130)
-    except (MemoryError, torch.OutOfMemoryError):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         _fail("out of memory: take fewer frames (--frames) or a smaller clip")
     sys.exit(code if isinstance(code, int) else 0)
 

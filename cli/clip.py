@@ -146,7 +146,7 @@ def _baselines(solver: str, task: Task) -> list[tuple[Tensor, Row]]:
     names = ("pinv", *simple, "admm-tv") if task.truth is not None else (*simple, "pinv")[:1]
     results = []
     for name in names:
-        if name == solver and task.truth is not None:
+        if name == solver:
             continue
         if name in simple:
             start = time.perf_counter()
@@ -165,9 +165,9 @@ def _save(figure: Path, task: Task, baselines: list[tuple[Tensor, Row]], solutio
     if task.truth is not None:
         columns.insert(0, Column("truth", f"{task.truth.shape[-1]}×{task.truth.shape[-2]} pixels", list(task.truth)))
     own = BASELINES.get(task.problem.name or "", {})
-    simple = [(x, r) for x, r in baselines if r.name in own] or baselines[:1]
+    simple = [(x, r) for x, r in baselines if r.name in own] or baselines[:1] or [(solution.x, row)]
     x, r = max(simple, key=lambda entry: entry[1].score.psnr or 0.0)
-    for frames, shown in ((x, r), (solution.x, row)):
+    for frames, shown in ((x, r), (solution.x, row))[r is row :]:
         note = f"{shown.score.psnr:.2f} dB" if shown.score.psnr is not None else f"misfit {shown.score.data_misfit:.1e}"
         columns.append(Column(shown.name, note, list(frames)))
     save_figure(figure, columns, (x - solution.x).square().mean(dim=1).cpu())

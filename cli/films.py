@@ -13,7 +13,7 @@ from rich.console import Console
 
 from linops_video import __version__
 from linops_video.cli.clip import Outputs, Request, solve_clip, sound_of
-from linops_video.cli.heap import release_freed_memory
+from linops_video.cli.heap import is_out_of_memory, release_freed_memory
 from linops_video.cli.progress import bar
 from linops_video.cli.report import Row, film_report, print_table, write_json
 from linops_video.errors import CutError, FileError, LinopsError, SpecError
@@ -64,7 +64,9 @@ def solve_files(request: Request, folder: Path, out: Path | None, console: Conso
                     solve_file(request, file, Outputs(target), console)
                 except LinopsError as error:
                     failed.append((file, str(error)))
-                except (MemoryError, torch.OutOfMemoryError):
+                except (MemoryError, RuntimeError) as error:
+                    if not is_out_of_memory(error):
+                        raise
                     failed.append((file, "out of memory"))
             advance(done + 1)
     for file, reason in failed:

@@ -137,7 +137,9 @@ def _telling_times(difference: Tensor) -> list[int]:
 def _busiest(difference: Tensor, times: list[int]) -> tuple[int, Window]:
     """Time, and (top, left, height, width) of the window, where the mean difference is largest."""
     height, width = (max(1, n // ZOOM) for n in difference.shape[-2:])
-    means = F.avg_pool2d(difference[times].unsqueeze(1), (height, width), stride=1)
+    sums = F.pad(difference[times].double().cumsum(-2).cumsum(-1), (1, 0, 1, 0))  # of all rows and columns before
+    down = sums[:, height:] - sums[:, :-height]
+    means = down[..., width:] - down[..., :-width]
     best = int(means.argmax())
     index, rest = divmod(best, means[0].numel())
     top, left = divmod(rest, means.shape[-1])

@@ -59,7 +59,7 @@ def tune(
             "measurement, whose noise decides; left out: a demo clip."
         ),
     ] = None,
-    solver: Annotated[str, typer.Option(help="The solver, as admm-tv, admm-wavelet, tikhonov, cgls.")] = "admm-tv",
+    solver: Annotated[str, typer.Option(help="The solver, as admm-tv, admm-wavelet, tikhonov.")] = "admm-tv",
     fields: Annotated[
         str | None, typer.Option(help="Fields to search; default: weight,rho with true clips, else weight.")
     ] = None,

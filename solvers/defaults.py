@@ -78,9 +78,9 @@ def tuned_row(solver: str, problem: InverseProblem) -> tuple[str, float] | None:
 def nearest(problem: InverseProblem) -> str:
     """The named problem that measures most like this one, by what its operator does to shapes and to single entries.
 
-    Fewer pixels: "sr2", "sr4"; fewer channels: "color"; frames or pixels that nothing is measured of: "fi2", "fp50",
-    "si"; an impulse that spreads in space or in time: "dd", "tdd"; measurements that are no video, or a spectrum of it:
-    "cs"; else "denoise", and "si" without noise. Of a batch of operators the first one tells.
+    Fewer pixels: "sr2", "sr4"; fewer channels: "color"; frames that nothing is measured of: "fi2", "fp50"; an impulse
+    that spreads in space or in time: "dd", "tdd"; pixels that nothing is measured of: "si"; measurements that are no
+    video, or a spectrum of it: "cs"; else "denoise", and "si" without noise. Of a batch the first operator tells.
 
     >>> from linops_video import forward_model
     >>> nearest(forward_model("blur(gaussian, 2, circular)", (2, 3, 16, 16)).measure(torch.rand(2, 3, 16, 16)))
@@ -98,16 +98,16 @@ def nearest(problem: InverseProblem) -> str:
     frames = known.flatten(-3).any(-1).reshape(-1, A.in_shape[0]).any(0)
     if not bool(frames.all()):
         return "fi2" if bool((frames[1:] > frames[:-1]).any()) else "fp50"
-    if not bool(known.all()):
-        return "si"
     t, h, w = (n // 2 for n in (A.in_shape[0], *A.in_shape[-2:]))
     impulse = torch.zeros(*A.batch_shape, *A.in_shape).to(y)
     impulse[..., t, :, h, w] = 1
     answer = A.H(A(impulse)).abs()
     if float(answer[..., t, :, :, :].sum() - answer[..., t, :, h, w].sum()) > SPREAD * float(answer.sum()):
-        return "cs" if y.is_complex() else "dd"
+        return "cs" if y.is_complex() else "dd"  # whether or not it covers the border
     if float(answer.sum() - answer[..., t, :, :, :].sum()) > SPREAD * float(answer.sum()):
         return "tdd"
+    if not bool(known.all()):
+        return "si"
     return "denoise" if _level(problem) else "si"
 
 

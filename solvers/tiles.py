@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,8 +22,14 @@ large tensors are given new pages each time. A whole 240p frame, 240 × 424, is 
 MARGIN = 32
 """Rows and columns that neighbouring tiles share."""
 
+EDGE = 8
+"""Of these, at each side, those that count for the neighbour alone."""
+
 ALIGNMENT = 8
 """Tiles start at multiples of 8: box means of 2, 4 and 8, colour mosaics and the scales of the networks fit in."""
+
+DIRECT_LIMIT = 14_000_000
+"""Most entries of a video that a solver without iterations takes in one piece."""
 
 Span = tuple[int, int]
 
@@ -51,8 +58,10 @@ def spans(n: int, size: int, overlap: int, multiple: int = 1) -> list[Span]:
     return [(start * multiple, min(n, (start + length) * multiple)) for start in starts]
 
 
-def ramp(all_spans: Sequence[Span], index: int) -> Tensor:
+def ramp(all_spans: Sequence[Span], index: int, edge: int = 0) -> Tensor:
     """The weights of one span: 1, falling linearly where it overlaps with a neighbour; those of all spans add up to 1.
+
+    The outermost `edge` entries, which measurements may be missing for that reach beyond the span, have weight 0.
 
     Example:
         >>> ramp([(0, 4), (2, 6)], 0)
@@ -60,12 +69,16 @@ def ramp(all_spans: Sequence[Span], index: int) -> Tensor:
     """
     start, stop = all_spans[index]
     weights = torch.ones(stop - start)
+
+    def rise(shared: int) -> Tensor:
+        return ((torch.arange(shared) + 0.5 - edge) / (shared - 2 * edge)).clamp(0, 1)
+
     if index > 0:
         shared = all_spans[index - 1][1] - start
-        weights[:shared] = (torch.arange(shared) + 0.5) / shared
+        weights[:shared] = rise(shared)
     if index + 1 < len(all_spans):
         shared = stop - all_spans[index + 1][0]
-        weights[len(weights) - shared :] = 1 - (torch.arange(shared) + 0.5) / shared
+        weights[len(weights) - shared :] = 1 - rise(shared)
     return weights
 
 
@@ -81,7 +94,8 @@ def run_in_tiles(solver: Solver, problem: InverseProblem, on_step: OnStep | None
 
     Each tile is the problem that its own measurements pose (`cut`): nothing is approximated there, and a measurement
     that sees two tiles is used in the overlap only if it lies within one of them. A problem that cannot be cut is
-    solved whole. Solutions of tiles have no `state` and no `residuals`.
+    solved whole, and up to `DIRECT_LIMIT` entries by a solver without iterations, whose answer is to be exact. Solutions
+    of tiles have no `state` and no `residuals`.
 
     Raises what `run` raises.
 
@@ -93,7 +107,7 @@ def run_in_tiles(solver: Solver, problem: InverseProblem, on_step: OnStep | None
         torch.Size([1, 3, 64, 512])
     """
     boxes = _boxes(problem)
-    if len(boxes) == 1:
+    if len(boxes) == 1 or (solver.max_steps == 0 and math.prod(problem.operator.in_shape) <= DIRECT_LIMIT):
         return run(solver, problem, on_step)
     check_problem(problem)
     total: Tensor | None = None
@@ -125,7 +139,7 @@ def _boxes(problem: InverseProblem) -> list[tuple[Box, Tensor]]:
     tiles = []
     for i, j in itertools.product(range(len(rows)), range(len(columns))):
         box = (*everything[:2], rows[i], columns[j])
-        tiles.append((box, ramp(rows, i).unsqueeze(1) * ramp(columns, j)))
+        tiles.append((box, ramp(rows, i, EDGE).unsqueeze(1) * ramp(columns, j, EDGE)))
     try:
         for box, _ in tiles:
             cut_problem(problem, box)

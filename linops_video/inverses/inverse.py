@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -19,6 +19,7 @@ from linops_video.algebra.parameters import complex_dtype, double, like, per_sam
 from linops_video.errors import SpecError
 from linops_video.inverses.spectral import ZERO, Spectral
 from linops_video.operators.stack import BlockDiagonal, join_parts, split_parts
+from linops_video.operators.toeplitz import ToeplitzInverse
 
 CG_STEPS = 500
 
@@ -108,6 +109,11 @@ class ExactInverse(Inverse):
 
     def smallest(self) -> Tensor:
         return self.decomposition.smallest()
+
+    def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
+        G = self.decomposition
+        ready = replace(self, decomposition=G.prepared(rho)) if isinstance(G, ToeplitzInverse) else self
+        return lambda v: v + ready.change(rho, v, y)
 
     def _wide(self, x: Tensor) -> Tensor:
         return double(x) if mixes(self.decomposition) else x

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,8 @@ from linops_video.algebra.krylov import lanczos_norm
 from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape, by_parts, double, is_complex_number, like, per_sample, tensor_field
 from linops_video.errors import SpecError
+
+Solve = Callable[[Tensor], Tensor]
 
 MARGIN_LIMIT = 4096
 """Largest margin whose dense system is solved, in pixels: 4096 take 134 MB and about a second of one core per ρ."""
@@ -83,6 +86,7 @@ class ToeplitzInverse:
 
     operator: Toeplitz
     margin: Tensor  # row and column of every margin pixel, shape (2, pixels)
+    known: tuple[float | Tensor, Solve] | None = None  # a ρ, and b ↦ (G + ρI)⁻¹ b for it
 
     @staticmethod
     def of(G: Toeplitz) -> ToeplitzInverse:
@@ -98,18 +102,28 @@ class ToeplitzInverse:
         the same, and its gradient one more solve. That of RᵀNR loses digits by (w + ρ)⁻² where w is near zero.
         """
         if not (isinstance(rho, Tensor) and rho.requires_grad and torch.is_grad_enabled()):
-            return by_parts(lambda part: self._solve(rho, part), b)
+            return self.known[1](b) if self.known is not None and self.known[0] is rho else self.at(rho)(b)
         x = self.solve(rho.detach(), b)
         moved = per_sample(like(rho - rho.detach(), x.real), len(self.operator.in_shape)) * x
-        return x - by_parts(lambda part: self._solve(rho, part), moved)
+        return x - self.at(rho)(moved)
 
-    def _solve(self, rho: float | Tensor, b: Tensor) -> Tensor:
-        G, shift, target = self.operator, per_sample(rho, len(self.operator.in_shape)), b.double()
+    def prepared(self, rho: float | Tensor) -> ToeplitzInverse:
+        """The same, with the margin system made and factored once for all solves with this ρ."""
+        return self if isinstance(rho, Tensor) and rho.requires_grad else replace(self, known=(rho, self.at(rho)))
+
+    def at(self, rho: float | Tensor) -> Solve:
+        """b ↦ (G + ρI)⁻¹ b."""
+        G, shift = self.operator, per_sample(rho, len(self.operator.in_shape))
         block, inverse = self._margin_system(rho)
         root = torch.linalg.cholesky(block)
-        x = self._by_complement(root, inverse, target)
-        # refined: where w has zeros, RᵀNR has a condition number of ‖w‖/ρ, and x loses half as many digits
-        return (x + self._by_complement(root, inverse, target - G._apply(x) - shift * x)).to(b.dtype)
+
+        def solve(b: Tensor) -> Tensor:
+            target = b.double()
+            x = self._by_complement(root, inverse, target)
+            # refined: where w has zeros, RᵀNR has a condition number of ‖w‖/ρ, and x loses half as many digits
+            return (x + self._by_complement(root, inverse, target - G._apply(x) - shift * x)).to(b.dtype)
+
+        return lambda b: by_parts(solve, b)
 
     def _by_complement(self, root: Tensor, inverse: Tensor, b: Tensor) -> Tensor:
         """The formula above, with RᵀNR as the product of `root` and its transpose."""
@@ -168,8 +182,8 @@ class ToeplitzInverse:
         if isinstance(rho, Tensor) or rho:
             return self.solve(rho, b)
         delta = 1e-12 * self.operator.transfer.amax((-2, -1))
-        target = double(b)
-        x = self.solve(delta, target)
+        target, near = double(b), self.prepared(delta)
+        x = near.solve(delta, target)
         for _ in range(2):
-            x = x + self.solve(delta, target - self.operator._apply(x))
+            x = x + near.solve(delta, target - self.operator._apply(x))
         return x.to(b.dtype)
