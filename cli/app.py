@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import typer
 from typer.exceptions import Abort, TyperException
@@ -53,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit codes: 0 done; 2 bad input, with one sentence on standard error; 130 interrupted.
     """
     try:
-        code = app(args=None if arguments is None else list(arguments), prog_name="linops-video", standalone_mode=False)
+        with _told():
+            code = app(None if arguments is None else list(arguments), "linops-video", standalone_mode=False)
     except (LinopsError, TyperException) as error:
         message = error.format_message() if isinstance(error, TyperException) else str(error)
         if not message:  # of a call without a command, which has printed the help
@@ -66,6 +70,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _fail("out of memory: take fewer frames (--frames) or a smaller clip")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Warnings at the end, in one sentence of each kind on standard error: the last one, and how many there were."""
+    with warnings.catch_warnings(record=True) as caught:
+        try:
+            yield
+        finally:
+            kinds = Counter(entry.category for entry in caught)
+            for kind, last in {entry.category: entry for entry in caught}.items():
+                more = f" ({kinds[kind]} warnings like this)" if kinds[kind] > 1 else ""
+                print(f"warning: {last.message}{more}", file=sys.stderr)
 
 
 def _fail(message: str) -> None:

@@ -94,8 +94,8 @@ def run_in_tiles(solver: Solver, problem: InverseProblem, on_step: OnStep | None
 
     Each tile is the problem that its own measurements pose (`cut`): nothing is approximated there, and a measurement
     that sees two tiles is used in the overlap only if it lies within one of them. A problem that cannot be cut is
-    solved whole, and up to `DIRECT_LIMIT` entries by a solver without iterations, whose answer is to be exact. Solutions
-    of tiles have no `state` and no `residuals`.
+    solved whole, and up to `DIRECT_LIMIT` entries by a solver without iterations, whose answer is to be exact. What is
+    solved in tiles has no `state` and no `residuals`.
 
     Raises what `run` raises.
 
