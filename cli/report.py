@@ -48,7 +48,8 @@ def tuning_line(solver: str, problem: InverseProblem, fields: dict[str, Any]) ->
     name, std = row
     used = build(problem, solver, **fields)
     values = ", ".join(f"{f.name}={_short(getattr(used, f.name))}" for f in dataclasses.fields(used))  # type: ignore[arg-type]
-    return f"{solver}, tuned for {name} {f'at σ = {std:.3g}' if std else 'without noise'}: {values}"
+    given = f"; {', '.join(fields)} as given" if fields else ""
+    return f"{solver}, tuned for {name} {f'at σ = {std:.3g}' if std else 'without noise'}{given}: {values}"
 
 
 def _short(value: object) -> str:

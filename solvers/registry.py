@@ -81,6 +81,12 @@ def build(problem: InverseProblem, solver: str | Solver, **fields: Any) -> Solve
     """The solver object that `solve` runs: by name with the defaults for this problem, and `fields` in their place."""
     if isinstance(solver, str):
         if solver not in SOLVERS:
+            name, call, _ = solver.partition("(")
+            if call and name in SOLVERS:
+                raise SpecError(
+                    f"not {solver!r} but {name!r}, and its fields apart: solve(problem, {name!r}, field=value), or "
+                    "--config FILE"
+                )
             raise SpecError(f"unknown solver {solver!r}: {near_names(solver, SOLVERS)}")
         check_fields(SOLVERS[solver], fields)
         start = tuned(solver, problem)

@@ -172,6 +172,10 @@ REFUSALS = {
     "too few frames": ((*SIMULATE, "--op", "fi4", "--frames", "2"), "every(4) needs at least 4 frames, got 2"),
     "unknown op": ((*SIMULATE, "--op", "sr5"), "unknown name 'sr5': did you mean sr, sr4 or sr2"),
     "unknown solver": (("clip.mkv", "--simulate", "--op", "sr2", "--solver", "amdm-tv"), "did you mean admm-tv"),
+    "a solver with its fields": (
+        ("clip.mkv", "--simulate", "--op", "sr2", "--solver", "admm-tv(weight=0.1)"),
+        "its fields apart",
+    ),
     "NaN": (("nan.npz", "--op", "sr2", "-o", "out.mkv"), "NaN or infinite"),
     "true values up to 255": (("floats.npz", "--simulate", "--op", "sr2"), "values from 0 to 255"),
     "measured values up to 255": (("floats.npz", "--op", "sr2", "-o", "out.mkv"), "divide 8-bit values by 255"),
