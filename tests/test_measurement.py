@@ -25,6 +25,7 @@ from linops_video.problems.measurement import (
     BLUR,
     check_range,
     estimate_noise,
+    frame_rate_of,
     infer_shape,
     inverse_problem,
     model_of,
@@ -271,3 +272,19 @@ def test_clips_may_be_arrays_too(tmp_path):
     write_array(tmp_path / "flat.npz", "x", noise(5, 8))
     with pytest.raises(LinopsError, match=r"\(T, C, H, W\)"):
         read_clip(tmp_path / "flat.npz")
+
+
+@pytest.mark.parametrize(
+    ("spec", "times"),
+    [
+        ("fi4", 4),
+        ("every(3)", 3),
+        ("every( 2 ) @ average(4)", 8),
+        ("sr(2) @ shutter(3, 2)", 2),
+        ("every(2) + every(2)", 1),
+        ("first(0.5)", 1),
+        ("sr4", 1),
+    ],
+)
+def test_frames_that_are_put_between_others_leave_the_film_as_long(spec, times):
+    assert frame_rate_of(spec, 12.5) == 12.5 * times

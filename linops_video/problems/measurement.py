@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 
 import torch
@@ -21,6 +23,9 @@ from linops_video.problems.noise import estimate_noise
 
 MASKED = ("pid", "bi", "si")
 """Problems whose mask may come from a file."""
+
+THINNED = re.compile(r"\b(?:every|average)\(\s*(\d+)|\bshutter\(\s*\d+\s*,\s*(\d+)")
+"""Operators that keep fewer frames, at equal distances, and how many times fewer."""
 
 BLUR = "blur"
 """Name of the deblurring of real clips: 'valid' convolution, which assumes nothing beyond the border of the frame."""
@@ -88,11 +93,16 @@ def check_inputs(spec: str, mask: str | Path | None, kernel: Tensor | None) -> N
 def frame_rate_of(spec: str, fps: float) -> float:
     """Frames per second of the video behind a measurement with `fps`: more where frames are to be put between them.
 
+    Products of operators are read, and not sums or adjoints, whose measurements are no frames in order.
+
     Example:
-        >>> frame_rate_of("fi2", 25.0), frame_rate_of("sr4", 25.0)
-        (50.0, 25.0)
+        >>> frame_rate_of("fi2", 25.0), frame_rate_of("shutter(3, 2) @ sr(2)", 25.0), frame_rate_of("sr4", 25.0)
+        (50.0, 50.0, 25.0)
     """
-    return fps * {"fi2": 2, "fi4": 4}.get(problem_named(spec) or "", 1)
+    text = PROBLEMS[spec].text if spec in PROBLEMS else spec
+    if any(sign in text for sign in ("+", "-", ".H", ".T")):
+        return fps
+    return fps * math.prod(int(every or stride) for every, stride in THINNED.findall(text))
 
 
 def inverse_problem(
