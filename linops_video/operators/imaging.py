@@ -101,7 +101,7 @@ def cacti(masks: Tensor, in_shape: Shape) -> LinearOperator:
         >>> cacti((torch.rand(8, 1, 16, 16) > 0.5).float(), (8, 3, 16, 16)).out_shape
         (1, 3, 16, 16)
     """
-    ones = torch.ones(1, in_shape[0], dtype=masks.dtype if masks.is_floating_point() else torch.float32)
+    ones = torch.ones(1, in_shape[0], dtype=masks.dtype if masks.is_floating_point() else torch.float64)
     return AxisMatrix(ones.to(masks.device), 0, in_shape) @ Diagonal(masks, in_shape)
 
 
