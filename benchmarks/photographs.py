@@ -4,7 +4,7 @@ A camera pans, zooms and turns over a photograph, and in half of the clips somet
 of it. Every pixel is the mean of 4×4 points of the photograph: details move by parts of a pixel, as in the archives of
 area-averaged video. Each clip has 8 frames of 64×64 and is marked "train".
 
-Photographs that are as free as BSDS500 (Arbeláez et al., TPAMI 2011: research use) hand their terms on to the weights.
+Weights carry the terms of the photographs that they were trained on: those of BSDS500 are for research.
 """
 
 from __future__ import annotations

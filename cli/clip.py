@@ -24,6 +24,7 @@ from linops_video.media.video import demo_clip, write_video
 from linops_video.problems.measurement import frame_rate_of, inverse_problem, model_of
 from linops_video.solvers.baselines import BASELINES
 from linops_video.solvers.evaluation import score
+from linops_video.solvers.iteration import Solver
 from linops_video.solvers.registry import build
 from linops_video.solvers.tiles import count_tiles, run_in_tiles
 
@@ -73,9 +74,11 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
     truth = None if task.truth is None else task.truth.to(request.device)
     task = Task(task.problem.to(request.device), task.fps, truth)
     compared = truth is not None or outputs.figure is not None
-    if compared and count_tiles(task.problem) == 1:
+    solver = build(task.problem, request.solver, **request.fields)
+    tiles = count_tiles(solver, task.problem)
+    if compared and tiles == 1:
         task = replace(task, problem=task.problem.prepare())
-    solution, row = _timed(request.solver, task, request.fields)
+    solution, row = _timed(request.solver, solver, task)
     baselines = _baselines(request.solver, task) if compared else []
     rows = [baseline for _, baseline in baselines]
     print_table(console, problem_line(request.op, task.problem), [*rows, row])
@@ -92,7 +95,7 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
         _save(outputs.figure, task, baselines, solution, row)
         console.print(f"figure: {outputs.figure}", markup=False)
     if outputs.json is not None:
-        report = report_of(request.op, request.seed, task.problem, solution, row, rows, count_tiles(task.problem))
+        report = report_of(request.op, request.seed, task.problem, solution, row, rows, tiles)
         write_json(outputs.json, report | {"precision": request.fields.get("precision", "float32")})
         console.print(f"report: {outputs.json}", markup=False)
     return row
@@ -129,10 +132,9 @@ def simulated(request: Request, video: Tensor, fps: float = 25.0) -> Task:
     return Task(model.measure(video, request.seed), fps, video)
 
 
-def _timed(name: str, task: Task, fields: dict[str, Any]) -> tuple[Solution, Row]:
+def _timed(name: str, solver: Solver, task: Task) -> tuple[Solution, Row]:
     """Run a solver under its progress bar and score what it gives."""
-    solver = build(task.problem, name, **fields)
-    with progress(name, solver.max_steps * count_tiles(task.problem)) as on_step:
+    with progress(name, solver.max_steps * count_tiles(solver, task.problem)) as on_step:
         start = time.perf_counter()
         solution = run_in_tiles(solver, task.problem, on_step)
         seconds = time.perf_counter() - start
@@ -154,7 +156,7 @@ def _baselines(solver: str, task: Task) -> list[tuple[Tensor, Row]]:
             seconds = time.perf_counter() - start
             results.append((x, Row(name, score(task.problem, x, task.truth), seconds)))
         else:
-            solution, row = _timed(name, task, {})
+            solution, row = _timed(name, build(task.problem, name), task)
             results.append((solution.x, row))
     return results
 
@@ -165,9 +167,10 @@ def _save(figure: Path, task: Task, baselines: list[tuple[Tensor, Row]], solutio
     if task.truth is not None:
         columns.insert(0, Column("truth", f"{task.truth.shape[-1]}×{task.truth.shape[-2]} pixels", list(task.truth)))
     own = BASELINES.get(task.problem.name or "", {})
-    simple = [(x, r) for x, r in baselines if r.name in own] or baselines[:1] or [(solution.x, row)]
-    x, r = max(simple, key=lambda entry: entry[1].score.psnr or 0.0)
-    for frames, shown in ((x, r), (solution.x, row))[r is row :]:
+    simple = [(x, r) for x, r in baselines if r.name in own] or baselines[:1]
+    best = [max(simple, key=lambda entry: entry[1].score.psnr or 0.0)] if simple else []  # none beside pinv alone
+    for frames, shown in (*best, (solution.x, row)):
         note = f"{shown.score.psnr:.2f} dB" if shown.score.psnr is not None else f"misfit {shown.score.data_misfit:.1e}"
         columns.append(Column(shown.name, note, list(frames)))
+    x = best[0][0] if best else solution.x
     save_figure(figure, columns, (x - solution.x).square().mean(dim=1).cpu())

@@ -25,7 +25,7 @@ from linops_video.media.files import check_writable
 from linops_video.media.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_order, stream_video
 from linops_video.problems.measurement import frame_rate_of
 from linops_video.solvers.film import WINDOW, identity_of, identity_of_file, score_of, solve_film, windows_of
-from linops_video.solvers.tiles import TILE, tiles_of
+from linops_video.solvers.tiles import ONE_PIECE, tiles_of
 
 FILM_SUFFIXES = (*VIDEO_SUFFIXES, ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".npz")
 """Files of a folder that are solved; others are left alone."""
@@ -122,7 +122,7 @@ def _fits(request: Request, path: Path) -> bool:
     """Whether a film that cannot be cut is no larger than a window of one tile, and so can be solved whole."""
     shape = request.shape or open_film(path, request.frames, not request.simulate).shape
     entries = torch.Size(shape).numel()
-    return entries <= 3 * WINDOW * TILE[0] * TILE[1]
+    return entries <= ONE_PIECE
 
 
 def _open(request: Request, path: Path) -> Film:

@@ -106,9 +106,7 @@ def nearest(problem: InverseProblem) -> str:
         return "cs" if y.is_complex() else "dd"  # whether or not it covers the border
     if float(answer.sum() - answer[..., t, :, :, :].sum()) > SPREAD * float(answer.sum()):
         return "tdd"
-    if not bool(known.all()):
-        return "si"
-    return "denoise" if _level(problem) else "si"
+    return "denoise" if bool(known.all()) and _level(problem) else "si"
 
 
 def _level(problem: InverseProblem) -> float:

@@ -28,8 +28,8 @@ EDGE = 8
 ALIGNMENT = 8
 """Tiles start at multiples of 8: box means of 2, 4 and 8, colour mosaics and the scales of the networks fit in."""
 
-DIRECT_LIMIT = 14_000_000
-"""Most entries of a video that a solver without iterations takes in one piece."""
+ONE_PIECE = 3 * 32 * TILE[0] * TILE[1]
+"""Most entries of a video larger than a tile that is solved in one piece: those of a window of one tile."""
 
 Span = tuple[int, int]
 
@@ -94,7 +94,7 @@ def run_in_tiles(solver: Solver, problem: InverseProblem, on_step: OnStep | None
 
     Each tile is the problem that its own measurements pose (`cut`): nothing is approximated there, and a measurement
     that sees two tiles is used in the overlap only if it lies within one of them. A problem that cannot be cut is
-    solved whole, and up to `DIRECT_LIMIT` entries by a solver without iterations, whose answer is to be exact. What is
+    solved whole, and up to `ONE_PIECE` entries by a solver without iterations, whose answer is to be exact. What is
     solved in tiles has no `state` and no `residuals`.
 
     Raises what `run` raises.
@@ -106,8 +106,8 @@ def run_in_tiles(solver: Solver, problem: InverseProblem, on_step: OnStep | None
         >>> run_in_tiles(Pinv(), problem).x.shape
         torch.Size([1, 3, 64, 512])
     """
-    boxes = _boxes(problem)
-    if len(boxes) == 1 or (solver.max_steps == 0 and math.prod(problem.operator.in_shape) <= DIRECT_LIMIT):
+    boxes = _boxes(solver, problem)
+    if len(boxes) == 1:
         return run(solver, problem, on_step)
     check_problem(problem)
     total: Tensor | None = None
@@ -124,16 +124,17 @@ def run_in_tiles(solver: Solver, problem: InverseProblem, on_step: OnStep | None
     return Solution(total, status, steps)
 
 
-def count_tiles(problem: InverseProblem) -> int:
+def count_tiles(solver: Solver, problem: InverseProblem) -> int:
     """In how many tiles `run_in_tiles` solves a problem."""
-    return len(_boxes(problem))
+    return len(_boxes(solver, problem))
 
 
-def _boxes(problem: InverseProblem) -> list[tuple[Box, Tensor]]:
-    """The tiles and their weights, shape (rows, columns); one where the frames are small or cannot be cut."""
+def _boxes(solver: Solver, problem: InverseProblem) -> list[tuple[Box, Tensor]]:
+    """The tiles and their weights, shape (rows, columns); one for frames that are small, cannot or need not be cut."""
     shape = problem.operator.in_shape
     everything: Box = tuple((0, n) for n in shape)
-    if len(shape) != 4 or isinstance(problem.y, tuple):
+    direct = solver.max_steps == 0 and math.prod(shape) <= ONE_PIECE
+    if len(shape) != 4 or isinstance(problem.y, tuple) or direct:
         return [(everything, torch.ones(()))]
     rows, columns = tiles_of(*shape[-2:])
     tiles = []

@@ -136,7 +136,9 @@ REFUSALS = {
 @pytest.mark.parametrize("name", REFUSALS)
 def test_bad_input_is_one_sentence_and_leaves_nothing(here, capsys, monkeypatch, name):
     arguments, words = REFUSALS[name]
-    monkeypatch.setattr("linops_video.cli.films.TILE", (8, 8))  # so that the film is too large to be solved whole
+    monkeypatch.setattr(
+        "linops_video.cli.films.ONE_PIECE", 3 * 32 * 8 * 8
+    )  # so that the film is too large to be solved whole
     (here / "films").mkdir()
     write_video(here / "films" / "a.mkv", clip(4, 16, 24))
     if name.startswith("sound"):

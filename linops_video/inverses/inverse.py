@@ -113,7 +113,7 @@ class ExactInverse(Inverse):
     def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
         G = self.decomposition
         ready = replace(self, decomposition=G.prepared(rho)) if isinstance(G, ToeplitzInverse) else self
-        return lambda v: v + ready.change(rho, v, y)
+        return Inverse.data_step(ready, rho, y)
 
     def _wide(self, x: Tensor) -> Tensor:
         return double(x) if mixes(self.decomposition) else x
