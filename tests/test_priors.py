@@ -340,6 +340,15 @@ def test_nuclear_norm_against_an_svd():
     close(prior.value(v), 0.6 * S.sum(-1), 1e-12)
 
 
+@pytest.mark.parametrize("singular", [(3.0, 2.0, 1.5, 0.5), (3.0, 3.0, 3.0, 1.0), (2.0, 2.0, 0.0, 0.0)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_nuclear_norm_has_its_gradient_at_equal_singular_values(singular, dtype):
+    left, right = (torch.linalg.qr(video(n, 4, seed=n).to(dtype)).Q for n in (4, 12))
+    v = ((left * torch.tensor(singular)) @ right.mH).reshape(1, 4, 3, 2, 2).requires_grad_()
+    step = torch.tensor([1.1], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda v, t: NuclearNorm(0.8)(v, t)[0], (v, step), check_forward_ad=True)
+
+
 def test_cycle_spinning_is_the_mean_over_shifts():
     v = video(4, 3, 8, 8)
     once, spun = WaveletL1(0.3, "haar", (1, 2, 2)), WaveletL1(0.3, "haar", (1, 2, 2), spins=4)

@@ -141,15 +141,35 @@ class NuclearNorm(Prior):
     def __call__(self, v: Tensor, step: Step, memory: Memory = (), relaxation: float = 1.0) -> tuple[Tensor, Memory]:
         check_video(v)
         X = v.flatten(-3)
-        values, U = torch.linalg.eigh(_outer(X))
-        singular = values.clamp(min=1e-24).sqrt()
-        kept = (1 - per_sample(step, 1) * self.weight / singular).clamp(min=0)
-        shrink = (U * kept.unsqueeze(-2)) @ U.mH
+        M = _outer(X)
+        threshold = torch.as_tensor(per_sample(step, 1) * self.weight, dtype=torch.float64, device=v.device)
+        shrink = _shrinkage(M, threshold.expand(*M.shape[:-2], 1))
         return (shrink.to(v) @ X).reshape(v.shape), memory
 
     def value(self, x: Tensor) -> Tensor:
-        singular = torch.linalg.eigvalsh(_outer(x.flatten(-3))).clamp(min=0).sqrt()
+        singular = _roots(torch.linalg.eigvalsh(_outer(x.flatten(-3))))
         return self.weight * singular.sum(-1).to(x.real)
+
+
+def _shrinkage(M: Tensor, t: Tensor) -> Tensor:
+    """U diag(max(1 − t/S, 0)) Uᴴ of M = U diag(S²) Uᴴ, with its first derivatives at equal singular values, too.
+
+    That in M is U (D ∘ UᴴdMU) Uᴴ, D the divided differences of g(S²) = max(1 − t/S, 0), which are t/(SᵢSⱼ(Sᵢ + Sⱼ))
+    where both are kept. Source: Daleckii and Krein, AMS Translations 47, 1965.
+    """
+    values, U = torch.linalg.eigh(M.detach())
+    S, bound = _roots(values), t.detach().unsqueeze(-1)
+    larger, smaller = (end(S.unsqueeze(-1), S.unsqueeze(-2)) for end in (torch.maximum, torch.minimum))
+    one = (larger - bound) / (larger * (larger - smaller).clamp(min=torch.finfo(S.dtype).tiny))
+    both = bound / (larger * smaller)
+    D = torch.where(smaller > bound, both, torch.where(larger > bound, one, 0)) / (larger + smaller)
+    changed = D * (U.mH @ (M - M.detach()) @ U)  # zero, with a derivative
+    return U @ (torch.diag_embed((1 - t / S).clamp(min=0)).to(U) + changed) @ U.mH
+
+
+def _roots(values: Tensor) -> Tensor:
+    """Singular values from their squares; the root of 0 has no gradient."""
+    return values.clamp(min=1e-24).sqrt()
 
 
 def _outer(X: Tensor) -> Tensor:
