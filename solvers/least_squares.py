@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from linops_video import ConvergenceWarning, InverseProblem, NormalSolver, Stack, gradient
+from linops_video import InverseProblem, NormalSolver, Stack, gradient
 from linops_video.algebra.krylov import Map, conjugate_gradient
 from linops_video.algebra.parameters import per_sample
+from linops_video.inverses.inverse import warn_of_residual
 from linops_video.solvers.objective import check_positive, check_stopping, squared_misfit, squared_norm, times
 from linops_video.solvers.pinv import Direct, PinvState
 from linops_video.solvers.priors.prior import check_video, check_weight
@@ -173,11 +173,5 @@ class Tikhonov(Direct):
         rtol = max(1e-6 * min(1.0, ratio), 8 * torch.finfo(b.dtype).eps)
         G: Map = lambda x: both.H(both(x))  # noqa: E731
         found = conjugate_gradient(G, b, len(A.in_shape), lambda r: prior.inverse(ratio, r), rtol)
-        if bool((found.residual > 1e-6).any()):
-            warnings.warn(
-                f"conjugate gradients stopped after {int(found.iterations.max())} iterations at a relative residual of "
-                f"{float(found.residual.max()):.1e}: use a larger weight, or float64",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        warn_of_residual(found, 1e-6, "", "use a larger weight, or float64")
         return found.x

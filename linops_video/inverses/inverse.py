@@ -315,15 +315,7 @@ class IterativeInverse(Inverse):
     def solve(self, rho: float | Tensor, b: Tensor, start: Tensor | None = None) -> IterativeSolve:
         """(AᴴA + ρI)⁻¹ b from `start`, with the iterations and the relative residual of every sample."""
         result = self._iterate(rho, b, start, self.rtol)
-        rounding = 1 if torch.finfo(b.dtype).eps < 1e-10 else 10  # what rounding x to float32 may add to the residual
-        if bool((result.residual > rounding * self.rtol).any()):
-            warnings.warn(
-                f"conjugate gradients on {self.operator!r} stopped after {int(result.iterations.max())} iterations "
-                f"at a relative residual of {float(result.residual.max()):.1e} (wanted {self.rtol:.0e}): "
-                "use a larger rho, a larger rtol, or float64",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
+        warn_of_residual(result, self.rtol, f" on {self.operator!r}", "use a larger rho, a larger rtol, or float64")
         return result
 
     def _iterate(self, rho: float | Tensor, b: Tensor, start: Tensor | None, rtol: float) -> IterativeSolve:
@@ -359,6 +351,18 @@ class IterativeInverse(Inverse):
 
     def pinv_adjoint(self, x: Tensor) -> Tensor:
         return IterativeInverse(self.operator.H, self.method, None, self.rtol).pinv(x)
+
+
+def warn_of_residual(result: IterativeSolve, rtol: float, where: str, remedy: str) -> None:
+    """Give a `ConvergenceWarning` if a relative residual is above `rtol`, or ten times that in float32."""
+    rounding = 1 if torch.finfo(result.x.dtype).eps < 1e-10 else 10  # what rounding x may add to the residual
+    if bool((result.residual > rounding * rtol).any()):
+        warnings.warn(
+            f"conjugate gradients{where} stopped after {int(result.iterations.max())} iterations at a relative "
+            f"residual of {float(result.residual.max()):.1e} (wanted {rtol:.0e}): {remedy}",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
 
 
 def mixes(decomposition: Decomposition) -> bool:
