@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,38 +92,29 @@ def save_figure(path: Path, columns: list[Column], difference: Tensor) -> None:
             axes.set_yticks([])
             for spine in axes.spines.values():
                 spine.set_visible(False)
-            _show(axes, column.frames[time], window, (height, width))
+            _show(axes, column.frames[time], window or (0, 0, height, width), (height, width))
             if i == 0:
                 axes.set_title(f"{column.title}\n{column.note}", fontsize=12)
-            frame = column.frames[time]
-            if window is None and time == zoom_time and frame is not None:
-                down, across = _scale(frame, (height, width))
-                corner = (zoom[1] / across - 0.5, zoom[0] / down - 0.5)
-                box = Rectangle(
-                    corner, zoom[3] / across, zoom[2] / down, fill=False, edgecolor="#ffb000", linewidth=1.4
-                )
-                axes.add_patch(box)
+            if window is None and time == zoom_time and column.frames[time] is not None:
+                top, left, tall, wide = zoom
+                axes.add_patch(Rectangle((left, top), wide, tall, fill=False, edgecolor="#ffb000", linewidth=1.4))
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
 
 
-def _show(axes, frame: Tensor | None, window: Window | None, size: tuple[int, int]) -> None:
+def _show(axes, frame: Tensor | None, window: Window, size: tuple[int, int]) -> None:
+    """Draw the window, in pixels of the video; a smaller frame covers the video of `size` all the same."""
     if frame is None:
         axes.set_facecolor("0.93")
-        axes.text(0.5, 0.5, "not measured", ha="center", va="center", color="0.45", fontsize=12)
+        axes.text(
+            0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color="0.45", fontsize=12
+        )
         return
-    if window is not None:
-        scale = _scale(frame, size)
-        top, left = round(window[0] / scale[0]), round(window[1] / scale[1])
-        frame = frame[:, top : top + math.ceil(window[2] / scale[0]), left : left + math.ceil(window[3] / scale[1])]
     pixels = frame.clamp(0, 1).permute(1, 2, 0).cpu().numpy()
     pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    axes.imshow(pixels, interpolation="nearest", aspect="auto")
-
-
-def _scale(frame: Tensor, size: tuple[int, int]) -> tuple[float, float]:
-    """How many pixels of the video one pixel of the frame stands for, down and across."""
-    return size[0] / frame.shape[-2], size[1] / frame.shape[-1]
+    axes.imshow(pixels, interpolation="nearest", aspect="auto", extent=(0, size[1], size[0], 0))
+    top, left, height, width = window
+    axes.set(xlim=(left, left + width), ylim=(top + height, top))
 
 
 def _telling_times(difference: Tensor) -> list[int]:
