@@ -36,6 +36,7 @@ from linops_video import (
 )
 from linops_video.algebra.operator import scalar
 from linops_video.errors import DtypeError, ShapeError, SpecError
+from linops_video.operators.dense import DenseGram
 from linops_video.testing import OperatorError, check_operator
 
 
@@ -130,6 +131,8 @@ def test_simplifications() -> None:
     assert D.T is D
     A = Dense(random(3, 6), (2, 3), (3,))
     assert A.T.T.in_shape == A.in_shape
+    assert isinstance(A.T @ A, DenseGram)  # not a matrix of 6×6
+    assert isinstance(A.T @ Dense(random(3, 6), (2, 3), (3,)), Dense)
     C = Convolution(random(2, 2), (4, 4))
     assert C.T.T is C
     assert scalar(2.0 * I + 3.0 * I) == 5.0

@@ -58,6 +58,8 @@ class Dense(LinearOperator):
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         if not isinstance(other, Dense):
             return None
+        if self.out_shape == other.in_shape and _one_tensor(self.matrix.mH, other.matrix):
+            return other.gram()
         return Dense(matmul(self.matrix, other.matrix), other.in_shape, self.out_shape)
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
@@ -95,6 +97,12 @@ def _gram(A: Dense, weight: LinearOperator | None) -> LinearOperator | None:
     if weight is not None and rows < columns:
         return None
     return Dense(matmul(_columns(A.H, weight), A.matrix), A.in_shape, A.in_shape)
+
+
+def _one_tensor(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are views of the same entries in the same order."""
+    views = [(t.data_ptr(), t.shape, t.stride(), t.is_conj(), t.dtype, t.device) for t in (a, b)]
+    return views[0] == views[1] and a.device.type != "meta"
 
 
 def _multiply(matrix: Tensor, x: Tensor) -> Tensor:
@@ -155,6 +163,15 @@ class DenseGram(LinearOperator):
     @property
     def H(self) -> LinearOperator:
         return self
+
+    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
+        """(MᴴM)² = KᴴK with K = (MMᴴ)^½ M, of the same low rank."""
+        if weight is not None:
+            return super().gram(weight)
+        M = self.matrix.to(torch.promote_types(self.matrix.dtype, torch.float64))
+        values, U = torch.linalg.eigh(M @ M.mH)
+        root = (U * values.clamp(min=0).sqrt().unsqueeze(-2)) @ U.mH
+        return DenseGram((root @ M).to(self.matrix.dtype), self.in_shape)
 
     def _known_norm(self) -> Tensor:
         return self.root._known_norm() ** 2

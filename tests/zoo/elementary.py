@@ -45,7 +45,7 @@ ANIMALS = [
     Animal("wide dense", lambda r: Dense(r(7, 24), (2, 3, 4), (7,)), "exact: eigh of 7×7" + OUTER),
     Animal("tall dense", lambda r: Dense(r(30, 12), (3, 4), (5, 6)), "exact: eigh of 12×12" + GRAM),
     Animal("one dense a sample", lambda r: Dense(r(2, 7, 12), (3, 4), (7,)), "exact: eigh of 7×7" + OUTER),
-    Animal("Gram of a wide dense", lambda r: DenseGram(r(3, 12), (3, 4)), "cg, not preconditioned"),
+    Animal("Gram of a wide dense", lambda r: DenseGram(r(3, 12), (3, 4)), "exact: SVD of 3×12, from the Gram"),
     Animal("circular blur", lambda r: Convolution(EVEN_KERNEL, VIDEO, "circular"), "exact: FFT" + GRAM),
     Animal("one circular blur a sample", lambda r: Convolution(r(2, 3, 3), VIDEO, "circular"), "exact: FFT" + GRAM),
     Animal("full blur", lambda r: Convolution(EVEN_KERNEL, VIDEO), "exact: FFT and a margin of 34 pixels" + GRAM),
