@@ -160,7 +160,8 @@ def primal_step(
     columns = shape[-1] if like.is_complex() else shape[-1] // 2 + 1
     time = Cosine((0,), shape)
 
-    spectrum = (splitting + (per_sample(A.norm() ** 2, VIDEO_AXES) if known is None else known))[..., :columns]
+    own = per_sample(A.norm() ** 2, VIDEO_AXES) if known is None else known
+    spectrum = (splitting + torch.as_tensor(own, device=splitting.device))[..., :columns]
     pixels = shape[-2] * shape[-1]
     inverse = (1 / (pixels * spectrum.clamp(min=1e-6 * float(spectrum.max())))).to(like.real)
 

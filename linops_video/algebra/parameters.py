@@ -88,8 +88,8 @@ class Parameters(metaclass=Fields):
 
     @property
     def device(self) -> torch.device:
-        """The device of the parameters; the CPU where there are none."""
-        return next((t.device for t, _ in self._tensors()), torch.device("cpu"))
+        """The device of the parameters, but for constants on the CPU; the CPU where there are none."""
+        return next((t.device for t, _ in self._tensors() if t.device.type != "cpu"), torch.device("cpu"))
 
     def _tensors(self) -> Iterator[tuple[Tensor, int]]:
         """Every tensor in the fields and below, with the number of its axes that are not batch axes."""
@@ -130,10 +130,24 @@ def like(parameter: Tensor, x: Tensor) -> Tensor: ...
 @overload
 def like(parameter: float | Tensor, x: Tensor) -> float | Tensor: ...
 def like(parameter: float | Tensor, x: Tensor) -> float | Tensor:
-    """The parameter in the precision of x, complex if it is complex itself or x is."""
-    if not isinstance(parameter, Tensor) or parameter.dtype == x.dtype:
+    """The parameter in the precision of x, complex if it is complex itself or x is, and where x is (`beside`)."""
+    if not isinstance(parameter, Tensor):
+        return parameter
+    parameter = beside(parameter, x)
+    if parameter.dtype == x.dtype:
         return parameter
     return parameter.to(complex_dtype(x.dtype) if parameter.is_complex() else x.dtype)
+
+
+def beside(constant: Tensor, x: Tensor | Parameters) -> Tensor:
+    """A tensor on the CPU moved to the device of x: constants of operators that have no tensors to tell a device."""
+    return constant.to(x.device) if constant.device.type == "cpu" != x.device.type else constant
+
+
+def together(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Tensors of operators that are combined, those on the CPU moved to the device of the others."""
+    away = next((t for t in tensors if t.device.type != "cpu"), tensors[0])
+    return tuple(beside(t, away) for t in tensors)
 
 
 def complex_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -147,6 +161,16 @@ def moved(t: Tensor, device: torch.device | str | None, dtype: torch.dtype | Non
     if dtype is None or not (t.is_floating_point() or t.is_complex()):
         return t.to(device=device)
     return t.to(device=device, dtype=complex_dtype(dtype) if t.is_complex() else dtype)
+
+
+def added(a: Tensor, b: Tensor) -> Tensor:
+    """a + b, `together`."""
+    return torch.add(*together(a, b))
+
+
+def multiplied(a: Tensor, b: Tensor) -> Tensor:
+    """a · b, entry by entry, `together`."""
+    return torch.mul(*together(a, b))
 
 
 def common(parameter: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import Map
 from linops_video.algebra.operator import Compose, LinearOperator, Scaled
-from linops_video.algebra.parameters import complex_dtype, like, per_sample
+from linops_video.algebra.parameters import complex_dtype, like, multiplied, per_sample
 from linops_video.inverses.inverse import ExactInverse, Inverse, mixes
 from linops_video.operators.circulant import Circulant, whole_spectrum
 from linops_video.operators.convolution import Convolution, circular
@@ -170,7 +170,7 @@ def _transfer(A: LinearOperator) -> tuple[Tensor, Steps] | None:
         left, right = _transfer(A.left), _transfer(A.right)
         if left is None or right is None or right[1] != (1, 1):
             return None
-        return left[0] * right[0], left[1]
+        return multiplied(left[0], right[0]), left[1]
     if isinstance(A, BoxMean | Slice):
         return _sampling(A)
     return None

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import IterativeSolve, Map, conjugate_gradient
 from linops_video.algebra.operator import Identity, LinearOperator
-from linops_video.algebra.parameters import complex_dtype, double, like, per_sample
+from linops_video.algebra.parameters import beside, complex_dtype, double, like, per_sample
 from linops_video.errors import SpecError
 from linops_video.inverses.spectral import ZERO, Spectral
 from linops_video.operators.stack import BlockDiagonal, join_parts, split_parts
@@ -137,7 +137,7 @@ class GramInverse(ExactInverse):
         if not isinstance(G, Spectral) or G.rest is not None or y.dtype not in (torch.float32, torch.float64):
             return super().data_step(rho, y)
         each = per_sample(rho.double() if isinstance(rho, Tensor) else rho, len(G.basis.in_shape))
-        scale = 1 / (G.eigenvalues + each)
+        scale = 1 / (beside(double(G.eigenvalues), y) + each)
         known, share = scale * G.basis.H._apply(self.exact.H(self._wide(y))), (each * scale).to(y)
         known = like(known, y)
         basis = G.basis.to(dtype=y.dtype)
@@ -347,7 +347,7 @@ class IterativeInverse(Inverse):
             before, misfit = misfit, torch.linalg.vector_norm(A.H(target - A(x)), dim=event)
             if bool(((misfit <= 1e-6 * first) | (misfit > 0.9 * before)).all()):
                 break
-        return x.to(y.dtype)
+        return _narrow(x, y)
 
     def pinv_adjoint(self, x: Tensor) -> Tensor:
         return IterativeInverse(self.operator.H, self.method, None, self.rtol).pinv(x)

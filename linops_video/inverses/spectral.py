@@ -15,12 +15,21 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Adjoint, Compose, Identity, LinearOperator, Scaled, Sum, compose
-from linops_video.algebra.parameters import Parameters, Shape, by_parts, like, per_sample, tensor_field
+from linops_video.algebra.parameters import (
+    Parameters,
+    added,
+    as_tensor,
+    like,
+    multiplied,
+    per_sample,
+    tensor_field,
+)
 from linops_video.operators.blocks import SIDE_LIMIT, Blocks
 from linops_video.operators.circulant import Circulant
 from linops_video.operators.convolution import EIGH_LIMIT
 from linops_video.operators.dense import Dense, DenseGram
 from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.fourier import RealFourier
 from linops_video.operators.geometry import Flip, Mosaic, Roll, Transpose
 from linops_video.operators.kron import Factors, Kron, align, kron
 from linops_video.operators.multiplier import Multiplier, same, transform_name
@@ -219,7 +228,7 @@ def _plan_block_diagonal(G: BlockDiagonal) -> Plan | None:
 
 
 def _scaled(s: Spectral, factor: float | Tensor) -> Spectral:
-    values = s.eigenvalues * per_sample(factor, len(s.basis.in_shape))
+    values = multiplied(s.eigenvalues, as_tensor(per_sample(factor, len(s.basis.in_shape))))
     return Spectral(s.basis, values, s.rest and _scaled(s.rest, factor))
 
 
@@ -240,30 +249,6 @@ def _distinct(basis: LinearOperator) -> Tensor:
     if isinstance(basis, BlockDiagonal):
         return torch.cat([_distinct(part).expand(part.in_shape).flatten() for part in basis.operators])
     return torch.ones((1,) * len(basis.in_shape), dtype=torch.bool)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class RealFourier(LinearOperator):
-    """Half spectra, real and imaginary parts along a last axis of 2, to real tensors: `irfft2`, orthonormal.
-
-    Its `.H`, `rfft2`, is the inverse on half spectra of real tensors. A real operator, for complex data too.
-    """
-
-    out_shape: Shape
-
-    @property
-    def in_shape(self) -> Shape:
-        return (*self.out_shape[:-1], self.out_shape[-1] // 2 + 1, 2)
-
-    def _apply(self, x: Tensor) -> Tensor:
-        return by_parts(self._synthesise, x)
-
-    def _synthesise(self, x: Tensor) -> Tensor:
-        spectrum = torch.view_as_complex(x.contiguous())
-        return torch.fft.irfft2(spectrum, s=self.out_shape[-2:], norm="ortho")
-
-    def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return by_parts(lambda part: torch.view_as_real(torch.fft.rfft2(part, norm="ortho")), y)
 
 
 def _of_circulant(G: Circulant) -> Spectral:
@@ -375,20 +360,21 @@ def _assemble(coefficients: list[float | Tensor], groups: list[Axes]) -> Spectra
     total = sum(ndims)
     mixed = next((i for i, g in enumerate(groups) if g.matrices is not None), None)
     place = sum(ndims[:mixed]) - total if mixed is not None else 0
-    values = torch.zeros((1,) * total, dtype=torch.float64, device=groups[0].basis.device)
+    values = torch.zeros((1,) * total, dtype=torch.float64)
     for k, c in enumerate(coefficients):
-        term = torch.as_tensor(c, dtype=torch.float64, device=groups[0].basis.device)
+        term = torch.as_tensor(c, dtype=torch.float64)
         term = term.reshape(term.shape + (1,) * total)
         for i, g in enumerate(groups):
             own = g.values[k]
             if own is not None:
                 batch, event = own.shape[: own.ndim - ndims[i]], own.shape[own.ndim - ndims[i] :]
-                term = term * own.reshape(*batch, *(1,) * sum(ndims[:i]), *event, *(1,) * sum(ndims[i + 1 :]))
+                own = own.reshape(*batch, *(1,) * sum(ndims[:i]), *event, *(1,) * sum(ndims[i + 1 :]))
+                term = multiplied(term, own)
         if mixed is not None:
             matrix = (groups[mixed].matrices or [])[k]
             matrix = matrix.reshape(*matrix.shape[:-2], *(1,) * (total - 1), *matrix.shape[-2:])
-            term = term.squeeze(place)[..., None, None] * matrix
-        values = values + term
+            term = multiplied(term.squeeze(place)[..., None, None], matrix)
+        values = added(values, term)
     basis = kron(*(g.basis for g in groups))
     if mixed is not None:
         values, vectors = torch.linalg.eigh(values)

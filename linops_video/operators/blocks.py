@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator, scalar
-from linops_video.algebra.parameters import Shape, common, per_sample, tensor_field
+from linops_video.algebra.parameters import Shape, added, common, per_sample, tensor_field, together
 from linops_video.operators.diagonal import Diagonal
 
 SIDE_LIMIT, ENTRIES_LIMIT = 64, 2**26
@@ -68,7 +68,7 @@ class Blocks(LinearOperator):
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
         inner = _inner(self, other)
-        return None if inner is None else Blocks(self.matrices + inner, self.axis, self.in_shape)
+        return None if inner is None else Blocks(added(self.matrices, inner), self.axis, self.in_shape)
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return Blocks(per_sample(factor, len(self.in_shape) + 1) * self.matrices, self.axis, self.in_shape)
@@ -105,4 +105,4 @@ def fits(others: Tensor, size: int) -> bool:
 def matmul(*matrices: Tensor) -> Tensor:
     """The product of stored matrices, in the best of their precisions."""
     dtype = reduce(torch.promote_types, (m.dtype for m in matrices))
-    return reduce(torch.matmul, (m.to(dtype) for m in matrices))
+    return reduce(torch.matmul, (m.to(dtype) for m in together(*matrices)))

@@ -11,9 +11,11 @@ from torch import Tensor
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
 from linops_video.algebra.parameters import (
     Shape,
+    added,
     by_parts,
-    complex_dtype,
     is_complex_number,
+    like,
+    multiplied,
     per_sample,
     show,
     tensor_field,
@@ -25,14 +27,20 @@ from linops_video.operators.multiplier import Multiplier
 
 
 def _filter(A: Circulant, x: Tensor) -> Tensor:
-    w = A.transfer.to(complex_dtype(x.dtype) if A.transfer.is_complex() else x.dtype)
+    w = like(A.transfer, x)
     w = w.reshape(w.shape[:-2] + (1,) * (len(A.in_shape) - 2) + w.shape[-2:])
     return torch.fft.irfft2(w * torch.fft.rfft2(x), s=A.in_shape[-2:])
 
 
+def _product(self: Circulant, other: LinearOperator) -> LinearOperator | None:
+    if not isinstance(other, Circulant):
+        return None
+    return Circulant(multiplied(self.transfer, other.transfer), self.in_shape)
+
+
 def _sum(self: Circulant, other: LinearOperator) -> LinearOperator | None:
     if isinstance(other, Circulant):
-        return Circulant(self.transfer + other.transfer, self.in_shape)
+        return Circulant(added(self.transfer, other.transfer), self.in_shape)
     c = scalar(other)
     if c is None or is_complex_number(c):
         return None if c is None else _as_multiplier(self)._plus(other)
@@ -108,17 +116,15 @@ class Circulant(LinearOperator):
         if c is not None:
             return scale(c, square)
         if isinstance(weight, Circulant):
-            return Circulant(square.transfer * weight.transfer, self.in_shape)
+            return Circulant(multiplied(square.transfer, weight.transfer), self.in_shape)
         return kron_gram(self, weight) or super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return self.H.gram(weight)
 
-    def _after(self, other: LinearOperator) -> LinearOperator | None:
-        return Circulant(self.transfer * other.transfer, self.in_shape) if isinstance(other, Circulant) else None
-
     __post_init__ = _check
     impulse_response = property(_impulse_response)
+    _after = _product
     _plus = _sum
     _times = _multiple
     _diagonal_in = _values_in

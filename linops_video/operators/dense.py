@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, common, per_sample, show, tensor_field
+from linops_video.algebra.parameters import Shape, added, beside, common, per_sample, show, tensor_field
 from linops_video.errors import ShapeError
 from linops_video.operators.blocks import ENTRIES_LIMIT, SIDE_LIMIT, Blocks, blocks_of, fits, matmul
 from linops_video.operators.diagonal import Diagonal
@@ -56,14 +56,10 @@ class Dense(LinearOperator):
         return _gram(self.H, weight) or super().outer(weight)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
-        if not isinstance(other, Dense):
-            return None
-        if self.out_shape == other.in_shape and _one_tensor(self.matrix.mH, other.matrix):
-            return other.gram()
-        return Dense(matmul(self.matrix, other.matrix), other.in_shape, self.out_shape)
+        return _product(self, other) if isinstance(other, Dense) else None
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
-        return Dense(self.matrix + other.matrix, self.in_shape, self.out_shape) if isinstance(other, Dense) else None
+        return _sum(self, other) if isinstance(other, Dense) else None
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return Dense(per_sample(factor, 2) * self.matrix, self.in_shape, self.out_shape)
@@ -99,6 +95,17 @@ def _gram(A: Dense, weight: LinearOperator | None) -> LinearOperator | None:
     return Dense(matmul(_columns(A.H, weight), A.matrix), A.in_shape, A.in_shape)
 
 
+def _sum(A: Dense, B: Dense) -> Dense:
+    return Dense(added(A.matrix, B.matrix), A.in_shape, A.out_shape)
+
+
+def _product(A: Dense, B: Dense) -> LinearOperator:
+    """A B; for Bᴴ B its Gram, which may be of low rank."""
+    if A.out_shape == B.in_shape and _one_tensor(A.matrix.mH, B.matrix):
+        return B.gram()
+    return Dense(matmul(A.matrix, B.matrix), B.in_shape, A.out_shape)
+
+
 def _one_tensor(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors are views of the same entries in the same order."""
     views = [(t.data_ptr(), t.shape, t.stride(), t.is_conj(), t.dtype, t.device) for t in (a, b)]
@@ -125,7 +132,7 @@ def _columns(A: Dense, weight: LinearOperator | None) -> Tensor:
     """M W as a matrix, for a self-adjoint W: each row of M is a tensor that W is applied to."""
     if weight is None:
         return A.matrix
-    rows = A.matrix.conj().reshape(A.matrix.shape[:-1] + A.in_shape)
+    rows = beside(A.matrix, weight).conj().reshape(A.matrix.shape[:-1] + A.in_shape)
     weighted = weight.lift(1)._apply(rows)
     return weighted.flatten(weighted.ndim - len(A.in_shape)).conj()
 
@@ -318,6 +325,6 @@ def _axis_sum(A: AxisMatrix, other: LinearOperator) -> LinearOperator | None:
         eye = torch.eye(A.matrix.shape[-1], dtype=A.matrix.dtype, device=A.matrix.device)
         return AxisMatrix(A.matrix + per_sample(c, 2) * eye, A.axis, A.in_shape)
     if isinstance(other, AxisMatrix):
-        return AxisMatrix(A.matrix + other.matrix, A.axis, A.in_shape) if other.axis == A.axis else None
+        return AxisMatrix(added(A.matrix, other.matrix), A.axis, A.in_shape) if other.axis == A.axis else None
     blocks = blocks_of(other, A.axis) if A.in_shape == A.out_shape else None
-    return None if blocks is None else Blocks(_at_every_place(A) + blocks, A.axis, A.in_shape)
+    return None if blocks is None else Blocks(added(_at_every_place(A), blocks), A.axis, A.in_shape)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Adjoint, Identity, LinearOperator, compose, scalar
-from linops_video.algebra.parameters import Shape, like, per_sample, show, tensor_field
+from linops_video.algebra.parameters import Shape, added, like, multiplied, per_sample, show, tensor_field
 from linops_video.errors import DtypeError, ShapeError
 
 
@@ -53,7 +53,7 @@ class Diagonal(LinearOperator):
         return self.H.gram(weight)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
-        return Diagonal(self.diagonal * other.diagonal, self.in_shape) if isinstance(other, Diagonal) else None
+        return _product(self, other) if isinstance(other, Diagonal) else None
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
         return _sum(self, other)
@@ -87,11 +87,17 @@ def check_values(operator: str, values: Tensor, shape: Shape) -> None:
         )
 
 
+def _product(A: Diagonal, B: Diagonal) -> Diagonal:
+    return Diagonal(multiplied(A.diagonal, B.diagonal), A.in_shape)
+
+
 def _sum(A: Diagonal, other: LinearOperator) -> Diagonal | None:
     """A + other where that is pointwise too, else None."""
     c = scalar(other)
     d = other.diagonal if isinstance(other, Diagonal) else None if c is None else per_sample(c, len(A.in_shape))
-    return None if d is None else Diagonal(number(A.diagonal) + (number(d) if isinstance(d, Tensor) else d), A.in_shape)
+    if isinstance(d, Tensor):
+        return Diagonal(added(number(A.diagonal), number(d)), A.in_shape)
+    return None if d is None else Diagonal(number(A.diagonal) + d, A.in_shape)
 
 
 def number(values: Tensor) -> Tensor:

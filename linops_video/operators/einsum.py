@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, compose, scalar, scale
-from linops_video.algebra.parameters import Shape, like, show, tensor_field
+from linops_video.algebra.parameters import Shape, like, show, tensor_field, together
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.blocks import ENTRIES_LIMIT, SIDE_LIMIT, Blocks
 from linops_video.operators.dense import AxisMatrix, Dense
@@ -100,7 +100,7 @@ def _gram(A: Einsum, weight: Tensor) -> LinearOperator | None:
 def _einsum(terms: list[str], *tensors: Tensor) -> Tensor:
     dtype = reduce(torch.promote_types, (t.dtype for t in tensors))
     left = ",".join(f"...{term}" for term in terms[:-1])
-    return torch.einsum(f"{left}->...{terms[-1]}", *(t.to(dtype) for t in tensors))
+    return torch.einsum(f"{left}->...{terms[-1]}", *(t.to(dtype) for t in together(*tensors)))
 
 
 def einsum(text: str, tensor: Tensor, in_shape: Shape) -> LinearOperator:

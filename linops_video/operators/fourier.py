@@ -1,4 +1,4 @@
-"""The discrete Fourier transform."""
+"""The discrete Fourier transform, and that of real frames as a real operator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator
-from linops_video.algebra.parameters import Shape
+from linops_video.algebra.parameters import Shape, by_parts
 from linops_video.operators.cosine import check_axes
 from linops_video.operators.multiplier import undone, unitary_gram
 
@@ -78,3 +78,27 @@ class Fourier(LinearOperator):
 def single(x: Tensor) -> Tensor:
     """x in float32 at least: torch's FFTs take no float16 or bfloat16 on the CPU."""
     return x.float() if x.dtype.itemsize < 4 else x
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RealFourier(LinearOperator):
+    """Half spectra, real and imaginary parts along a last axis of 2, to real tensors: `irfft2`, orthonormal.
+
+    Its `.H`, `rfft2`, is the inverse on half spectra of real tensors. A real operator, for complex data too.
+    """
+
+    out_shape: Shape
+
+    @property
+    def in_shape(self) -> Shape:
+        return (*self.out_shape[:-1], self.out_shape[-1] // 2 + 1, 2)
+
+    def _apply(self, x: Tensor) -> Tensor:
+        return by_parts(self._synthesise, x)
+
+    def _synthesise(self, x: Tensor) -> Tensor:
+        spectrum = torch.view_as_complex(x.contiguous())
+        return torch.fft.irfft2(spectrum, s=self.out_shape[-2:], norm="ortho")
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return by_parts(lambda part: torch.view_as_real(torch.fft.rfft2(part, norm="ortho")), y)

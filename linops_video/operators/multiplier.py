@@ -9,7 +9,16 @@ from typing import Any
 from torch import Tensor
 
 from linops_video.algebra.operator import Adjoint, Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, as_tensor, like, per_sample, show, tensor_field
+from linops_video.algebra.parameters import (
+    Shape,
+    added,
+    as_tensor,
+    like,
+    multiplied,
+    per_sample,
+    show,
+    tensor_field,
+)
 from linops_video.operators.diagonal import Diagonal, check_values, number
 from linops_video.operators.kron import kron_gram
 
@@ -62,14 +71,16 @@ def _product(self: Multiplier, other: LinearOperator) -> Multiplier | None:
     for transform in (self.transform, joined) if joined else (self.transform,):
         v, w = self._diagonal_in(transform), diagonal_in(other, transform)
         if v is not None and w is not None:
-            return Multiplier(transform, v * w)
+            return Multiplier(transform, multiplied(v, w))
     return None
 
 
 def _sum(self: Multiplier, other: LinearOperator) -> Multiplier | None:
     """The sum, unless they act along separate axes: there the terms of the sum tell more than their sum."""
     w = diagonal_in(other, self.transform)
-    return None if w is None or _long(w) - _used(self) else Multiplier(self.transform, number(self.values) + w)
+    if w is None or _long(w) - _used(self):
+        return None
+    return Multiplier(self.transform, added(number(self.values), w))
 
 
 def _embedded(self: Multiplier, before: Shape, behind: Shape) -> Multiplier | None:
