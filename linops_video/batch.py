@@ -11,7 +11,7 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import IterativeSolve
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape, moved, show
+from linops_video.algebra.parameters import Shape, conj, moved, show
 from linops_video.errors import ShapeError
 from linops_video.inverses.normal import NormalSolver
 
@@ -189,6 +189,15 @@ class BatchAdjoint(LinearOperator):
     def H(self) -> Batch:
         return self.operator
 
+    def _times(self, factor: float | Tensor) -> LinearOperator:
+        return (conj(factor) * self.operator).H
+
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        return (self.operator + other.operator).H if isinstance(other, BatchAdjoint) else None
+
+    def _before(self, other: LinearOperator) -> LinearOperator | None:
+        return None if other.batch_shape else (self.operator @ other.H).H
+
     def norm(self) -> Tensor:
         return self.operator.norm()
 
@@ -231,14 +240,16 @@ class BatchNormal(NormalSolver):
         )
 
     def prox(self, rho: float | Tensor, v: Tensor, y: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
-        return self._stack(lambda s, rho, v, y: s.prox(rho, v, y), rho, self.operator.samples(v), y)
+        return self._stack(
+            lambda s, rho, v, y: s.prox(rho, v, y), rho, self.operator.samples(v), self.operator.measurements(y)
+        )
 
     def data_step(self, rho: float | Tensor, y: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:  # type: ignore[override]
-        steps = self._each(lambda s, rho, y: s.data_step(rho, y), rho, y)
+        steps = self._each(lambda s, rho, y: s.data_step(rho, y), rho, self.operator.measurements(y))
         return lambda v: self.operator.join([step(p) for step, p in zip(steps, self.operator.samples(v), strict=True)])
 
     def pinv(self, y: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
-        return self._stack(lambda s, _, y: s.pinv(y), 0.0, y)
+        return self._stack(lambda s, _, y: s.pinv(y), 0.0, self.operator.measurements(y))
 
     def null_projection(self, x: Tensor) -> Tensor:
         return self._stack(lambda s, _, x: s.null_projection(x), 0.0, self.operator.samples(x))

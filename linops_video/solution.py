@@ -15,7 +15,7 @@ class History:
     """What happened at each step: tensors of shape (steps, *batch).
 
     Attributes:
-        residual: the solver's residual.
+        residual: the solver's residual; of a sample that has converged that of one more step, which is not taken.
         misfit: root mean square of A x − y over the measurements.
         objective: what the solver minimises; None where it has no formula.
         psnr: against the true video, in dB; None where that was not given.
@@ -45,7 +45,7 @@ class Solution:
         x: the reconstruction, shape (*batch, T, C, H, W).
         status: "converged", "max_steps" (the limit came first) or "direct" (no iteration was needed).
         steps: the number of iterations done.
-        residuals: the solver's residual after each iteration, the largest over the batch.
+        residuals: the solver's residual after each iteration, the largest of the samples that had not converged.
         state: what the solver needs to go on from here.
         converged: of each sample whether its residual fell to the tolerance; None for "direct".
         sample_steps: the iterations that each sample took; None for "direct".

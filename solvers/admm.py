@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,6 +66,9 @@ class SplitState:
     data: Callable[[Tensor], Tensor]
     steps: int = 0
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "data": None}  # a function: `resume` makes it anew
+
     @property
     def estimate(self) -> Tensor:
         return self.z
@@ -95,7 +99,7 @@ class AdmmBase(Regularised):
 
     def init(self, problem: InverseProblem) -> SplitState:
         (normal, z), n = start(problem), len(self.priors)
-        rho = torch.full(problem.batch_shape, self.rho).to(z.real) if self.balance else self.rho
+        rho = torch.as_tensor(self.rho).to(z.real).expand(problem.batch_shape) if self.balance else self.rho
         return SplitState(normal, z, (torch.zeros_like(z),) * n, ((),) * n, rho, normal.data_step(n * rho, problem.y))
 
     def resume(self, problem: InverseProblem, state: SplitState) -> SplitState:

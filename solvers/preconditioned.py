@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,9 @@ class PreconditionedState:
     hat: Tensor | None
     p: tuple[Tensor, ...]
     move: PrimalStep
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "move": None}  # a function: `resume` makes it anew
 
     @property
     def estimate(self) -> Tensor:
@@ -163,7 +167,7 @@ def primal_step(
     own = per_sample(A.norm() ** 2, VIDEO_AXES) if known is None else known
     spectrum = (splitting + torch.as_tensor(own, device=splitting.device))[..., :columns]
     pixels = shape[-2] * shape[-1]
-    inverse = (1 / (pixels * spectrum.clamp(min=1e-6 * float(spectrum.max())))).to(like.real)
+    inverse = (1 / (pixels * spectrum.clamp(min=1e-6 * float(spectrum.detach().max())))).to(like.real)
 
     if known is None:
 

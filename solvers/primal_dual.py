@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from linops_video import InverseProblem
 from linops_video.solvers.iteration import relative_change
 from linops_video.solvers.objective import AnyPriors, check_positive, check_relaxation
-from linops_video.solvers.priors.prior import VIDEO_AXES
+from linops_video.solvers.priors.prior import VIDEO_AXES, plus
 from linops_video.solvers.start import start
 
 
@@ -22,8 +23,11 @@ class PrimalDualState:
 
     x: Tensor
     p: tuple[Tensor, ...]
-    sigma: float
+    sigma: float | Tensor
     data: Callable[[Tensor], Tensor]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "data": None}  # a function: `resume` makes it anew
 
     @property
     def estimate(self) -> Tensor:
@@ -74,7 +78,7 @@ class PrimalDual(AnyPriors):
 
     def step(self, problem: InverseProblem, state: PrimalDualState) -> PrimalDualState:
         pull = reduce(torch.add, (prior.synthesise(p) for prior, p in zip(self.priors, state.p, strict=True)))
-        x = state.data(torch.sub(state.x, pull, alpha=1 / self.rho))
+        x = state.data(plus(state.x, -1 / self.rho, pull))
         ahead = state.x.lerp(x, 2.0)  # 2 x₊ − x
         duals = (
             prior.dual_step(p, ahead, state.sigma, self.relaxation)

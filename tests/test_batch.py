@@ -14,6 +14,7 @@ from linops_video import (
     Convolution,
     Dense,
     Diagonal,
+    Flip,
     InverseProblem,
     LinearOperator,
     NormalSolver,
@@ -224,3 +225,14 @@ def test_bad_input_is_told():
         run(Pinv(), InverseProblem(A, (y[1], y[0])))
     with pytest.raises(MeasurementError, match="NaN"):
         run(Pinv(), InverseProblem(A, (y[0], y[1] * torch.nan)))
+
+
+def test_adjoints_of_a_batch_are_added_multiplied_and_composed():
+    A = batch([BoxMean(2, (4, 1, 8, 8)), Diagonal(torch.rand(4, 1, 8, 8), (4, 1, 8, 8))])
+    flip, y = Flip((2,), A.in_shape), A(torch.rand(2, 4, 1, 8, 8))
+    back = A.H(y)  # type: ignore[arg-type]
+    torch.testing.assert_close((2.0 * A.H)(y), 2 * back)
+    torch.testing.assert_close((A.H + A.H)(y), 2 * back)
+    torch.testing.assert_close((flip @ A.H)(y), flip(back))
+    with pytest.raises(ShapeError, match="tuple of 2 measurements"):
+        NormalSolver.of(A).prox(0.1, back, y[:1])  # type: ignore[arg-type]

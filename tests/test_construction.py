@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -153,6 +155,29 @@ def test_a_set_up_of_old_values_is_refused() -> None:
     with pytest.raises(SpecError, match=r"changed in place after NormalSolver\.of: make the solver anew"):
         normal(0.1, VIDEO)
     assert torch.allclose(NormalSolver.of(Diagonal(mask, SHAPE))(0.1, VIDEO), VIDEO / (mask**2 + 0.1), atol=1e-12)
+
+
+def test_a_set_up_notices_tensors_that_change_without_a_gradient() -> None:
+    mask = torch.ones(SHAPE, dtype=torch.float64)
+    normal = NormalSolver.of(Diagonal(mask, SHAPE))
+    mask.mul_(2)
+    with pytest.raises(SpecError, match="changed in place"):
+        normal.prox(0.1, VIDEO, VIDEO)
+    for copied in (copy.deepcopy(normal), pickle.loads(pickle.dumps(normal))):  # of what it is now
+        assert copied.operator.diagonal.max() == 2  # type: ignore[attr-defined]
+        copied(0.1, VIDEO)
+    with torch.inference_mode():
+        inside = torch.ones(SHAPE)
+        NormalSolver.of(Diagonal(inside, SHAPE))(0.1, inside)
+
+
+@pytest.mark.parametrize("name", ["admm-tv", "primal-dual", "primal-dual-fft", "fista", "cgls"])
+def test_a_pickled_solution_is_gone_on_from(name) -> None:
+    problem = forward_model("pid", SHAPE).measure(VIDEO)
+    first = solve(problem, name, max_steps=2)
+    kept = pickle.loads(pickle.dumps(first))
+    again = [solve(problem, name, max_steps=2, start=start).x for start in (first, kept)]
+    torch.testing.assert_close(*again, rtol=0, atol=1e-12)
 
 
 def test_derivatives_that_would_be_wrong_are_refused() -> None:

@@ -7,7 +7,17 @@ import torch
 from torch import nn
 
 from linops_video import ConvergenceWarning, Diagonal, InverseProblem
-from linops_video.solvers import Admm, Fista, PlugAndPlay, SquaredNorm, TotalVariation, implicit, unrolled
+from linops_video.solvers import (
+    Admm,
+    Fista,
+    PlugAndPlay,
+    PreconditionedPrimalDual,
+    PrimalDual,
+    SquaredNorm,
+    TotalVariation,
+    implicit,
+    unrolled,
+)
 from linops_video.solvers.least_squares import Cgls
 
 EVENT = (3, 1, 5, 4)
@@ -101,3 +111,15 @@ def test_a_balanced_rho_is_no_iterate():
     torch.testing.assert_close(ours, plain, rtol=0, atol=1e-9)
     gradients = [torch.autograd.grad(x.square().sum(), weight)[0] for x in (ours, plain)]
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("solver", [PrimalDual, PreconditionedPrimalDual, Admm, dataclasses.replace])
+def test_unrolled_solvers_have_derivatives_in_rho(solver):
+    problem, rho = problem_with(random(*EVENT, seed=1)), torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+
+    def output(rho):
+        if solver is dataclasses.replace:
+            return unrolled(Admm(TotalVariation(0.05), rho=rho, balance=True), problem, 6).square().sum()
+        return unrolled(solver(TotalVariation(0.05), rho=rho), problem, 3).square().sum()
+
+    assert torch.autograd.gradcheck(output, rho)

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from scipy.sparse.linalg import aslinearoperator
 
 from linops_video import Convolution, Diagonal, LinearOperator, NormalSolver, Shape
 from linops_video.algebra.krylov import conjugate_gradient
 from linops_video.algebra.parameters import like, tensor_field
+from linops_video.interop import from_scipy
 
 FRAME = (2, 1, 8, 8)
 
@@ -84,3 +86,11 @@ class Gains(LinearOperator):
 def test_the_derived_adjoint_takes_one_measurement_for_all_samples() -> None:
     A = Gains(torch.tensor([1.0, 2.0]))
     torch.testing.assert_close(A.H(torch.ones(4)), torch.tensor([[1.0] * 4, [2.0] * 4]))
+
+
+def test_a_complex_operator_without_structure_has_a_complex_pseudoinverse():
+    r = torch.Generator().manual_seed(0)
+    matrix = torch.randn(4, 6, generator=r, dtype=torch.complex128)
+    A = from_scipy(aslinearoperator(matrix.numpy()))
+    y = torch.randn(4, generator=r, dtype=torch.float64)
+    torch.testing.assert_close(NormalSolver.of(A).pinv(y), torch.linalg.pinv(matrix) @ y.to(matrix), rtol=0, atol=1e-5)

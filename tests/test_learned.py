@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import conv2d
 from videos import clip
 
-from linops_video import PROBLEMS, InverseProblem, Mosaic, NormalSolver, forward_model
+from linops_video import PROBLEMS, Diagonal, InverseProblem, Mosaic, NormalSolver, forward_model
 from linops_video.errors import DtypeError, FileError, ShapeError, SpecError
 from linops_video.metrics import psnr
 from linops_video.solvers import OneNet, VideoOneNet, run, solve
@@ -353,3 +353,29 @@ def test_the_shipped_network_beats_what_it_starts_from(spec, channels):
     problem = forward_model(spec, tuple(truth.shape), seed=9).measure(truth, seed=10)
     start = smooth_start(problem, NormalSolver.of(problem.operator), (STILL,))[0]
     assert psnr(run(VideoOneNet(), problem).x, truth).item() > psnr(start, truth).item()
+
+
+@pytest.mark.parametrize("config", [SMALL, paper_config("videoonet", True, 1, features=8, kernel=3, decoder=3)])
+@pytest.mark.parametrize("given", ["y", "mask", "noise_std"])
+def test_a_network_has_the_derivatives_of_all_that_it_is_given(config, given):
+    r = torch.Generator().manual_seed(0)
+    network = Unrolled(dataclasses.replace(config, channels=1)).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=r))
+    shape = (4, 1, 8, 8)
+    y, mask = (torch.rand(shape, generator=r, dtype=torch.float64) for _ in range(2))
+    at = {"y": y, "mask": mask + 0.5, "noise_std": torch.tensor(0.1, dtype=torch.float64)}
+
+    def output(value):
+        parts = {**at, given: value}
+        return network(InverseProblem(Diagonal(parts["mask"], shape), parts["y"], parts["noise_std"])).square().sum()
+
+    if given == "noise_std" and not config.noise_input:
+        return
+    point = at[given].clone().requires_grad_()
+    direction = torch.randn(point.shape, generator=r, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(output(point), point)
+    with torch.no_grad():
+        difference = (output(at[given] + 1e-5 * direction) - output(at[given] - 1e-5 * direction)) / 2e-5
+    torch.testing.assert_close((gradient * direction).sum(), difference, rtol=1e-4, atol=1e-4)

@@ -87,3 +87,9 @@ def test_shapes_must_agree(metric):
 def test_data_misfit_is_the_root_mean_square():
     x, y = noise(5), noise(5, seed=1)
     assert data_misfit(lambda v: 3 * v, x, y) == pytest.approx(((3 * x - y) ** 2).mean().sqrt().item(), abs=1e-6)
+
+
+def test_imaginary_parts_count():
+    truth = torch.zeros(2, 1, 4, 4, dtype=torch.complex64)
+    assert psnr(truth + 0.1j, truth).item() == pytest.approx(20, abs=1e-5)
+    assert data_misfit(lambda x: x, truth + 0.5j, truth) == pytest.approx(0.5)

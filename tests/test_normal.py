@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.autograd import gradcheck
@@ -390,3 +392,30 @@ def test_data_step_of_a_complex_operator_and_a_real_measurement() -> None:
     normal = NormalSolver.of(Diagonal(torch.randn(6, dtype=torch.complex128, generator=generator), (6,)))
     y, v = torch.rand(2, 6, dtype=torch.float64, generator=generator)
     torch.testing.assert_close(normal.data_step(0.3, y)(v), normal.prox(0.3, v, y), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("condition", [1e3, 1e5])
+def test_the_outer_product_loses_no_digits_to_its_condition(condition: float) -> None:
+    left, right = (torch.linalg.qr(random(n, 8, seed=n)).Q for n in (20, 8))
+    singular = torch.logspace(0, -math.log10(condition), 8, dtype=torch.float64)
+    normal = NormalSolver.of(Dense(right * singular @ left.mT, (20,), (8,)))
+    assert "from the outer product" in normal.method
+    y, v, rho = random(8), random(20), 0.01 * float(singular[-1]) ** 2
+    filters = singular / (singular**2 + rho)
+    wanted = {"pinv": left @ (right.mT @ y / singular)}
+    wanted["prox"] = v + left @ (filters * (right.mT @ (y - normal.operator(v))))
+    for name, found in (("pinv", normal.pinv(y)), ("prox", normal.prox(rho, v, y))):
+        assert float((found - wanted[name]).norm() / wanted[name].norm()) <= 1e-15 * condition
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bool])
+def test_data_steps_of_masks_keep_the_precision_of_the_data(dtype: torch.dtype) -> None:
+    normal = NormalSolver.of(Diagonal((random(2, 1, 4, 4) > 0).to(dtype), (2, 1, 4, 4)))
+    v, y = random(2, 1, 4, 4, seed=1), random(2, 1, 4, 4, seed=2)
+    torch.testing.assert_close(normal.data_step(0.1, y)(v), normal.prox(0.1, v, y), rtol=0, atol=1e-14)
+
+
+def test_data_steps_in_the_spectrum_take_complex_videos() -> None:
+    normal = NormalSolver.of(Convolution(disk(3, 1.5).double(), (2, 1, 6, 6), "circular"))
+    v, y = torch.complex(random(2, 1, 6, 6), random(2, 1, 6, 6, seed=1)), random(2, 1, 6, 6, seed=2)
+    torch.testing.assert_close(normal.data_step(0.1, y)(v), normal.prox(0.1, v, y), rtol=0, atol=1e-12)

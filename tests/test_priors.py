@@ -266,6 +266,14 @@ def test_dual_prox_is_that_of_the_conjugate(prior):
         assert objective(w + 1e-3 * video(*q.shape, seed=seed)) > objective(w)
 
 
+def test_huber_without_a_weight_is_no_prior():
+    v = video(2, 1, 4, 4)
+    for step in (1.0, torch.tensor(1.0, dtype=torch.float64)):
+        close(TotalVariation(0.0, huber=0.05)(v, step)[0], v, 1e-12)
+    q = video(3, 2, 1, 4, 4)
+    close(TotalVariation(0.0, huber=0.05).dual_prox(q, 1.0), torch.zeros_like(q), 1e-12)
+
+
 def test_a_rescaled_memory_continues_for_another_step():
     """The dual variable of the prior, which does not depend on the step, is the same before and after."""
     prior, v = TotalVariation(0.3, 1.0), video(2, 4, 1, 5, 5)

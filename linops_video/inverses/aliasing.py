@@ -62,7 +62,11 @@ class AliasedInverse(Inverse):
         if not _takes(y):
             return self.inner.data_step(rho, y)
         target = _half_spectrum(y)
-        return lambda v: v + self._from_spectrum(rho, target - self._spectrum(v))
+
+        def step(v: Tensor) -> Tensor:
+            return v + (self._from_spectrum(rho, target - self._spectrum(v)) if _takes(v) else self.change(rho, v, y))
+
+        return step
 
     def _spectrum(self, v: Tensor) -> Tensor:
         """F' A v."""

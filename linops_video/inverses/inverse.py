@@ -179,10 +179,18 @@ class OuterInverse(ExactInverse):
         return A.H(H.solve_in_range(0.0, H.solve(rho, A(b)))) + self._null(b) / each
 
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
-        return _narrow(self.exact.H(self.decomposition.solve(rho, self._wide(residual))), residual)
+        A, H, r = self.exact, self.decomposition, self._wide(residual)
+        w = H.solve(rho, r)
+        if mixes(H) and r is residual:  # in float64: refined, since AAᴴ has the square of A's condition number
+            w = w + H.solve(rho, r - A(A.H(w)) - per_sample(like(rho, w.real), len(A.out_shape)) * w)
+        return _narrow(A.H(w), residual)
 
     def pinv(self, y: Tensor) -> Tensor:
-        return _narrow(self.exact.H(self.decomposition.solve_in_range(0.0, self._wide(y))), y)
+        A, H, target = self.exact, self.decomposition, self._wide(y)
+        x = A.H(H.solve_in_range(0.0, target))
+        if mixes(H):
+            x = x + A.H(H.solve_in_range(0.0, target - A(x)))
+        return _narrow(x, y)
 
     def pinv_adjoint(self, x: Tensor) -> Tensor:
         A, H, wide = self.exact, self.decomposition, self._wide(x)

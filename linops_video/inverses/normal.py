@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ class NormalSolver:
         inverse: the way that was chosen, for W^½A.
         weight: W, None for I.
         whiten: W^½, None for I.
-        trained: the tensors of A and W that require a gradient, and torch's counts of their changes at set-up.
+        versions: the tensors of A and W, and torch's counts of their changes at set-up.
 
     Example:
         >>> import torch
@@ -60,7 +61,7 @@ class NormalSolver:
     inverse: Inverse
     weight: LinearOperator | None = None
     whiten: LinearOperator | None = None
-    trained: tuple[tuple[Tensor, int], ...] = ()
+    versions: tuple[tuple[Tensor, int], ...] = ()
 
     @staticmethod
     def of(A: LinearOperator, weight: LinearOperator | None = None, rtol: float = RTOL) -> NormalSolver:
@@ -86,9 +87,13 @@ class NormalSolver:
         whiten = weight if weight is None else root(weight)
         B = (A if whiten is None else compose(whiten, A)).detach()
         inverse = in_spectrum(B, choose(B, rtol))
-        tensors = (t for part in (A, weight) if part is not None for t, _ in part._tensors())
-        trained = tuple((t, t._version) for t in tensors if t.requires_grad)
-        return NormalSolver(A, inverse.method, inverse, weight, whiten, trained)
+        return NormalSolver(A, inverse.method, inverse, weight, whiten, _versions(A, weight))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "versions": ()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({**state, "versions": _versions(state["operator"], state["weight"])})
 
     @property
     def exact(self) -> bool:
@@ -150,7 +155,8 @@ class NormalSolver:
     def pinv(self, y: Tensor) -> Tensor:
         """A⁺ y, of all z with the smallest ‖y − A z‖_W the one of smallest norm.
 
-        Exact up to singular values below 1e-6 of the largest, which count as zero. An iterative solve takes Tikhonov
+        Exact up to singular values below 1e-6 of the largest (of each block's in a `BlockDiagonal`), which count as
+        zero. An iterative solve takes Tikhonov
         steps in float64 until the data misfit Aᴴ(y − A z) is below 1e-6 of Aᴴy or no longer falls. The gradient with
         respect to A's own tensors is that at constant rank.
         """
@@ -216,7 +222,7 @@ class NormalSolver:
         """Raise the errors of bad input; a ρ that is a tensor is not looked into, which would wait for a GPU."""
         if not isinstance(rho, Tensor) and not rho > 0:
             raise SpecError(f"rho must be a positive number, got {rho}: pinv is the limit as it goes to zero")
-        if any(t._version != version for t, version in self.trained):
+        if not torch.compiler.is_compiling() and any(t._version != version for t, version in self.versions):
             raise SpecError(f"{self.operator!r} was changed in place after NormalSolver.of: make the solver anew")
         if x is not None:
             self.operator._check(x, self.operator.in_shape, "a tensor")
@@ -266,6 +272,11 @@ class NormalSolver:
         if residual.requires_grad and unpack_dual(residual).tangent is not None:
             raise SpecError("a solve has first derivatives: take them backwards or forwards, not one of the other")
         return x + _Tangent.apply(N, adjoint or N, x.detach(), residual)  # type: ignore[operator]
+
+
+def _versions(*operators: LinearOperator | None) -> tuple[tuple[Tensor, int], ...]:
+    tensors = (t for A in operators if A is not None for t, _ in A._tensors())
+    return tuple((t, t._version) for t in tensors if not t.is_inference())
 
 
 def _check_numbers(rho: Tensor, data: Tensor, event_ndim: int) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from linops_video.errors import MeasurementError
-from linops_video.inverses.normal import NormalSolver
 from linops_video.operators.stack import Stack
 from linops_video.problems.forward_model import InverseProblem
 
@@ -41,7 +41,7 @@ def noise_level(problem: InverseProblem) -> float:
         squares = [noise_level(sample) ** 2 for sample in samples]
         return (sum(squares) / len(squares)) ** 0.5
     A, y = problem.operator, problem.y
-    normal = NormalSolver.of(A)
+    normal = problem.normal
     wide = torch.complex128 if y.is_complex() else torch.float64
     white = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=wide).to(y)
     left, left_of_white = (v - A(normal.pinv(v)) for v in (y, white))
@@ -65,6 +65,7 @@ def estimate_noise(y: Tensor, observed: Tensor | None = None) -> float:
     2 × C × 3 × 3 (5 × 5 without colours) hold next to nothing but noise: those whose variances have a mean no larger
     than their median (Chen, Zhu and Heng, IEEE ICCV, 2015). σ is the median of their magnitudes over 0.6745, over the
     quarter of the patches that have least in the other components: texture that does reach those is left out.
+    Of complex frames σ² is the sum of those of both parts.
     `observed`: like y, zero where y says nothing; patches that touch such a place are left out, and smaller ones taken
     where too few remain. Fewer than 64 patches give 0.
 
@@ -74,6 +75,8 @@ def estimate_noise(y: Tensor, observed: Tensor | None = None) -> float:
         >>> round(estimate_noise(y), 2)
         0.1
     """
+    if y.is_complex():
+        return math.hypot(estimate_noise(y.real, observed), estimate_noise(y.imag, observed))
     if y.ndim < 2 or min(y.shape[-2:]) < 2:
         return 0.0
     y = y.reshape((1,) * max(4 - y.ndim, 0) + y.shape)

@@ -98,7 +98,6 @@ TV_THRESHOLD = 0.02
 """Differences that one step takes for noise, in gray values of [0, 1]: decides how fast, not where, ADMM converges."""
 
 
-@torch.no_grad()
 def total_variation_start(problem: InverseProblem, normal: NormalSolver, z: Tensor) -> Tensor:
     """A few over-relaxed steps of ADMM for min_z ½‖y − A z‖² + λ TV(z), from z.
 
@@ -120,7 +119,6 @@ def total_variation_start(problem: InverseProblem, normal: NormalSolver, z: Tens
     return z
 
 
-@torch.no_grad()
 def smooth_start(problem: InverseProblem, normal: NormalSolver, priors: tuple[Smoothness, ...]) -> Tensor:
     """argmin_z ‖y − A z‖²/σ² + zᵀLz, approximately, for each prior: shape (len(priors), *batch, T, C, H, W).
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from linops_video import InverseProblem, Mosaic, NormalSolver, compose
+from linops_video.batch import Ragged
 from linops_video.errors import DtypeError, ShapeError
 from linops_video.solvers.admm import data_step
 from linops_video.solvers.learned.blocks import Context, DataBlock, PriorBlock, pad_frames
@@ -160,7 +161,8 @@ class Unrolled(nn.Module):
         if normal is None and self.solves:
             normal = problem.normal
         noise_std = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype).expand(problem.batch_shape)
-        with torch.no_grad():
+        given = (*(y if isinstance(y, Ragged) else (y,)), noise_std, *(t for t, _ in A._tensors()))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and any(t.requires_grad for t in given)):
             adjoint = A.T(y)
             square_norm = None
             if c.data_step == "gradient" or c.start == "adjoint":

@@ -74,7 +74,7 @@ class Prior(ABC):
         """
         return torch.full((1,) * VIDEO_AXES, self.norm(shape) ** 2, dtype=torch.float64)
 
-    def dual_prox(self, q: Tensor, sigma: float) -> Tensor:
+    def dual_prox(self, q: Tensor, sigma: float | Tensor) -> Tensor:
         """argmin_p ½‖p − q‖² + sigma·g*(p), which is q − sigma · prox_{g/sigma}(q/sigma) (Moreau, 1965).
 
         A prior that is one iteration is called until it no longer moves, `INNER` times at most.
@@ -87,10 +87,15 @@ class Prior(ABC):
                 break
         return q - sigma * x
 
-    def dual_step(self, p: Tensor, x: Tensor, sigma: float, relaxation: float = 1.0) -> Tensor:
+    def dual_step(self, p: Tensor, x: Tensor, sigma: float | Tensor, relaxation: float = 1.0) -> Tensor:
         """p + relaxation · (q − p), q = argmin_q ½‖q − (p + sigma·K x)‖² + sigma·g*(q): the dual half of a step."""
-        q = self.dual_prox(torch.add(p, self.analyse(x), alpha=sigma), sigma)
+        q = self.dual_prox(plus(p, sigma, self.analyse(x)), sigma)
         return q if relaxation == 1 else p.lerp(q, relaxation)
+
+
+def plus(x: Tensor, factor: float | Tensor, y: Tensor) -> Tensor:
+    """x + factor · y, for a number in one pass."""
+    return x + factor * y if isinstance(factor, Tensor) else torch.add(x, y, alpha=factor)
 
 
 def each(step: Step) -> Step:

@@ -83,9 +83,9 @@ class Differences(Prior):
     def synthesise(self, p: Tensor) -> Tensor:
         return self.gradient_adjoint(p)
 
-    def dual_step(self, p: Tensor, x: Tensor, sigma: float, relaxation: float = 1.0) -> Tensor:
+    def dual_step(self, p: Tensor, x: Tensor, sigma: float | Tensor, relaxation: float = 1.0) -> Tensor:
         """A few frames at a time, which stay in the cache: it is memory that takes the time."""
-        if p.requires_grad or x.requires_grad or isinstance(self.weight, Tensor):
+        if p.requires_grad or x.requires_grad or isinstance(self.weight, Tensor) or isinstance(sigma, Tensor):
             return super().dual_step(p, x, sigma, relaxation)
         q, frames = torch.empty_like(p), x.shape[-4]
         for start, stop in slabs(x):
@@ -107,11 +107,11 @@ class Differences(Prior):
             last = old.shape[dim] - n
             new.narrow(dim, n, last).copy_(old.narrow(dim, n, last))
 
-    def dual_prox(self, q: Tensor, sigma: float) -> Tensor:
+    def dual_prox(self, q: Tensor, sigma: float | Tensor) -> Tensor:
         return q * self._dual_factor(q, sigma)
 
     @abstractmethod
-    def _dual_factor(self, q: Tensor, sigma: float) -> Tensor | float:
+    def _dual_factor(self, q: Tensor, sigma: float | Tensor) -> Tensor | float:
         """What `dual_prox` multiplies q with."""
 
 
@@ -181,20 +181,20 @@ class TotalVariation(Differences):
             size = torch.where(size > self.huber, size - self.huber / 2, size.square() / (2 * self.huber))
         return self.weight * size.sum((-5, -4, -3, -2, -1))
 
-    def _dual_factor(self, q: Tensor, sigma: float) -> Tensor:
+    def _dual_factor(self, q: Tensor, sigma: float | Tensor) -> Tensor:
         """Of the projection onto ‖p‖ ≤ weight at every place; with Huber's φ, of q / (1 + sigma · huber/weight)."""
-        return self._clip_factor(q, self.weight, 1 / (1 + sigma * self.huber / max(self.weight, FLOOR)))
+        return self._clip_factor(q, self.weight, self.weight + sigma * self.huber)
 
     def _split(self, q: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         """w = prox of step · g at q, g(w) = weight · φ(‖w‖/s) summed, and d = q − w."""
         t, s = per_sample(step, 5) * self.weight, self.balance
-        d = q * self._clip_factor(q, t / s, t / (t + s**2 * self.huber) if self.huber else 1.0)
+        d = q * self._clip_factor(q, t / s, (t + s**2 * self.huber) / s)
         return q - d, d
 
-    def _clip_factor(self, q: Tensor, limit: Step, most: Step) -> Tensor:
-        """min(limit/‖q‖, most) = limit/max(‖q‖, limit/most) for every place."""
+    def _clip_factor(self, q: Tensor, limit: Step, start: Step) -> Tensor:
+        """limit/max(‖q‖, start) for every place."""
         sizes = self._sizes(q)
-        least = (limit / most) ** 2
+        least = start**2
         least = least.to(sizes).clamp(min=FLOOR) if isinstance(least, Tensor) else max(least, FLOOR)
         return limit * sizes.clamp_(min=least).rsqrt_()  # type: ignore[arg-type]  # a number or a tensor
 
@@ -228,7 +228,7 @@ class SquaredDifferences(Differences):
     def value(self, x: Tensor) -> Tensor:
         return self.weight / 2 * squares(self.gradient(x)).sum((-5, -4, -3, -2, -1))
 
-    def _dual_factor(self, q: Tensor, sigma: float) -> Tensor | float:
+    def _dual_factor(self, q: Tensor, sigma: float | Tensor) -> Tensor | float:
         return 1 / (1 + sigma / max(self.weight, FLOOR))
 
 
