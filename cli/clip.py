@@ -13,6 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from linops_video import InverseProblem, Solution
+from linops_video.algebra.parameters import Shape
 from linops_video.cli.picture import Column, measurement_column, save_figure
 from linops_video.cli.progress import progress
 from linops_video.cli.report import Row, print_table, problem_line, report_of, tuning_line, write_json
@@ -20,7 +21,7 @@ from linops_video.errors import CutError
 from linops_video.films.cut import cut_problem, middle
 from linops_video.media.arrays import read_clip, read_measurement, write_array
 from linops_video.media.encoding import check_sound
-from linops_video.media.video import demo_clip, write_video
+from linops_video.media.video import check_video_shape, demo_clip, write_video
 from linops_video.problems.measurement import frame_rate_of, inverse_problem, model_of
 from linops_video.solvers.baselines import BASELINES
 from linops_video.solvers.evaluation import score
@@ -69,8 +70,7 @@ class Task:
 def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: Console) -> Row:
     """Solve a clip, or the demo clip, write what is asked for, and print the table."""
     task, sound = task_of(request, input), sound_of(input)
-    if outputs.out is not None and sound is not None:
-        check_sound(outputs.out, sound)
+    check_output(outputs.out, task.problem.operator.in_shape, sound)
     truth = None if task.truth is None else task.truth.to(request.device)
     task = Task(task.problem.to(request.device), task.fps, truth)
     compared = truth is not None or outputs.figure is not None
@@ -99,6 +99,14 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
         write_json(outputs.json, report | {"precision": request.fields.get("precision", "float32")})
         console.print(f"report: {outputs.json}", markup=False)
     return row
+
+
+def check_output(out: Path | None, shape: Shape, sound: Path | None) -> None:
+    """Raise, before any work, what writing a reconstruction of this shape with this sound would raise."""
+    if out is not None and out.suffix.lower() != ".npz":
+        check_video_shape(shape)
+    if out is not None and sound is not None:
+        check_sound(out, sound)
 
 
 def sound_of(input: Path | None) -> Path | None:
@@ -138,6 +146,8 @@ def _timed(name: str, solver: Solver, task: Task) -> tuple[Solution, Row]:
         start = time.perf_counter()
         solution = run_in_tiles(solver, task.problem, on_step)
         seconds = time.perf_counter() - start
+    if solution.x.is_complex():  # the nearest real video
+        solution = replace(solution, x=solution.x.real)
     return solution, Row(name, score(task.problem, solution.x, task.truth), seconds)
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from linops_video import __version__
-from linops_video.cli.clip import Outputs, Request, solve_clip, sound_of
+from linops_video.cli.clip import Outputs, Request, check_output, solve_clip, sound_of
 from linops_video.cli.heap import is_out_of_memory, release_freed_memory
 from linops_video.cli.progress import bar
 from linops_video.cli.report import Row, film_report, print_table, write_json
@@ -20,28 +20,34 @@ from linops_video.errors import CutError, FileError, LinopsError, SpecError
 from linops_video.films.film import Film, measured_film, open_film, simulated_film
 from linops_video.films.parts import Parts
 from linops_video.media.arrays import read_clip, read_measurement
-from linops_video.media.encoding import check_sound
 from linops_video.media.files import check_writable
 from linops_video.media.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_order, stream_video
 from linops_video.problems.measurement import frame_rate_of
 from linops_video.solvers.film import WINDOW, identity_of, identity_of_file, score_of, solve_film, windows_of
-from linops_video.solvers.tiles import ONE_PIECE, tiles_of
+from linops_video.solvers.tiles import ONE_PIECE
 
 FILM_SUFFIXES = (*VIDEO_SUFFIXES, ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".npz")
 """Files of a folder that are solved; others are left alone."""
 
 
 def is_collection(path: Path) -> bool:
-    """Whether this is a folder of films, not one of the images of a single film."""
+    """Whether this is a folder of films, not one of the images of a single film; a `FileError` if it has both."""
     if not path.is_dir():
         return False
-    suffixes = {p.suffix.lower() for p in path.iterdir()}
-    return bool(suffixes & set(FILM_SUFFIXES)) and not suffixes & set(IMAGE_SUFFIXES)
+    films = films_in(path)
+    image = next((p for p in sorted(path.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES and _visible(p)), None)
+    if image is not None and any(film.suffix.lower() != ".npz" for film in films):
+        raise FileError(f"{path} holds films ({films[0].name}) and images ({image.name}): give each its own folder")
+    return bool(films) and image is None
 
 
 def films_in(folder: Path) -> list[Path]:
     """The films of a folder, in order."""
-    return sorted((p for p in folder.iterdir() if p.suffix.lower() in FILM_SUFFIXES), key=natural_order)
+    return sorted((p for p in folder.iterdir() if p.suffix.lower() in FILM_SUFFIXES and _visible(p)), key=natural_order)
+
+
+def _visible(path: Path) -> bool:
+    return not path.name.startswith(".")
 
 
 def solve_files(request: Request, folder: Path, out: Path | None, console: Console) -> None:
@@ -76,7 +82,7 @@ def solve_files(request: Request, folder: Path, out: Path | None, console: Conso
 
 
 def _make_folder(out: Path, folder: Path) -> None:
-    if out.suffix or (out.exists() and not out.is_dir()):
+    if not out.is_dir() and (out.suffix or out.exists()):
         raise FileError(f"{folder} is a folder of videos: -o needs a folder to write to, not {out}")
     if out.resolve() == folder.resolve():
         raise FileError(f"-o needs another folder than {folder}, whose files it would replace")
@@ -141,8 +147,7 @@ def _solve_film(request: Request, input: Path, film: Film, outputs: Outputs, con
     parts, state = None, None
     if outputs.out is not None:
         check_writable(outputs.out)
-        if sound is not None:
-            check_sound(outputs.out, sound)
+        check_output(outputs.out, film.shape, sound)
         parts = Parts(outputs.out, film.fps, _job(request, input, film))
         state = parts.finished()
     if state is not None:
@@ -159,14 +164,13 @@ def _solve_film(request: Request, input: Path, film: Film, outputs: Outputs, con
     if parts is not None:
         parts.finish(len(windows), sound)
     row = Row(request.solver, score_of(state), state.tally["seconds"])
-    rows, columns = tiles_of(*film.shape[-2:])
-    video, tiles = "×".join(map(str, film.shape)), len(rows) * len(columns)
+    video, tiles = "×".join(map(str, film.shape)), int(state.tally["tiles"])
     what = f"a {video} film in {len(windows)} windows of {tiles} tiles, noise σ = {film.noise_std:.4g}"
     print_table(console, f"{request.op}: {what}", [row])
     if outputs.out is not None:
         console.print(f"reconstruction: {outputs.out}", markup=False)
     if outputs.json is not None:
-        report = film_report(request.op, request.seed, film, row, state, tiles)
+        report = film_report(request.op, request.seed, film, row, state)
         write_json(outputs.json, report | {"precision": request.fields.get("precision", "float32")})
         console.print(f"report: {outputs.json}", markup=False)
     return row

@@ -136,6 +136,6 @@ def check_png(path: Path, option: str) -> None:
 
 
 def check_noise(noise: float | None) -> None:
-    """Raise `SpecError` for a negative or infinite σ; None is none given."""
-    if noise is not None and not 0 <= noise < float("inf"):
-        raise SpecError(f"--noise is a standard deviation, 0 or more, not {noise:g}")
+    """Raise `SpecError` for a σ that is negative, or far beyond all values of a video; None is none given."""
+    if noise is not None and not 0 <= noise <= 1e6:
+        raise SpecError(f"--noise is a standard deviation, 0 or more, not {noise:g}: values of a video lie in [0, 1]")

@@ -44,8 +44,8 @@ def measurement_column(problem: InverseProblem, sample: int | None = None) -> Co
 
     operator, y = problem.operator, pick(problem.y)
     times = operator.in_shape[0]
-    if y.ndim != 4 or y.shape[1] not in (1, 3):
-        back = pick(operator.T(problem.y))
+    if y.ndim != 4 or y.shape[1] not in (1, 3) or y.is_complex():
+        back = pick(operator.H(problem.y)).real
         low, high = back.min(), back.max()
         return Column(
             "measurement", f"{y.numel()} numbers, shown as Aᵀy", list((back - low) / (high - low).clamp(min=1e-12))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from linops_video.solvers.evaluation import Score
 from linops_video.solvers.iteration import OnStep
 from linops_video.solvers.learned.checkpoint import locate
 from linops_video.solvers.registry import SOLVERS, build
-from linops_video.solvers.tiles import Span, ramp, run_in_tiles, spans
+from linops_video.solvers.tiles import Span, count_tiles, ramp, run_in_tiles, spans
 
 WINDOW = 32
 """Most frames that are solved together."""
@@ -89,7 +89,9 @@ def solve_film(
         with torch.no_grad():
             solution = run_in_tiles(ready, problem, on_step)
             seconds = time.perf_counter() - began
-            tally = _numbers(problem, solution) | {"seconds": seconds}
+            if solution.x.is_complex():  # the nearest real frames
+                solution = replace(solution, x=solution.x.real)
+            tally = _numbers(problem, solution) | {"seconds": seconds, "tiles": count_tiles(ready, problem)}
         window = _blended(film, windows, state, solution, tally)
         state = window.state
         del problem, solution  # large: gone before the next window is read
@@ -148,7 +150,7 @@ def identity_of_file(path: str | Path | None) -> list[Any]:
 
 
 def _numbers(problem: InverseProblem, solution: Solution) -> dict[str, float]:
-    squares = (problem.operator(solution.x) - problem.y).double().square()
+    squares = (problem.operator(solution.x) - problem.y).abs().double().square()
     return {
         "squared misfit": float(squares.sum()),
         "measurements": squares.numel(),
@@ -167,5 +169,6 @@ def _errors(frames: Tensor, truth: Tensor) -> dict[str, float]:
 def _added(tally: Any, more: dict[str, float]) -> dict[str, float]:
     total = dict(tally)
     for name, value in more.items():
-        total[name] = max(total.get(name, 0), value) if name == "steps" else total.get(name, 0.0) + value
+        largest = name in ("steps", "tiles")
+        total[name] = max(total.get(name, 0), value) if largest else total.get(name, 0.0) + value
     return total

@@ -129,6 +129,11 @@ REFUSALS = {
     "the same folder": (("films", *SOLVE, "-o", "films"), "-o needs another folder"),
     "report of a folder": (("films", *SOLVE, "-o", "out", "--json", "r.json"), "go with one file"),
     "values up to 255": (("floats.npz", *SOLVE, "-o", "out.mkv"), "divide 8-bit values by 255"),
+    "films and images": (("both", *SOLVE, "-o", "out"), "both holds films (a.mkv) and images (cover.png)"),
+    "a short mask": (
+        ("film.mkv", "--simulate", "--op", "bi", "--solver", "pinv", "--mask", "mask.mkv", "-o", "out.mkv"),
+        "the mask mask.mkv has 50 frames, and the film 60",
+    ),
     "nowhere to write": (("films", *SOLVE, "-o", "no/out"), "cannot write no/out: no such file"),
 }
 
@@ -141,6 +146,10 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(here, capsys, monkeypatch,
     )  # so that the film is too large to be solved whole
     (here / "films").mkdir()
     write_video(here / "films" / "a.mkv", clip(4, 16, 24))
+    write_video(here / "mask.mkv", clip(50, 16, 24) + 0.5)
+    write_video(here / "both", clip(1, 16, 24))
+    (here / "both" / "00000.png").rename(here / "both" / "cover.png")
+    write_video(here / "both" / "a.mkv", clip(4, 16, 24))
     if name.startswith("sound"):
         add_sound(here / "film.mkv", here / "opus.mkv", 5, "opus")
     write_array(here / "floats.npz", "y", 255 * clip(60, 8, 8))
@@ -214,6 +223,23 @@ def test_torchrun_finds_the_module(monkeypatch, capsys):
         runpy.run_module("linops_video.cli", run_name="__main__")
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith("linops-video ")
+
+
+def test_hidden_files_are_left_alone(here):
+    write_video(here / "images", clip(2, 16, 24))
+    (here / "images" / "._00000.png").write_text("no image")
+    assert run("solve", "images", *SOLVE, "-o", "out.mkv") == 0
+    (here / "more").mkdir()
+    (here / "film.mkv").rename(here / "more" / "film.mkv")
+    (here / "more" / "._film.mkv").write_text("no film")
+    (here / "v1.2").mkdir()
+    assert run("solve", "more", *SOLVE, "-o", "v1.2") == 0
+    assert [path.name for path in (here / "v1.2").iterdir()] == ["film.mkv"]
+
+
+def test_a_film_that_is_measured_backwards_is_solved_whole(here, capsys):
+    assert run("solve", "film.mkv", "--op", "flip(t)", "--solver", "pinv", "-o", "out.mkv") == 0
+    torch.testing.assert_close(read_video("out.mkv").frames, read_video("film.mkv").frames.flip(0), rtol=0, atol=0.01)
 
 
 def test_a_folder_of_images_is_one_film(here):

@@ -182,6 +182,12 @@ REFUSALS = {
     "channels last": (("last.npz", "--simulate", "--op", "sr2"), "x.transpose(0, 3, 1, 2)"),
     "negative noise": ((*SIMULATE, "--op", "sr2", "--noise", "-1"), "--noise is a standard deviation, 0 or more, not"),
     "infinite noise": ((*SIMULATE, "--op", "sr2", "--noise", "inf"), "--noise is a standard deviation"),
+    "noise beyond all values": ((*SIMULATE, "--op", "sr2", "--noise", "1e30"), "values of a video lie in [0, 1]"),
+    "a single number": (("scalar.npy", "--op", "denoise", "-o", "out.mkv"), "is a single number"),
+    "a frame rate in words": (("words.npz", "--op", "denoise", "-o", "out.mkv"), "one positive number of frames per"),
+    "no frame rate": (("still.npz", "--op", "denoise", "-o", "out.mkv"), "one positive number of frames per second"),
+    "channels that no video has": (("four.npy", "--op", "denoise", "-o", "out.mkv"), "C = 1 or 3, not (4, 4, 16, 16)"),
+    "no frames named": (("clip.mkv", "--op", "frames", "-o", "out.mkv"), "frames takes numbers of frames"),
     "no number": ((*SIMULATE, "--op", "sr2", "--noise", "loud"), "--noise"),
     "no op": (SIMULATE, "--op"),
     "the input as the output": ((*SIMULATE, "--op", "sr2", "-o", "./clip.mkv"), "clip.mkv is INPUT, which would be"),
@@ -208,6 +214,15 @@ REFUSALS = {
 }
 
 
+def test_names_and_numbers_that_are_not_plain(here, capsys):
+    (here / "clip.mkv").rename(here / "12:30.mkv")
+    assert run("solve", "12:30.mkv", "--op", "sr2", "--solver", "pinv", "-o", "a:b.mkv") == 0
+    complex_op = ("--op", "fourier(h, w)", "--solver", "admm-tv")
+    assert run("solve", "a:b.mkv", "--simulate", *complex_op, "--figure", "f.png", "-o", "X.NPZ") == 0
+    assert np.load("X.NPZ")["x"].dtype == np.float32
+    assert "Casting complex" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", REFUSALS)
 def test_bad_input_is_one_sentence_and_leaves_nothing(here, capsys, name):
     arguments, words = REFUSALS[name]
@@ -217,6 +232,10 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(here, capsys, name):
     np.savez(here / "bytes.npz", y=np.zeros(50, np.uint8))
     np.savez(here / "floats.npz", np.linspace(0, 255, 1152).reshape(2, 3, 12, 16))
     np.savez(here / "last.npz", np.zeros((2, 12, 16, 3)))
+    np.save(here / "scalar.npy", np.float32(0.5))
+    np.save(here / "four.npy", np.full((4, 4, 16, 16), 0.5, np.float32))
+    np.savez(here / "words.npz", y=np.zeros((2, 3, 8, 8)), fps="many")
+    np.savez(here / "still.npz", y=np.zeros((2, 3, 8, 8)), fps=0.0)
     before = sorted(here.rglob("*"))
     assert run("solve", *arguments) == 2
     captured = capsys.readouterr()

@@ -65,6 +65,9 @@ def test_blur_is_valid_so_the_video_is_larger():
         ("fi2 @ sr4", (4, 3, 8), ShapeError, r"\(…, T, C, H, W\), not \(4, 3, 8\)"),
         ("dd", (4, 3, 3, 9), ShapeError, "too small for blur"),
         ("sr5", (4, 3, 8, 8), SpecError, "did you mean sr, sr4 or sr2"),
+        ("first(0)", (4, 3, 8, 8), SpecError, r"a share in \(0, 1\], not 0"),
+        ("sr(0)", (4, 3, 8, 8), SpecError, "the factor is a whole number, 1 or more, not 0"),
+        ("shutter(2, 0)", (4, 3, 8, 8), SpecError, "the stride is a whole number, 1 or more, not 0"),
     ],
 )
 def test_shapes_that_cannot_be_inferred(name, y_shape, error, words):
@@ -168,6 +171,21 @@ def test_a_mask_file_takes_the_place_of_the_random_mask(tmp_path):
         read_mask(tmp_path / "mask.mkv", (3, 3, 20, 16))
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.bool_, np.float32])
+@pytest.mark.parametrize("white", [1, 255])
+def test_masks_are_arrays_of_any_kind_of_number(tmp_path, kind, white):
+    kept = noise(3, 1, 16, 16).numpy() > 0.3
+    np.save(tmp_path / "mask.npy", (white * kept).astype(kind))
+    assert torch.equal(read_mask(tmp_path / "mask.npy", (3, 1, 16, 16)), torch.from_numpy(kept).float())
+    assert torch.equal(read_mask(tmp_path / "mask.npy", (2, 1, 16, 16)), torch.from_numpy(kept[:2]).float())
+
+
+def test_a_mask_that_keeps_nothing_is_refused(tmp_path):
+    np.save(tmp_path / "mask.npy", np.zeros((16, 16), np.uint8))
+    with pytest.raises(MeasurementError, match="keeps nothing"):
+        read_mask(tmp_path / "mask.npy", (3, 1, 16, 16))
+
+
 def test_kernels_of_images_sum_to_one_and_arrays_stay(tmp_path):
     write_video(tmp_path / "kernel", disk(5, 2.5)[None, None] * 12)
     assert read_kernel(tmp_path / "kernel" / "00000.png").sum().item() == pytest.approx(1)
@@ -175,6 +193,9 @@ def test_kernels_of_images_sum_to_one_and_arrays_stay(tmp_path):
     assert read_kernel(tmp_path / "kernel.npz").tolist() == [[1, 2]]
     np.save(tmp_path / "kernel.npy", np.array([[3.0, 2.0]]))
     assert read_kernel(tmp_path / "kernel.npy").tolist() == [[3, 2]]
+    np.save(tmp_path / "bytes.npy", np.array([[3, 2]], np.uint8))
+    assert read_kernel(tmp_path / "bytes.npy").tolist() == [[3, 2]]
+    assert read_matrix(tmp_path / "bytes.npy").tolist() == [[3, 2]]
     write_array(tmp_path / "zero.npz", "kernel", torch.zeros(3, 3))
     with pytest.raises(MeasurementError, match="sums to 0"):
         read_kernel(tmp_path / "zero.npz")

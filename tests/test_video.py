@@ -175,3 +175,9 @@ def test_check_writable_says_why_before_the_work(tmp_path):
         check_writable(tmp_path / "full")
     with pytest.raises(FileError, match="does not exist"):
         check_writable(tmp_path / "no" / "clip.mp4")
+
+
+@pytest.mark.parametrize("fps", [10, 15, 24, 30, 50])
+def test_gifs_keep_their_frame_rate_within_a_hundredth_of_a_second(tmp_path, fps):
+    write_video(tmp_path / "clip.gif", torch.rand(30, 3, 16, 16), fps=fps)
+    assert abs(29 / read_video(tmp_path / "clip.gif").fps - 29 / fps) <= 0.0101

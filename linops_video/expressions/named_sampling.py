@@ -135,8 +135,13 @@ def _resize(place: Place, rows: int, columns: int, way: str) -> LinearOperator:
     return resize((rows, columns), place.shape, choose(way, ("bicubic", "area"), "way to resize"))  # type: ignore[arg-type]
 
 
+FRAMES_TAKES = "frames takes numbers of frames, or one range a:b:c with a step c that is not 0"
+
+
 def _behind_frames(y: Shape, *which: int | slice) -> Shape | None:
     before, (kept, *frame) = last_axes(y, 4)
+    if not which:
+        raise SpecError(FRAMES_TAKES)
     if any(isinstance(i, int) and i < 0 for i in which):
         return None
     ends = [i + 1 for i in which if isinstance(i, int)]
@@ -158,7 +163,7 @@ def _frames(place: Place, *which: int | slice) -> LinearOperator:
     n = place.shape[axis]
     ranges = [i for i in which if isinstance(i, slice)]
     if not which or (ranges and (len(which) > 1 or ranges[0].step == 0)):
-        raise SpecError("frames takes numbers of frames, or one range a:b:c with a step c that is not 0")
+        raise SpecError(FRAMES_TAKES)
     kept = tuple(j for i in which for j in (range(n)[i] if isinstance(i, slice) else (i + n if i < 0 else i,)))
     if not kept or len(set(kept)) < len(kept) or not all(0 <= i < n for i in kept):
         raise SpecError(f"frames needs distinct frames in 0 … {n - 1}, got {', '.join(map(str, kept)) or 'none'}")
@@ -179,6 +184,7 @@ def _first_of(frames: int, share: float) -> int:
 
 
 def _behind_first(y: Shape, share: float) -> Shape | None:
+    check_share(share, "what is kept")
     before, (kept, *frame) = last_axes(y, 4)
     least = next((t for t in range(kept, math.ceil(kept / share) + 2) if _first_of(t, share) == kept), None)
     return None if least is None else (*before, least, *frame)
@@ -197,8 +203,9 @@ def _average(place: Place, frames: int) -> LinearOperator:
 
 
 def _behind_shutter(y: Shape, length: int, stride: int) -> Shape:
+    check_count(length, "the number of frames")
     before, (frames, *frame) = last_axes(y, 4)
-    return (*before, (frames - 1) * stride + length, *frame)
+    return (*before, (frames - 1) * check_count(stride, "the stride") + length, *frame)
 
 
 @named("shutter(k, s)", "every s frames the mean of k frames", "shutter(3, 2)", _behind_shutter)
@@ -286,9 +293,9 @@ def _transpose(place: Place, *axes: str | int) -> LinearOperator:
 
 @named("warp(FILE)", "frames seen along the optical flow (T, 2, H, W) of a file", "")
 def _warp(place: Place, path: Path) -> LinearOperator:
-    from linops_video.media.arrays import read_measurement  # here, since it loads FFmpeg
+    from linops_video.media.arrays import read_array  # here, since it loads FFmpeg
 
-    flow = read_measurement(path).y
+    flow = read_array(path, "flow")
     if flow.ndim != 4:
         raise ShapeError(f"the flow {path} must have the shape (T, 2, H, W), not {tuple(flow.shape)}")
     _video_only(place, "warp")
@@ -296,8 +303,9 @@ def _warp(place: Place, path: Path) -> LinearOperator:
 
 
 def _behind_patches(y: Shape, size: int, stride: int) -> Shape:
+    check_count(size, "the size")
     before, (rows, columns, _, _) = last_axes(y, 4)
-    return (*before, *((n - 1) * stride + size for n in (rows, columns)))
+    return (*before, *((n - 1) * check_count(stride, "the stride") + size for n in (rows, columns)))
 
 
 @named("patches(k, s)", "all k×k patches, one every s rows and columns", "patches(4, 2)", _behind_patches)

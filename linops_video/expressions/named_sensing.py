@@ -77,9 +77,9 @@ def _matrix(place: Place, path: Path) -> LinearOperator:
 
 @named("einsum('t c h w, c d -> t d h w', FILE)", "the array of a file contracted with named axes", "", unknown)
 def _einsum(place: Place, text: str, path: Path) -> LinearOperator:
-    from linops_video.media.arrays import read_measurement  # here, since it loads FFmpeg
+    from linops_video.media.arrays import read_array  # here, since it loads FFmpeg
 
-    return einsum(text, read_measurement(path).y, place.shape)
+    return einsum(text, read_array(path, "tensor"), place.shape)
 
 
 def _behind_load(y: Shape, path: Path) -> Shape:

@@ -145,9 +145,9 @@ def last_axes(y: Shape, count: int) -> tuple[Shape, Shape]:
 
 
 def times(y: Shape, *factors: int) -> Shape:
-    """A shape with its last axes that many times longer."""
+    """A shape with its last axes that many times longer; a SpecError for factors below 1."""
     first, last = last_axes(y, len(factors))
-    return (*first, *(n * k for n, k in zip(last, factors, strict=True)))
+    return (*first, *(n * check_count(k, "the factor") for n, k in zip(last, factors, strict=True)))
 
 
 def plus(y: Shape, *lengths: int) -> Shape:

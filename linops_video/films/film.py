@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.parameters import Shape
-from linops_video.errors import ShapeError
+from linops_video.errors import CutError, ShapeError
 from linops_video.expressions.names import stream
 from linops_video.films.film_model import Alike, FilmModel, Frames, Masked, Rolling, film_model
 from linops_video.media.arrays import EIGHT_BIT_NOISE, read_clip, read_measurement
@@ -103,9 +103,13 @@ class Film:
         self._generator = None if seed is None else stream(seed, 1)
 
     def check(self, windows: Sequence[tuple[int, int]]) -> None:
-        """Raise `CutError` if one of these windows cannot be cut, before any is solved."""
+        """Raise `CutError` if one of these windows cannot be cut, or they go back in y, before any is solved."""
+        first = 0
         for start, stop in [] if isinstance(self.model, Masked) else windows:
-            self.model.part(start, stop)
+            _, ((begin, _), *_) = self.model.part(start, stop)
+            if begin < first:
+                raise CutError("a film is solved in windows that go forward in time, and its measurements go backward")
+            first = begin
 
     def problem(self, start: int, stop: int) -> InverseProblem:
         """The inverse problem of frames start … stop − 1: what the film's measurements say that see nothing else.

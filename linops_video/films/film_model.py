@@ -172,6 +172,7 @@ def film_model(
 
     if mask is not None:
         check_inputs(spec, mask, kernel)
+        check_mask_frames(mask, shape[0])
         return Masked(shape, lambda: mask_frames(mask, shape))
     if name in ("cs", "vcs"):
         raise CutError(
@@ -226,6 +227,14 @@ def scattered_masks(shape: Shape, seed: int) -> Iterator[Tensor]:
     corners = block_corners((frames, 10), (height, width), pixels, stream(seed, 0))
     for top, left in zip(*corners, strict=True):
         yield blocks_mask(top, left, (height, width), pixels)
+
+
+def check_mask_frames(path: str | Path, frames: int) -> None:
+    """Raise `ShapeError` for a mask video or folder of fewer frames than the film has, unless it has one for all."""
+    if Path(path).suffix.lower() in VIDEO_SUFFIXES or Path(path).is_dir():
+        count = sum(1 for _ in stream_video(path, frames))
+        if 1 < count < frames:
+            raise ShapeError(f"the mask {path} has {count} frames, and the film {frames}: give it one for each, or one")
 
 
 def mask_frames(path: str | Path, shape: Shape) -> Iterator[Tensor]:

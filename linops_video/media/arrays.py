@@ -14,7 +14,7 @@ from torch import Tensor
 from linops_video.algebra.operator import Shape
 from linops_video.errors import FileError, MeasurementError, ShapeError
 from linops_video.media.files import replacing
-from linops_video.media.video import DEFAULT_FPS, Video, check_limit, read_video
+from linops_video.media.video import DEFAULT_FPS, LEAST_FPS, Video, check_limit, read_video
 
 NUMPY = (".npz", ".npy")
 
@@ -82,12 +82,32 @@ def _check_channels(path: str | Path, array: Tensor) -> None:
 
 def write_array(path: str | Path, name: str, array: Tensor, fps: float = DEFAULT_FPS) -> None:
     """Write one array and the frame rate as a `.npz` file, whole or not at all."""
-    with replacing(path) as temporary:
-        np.savez_compressed(temporary, **{name: array.detach().cpu().numpy(), "fps": np.float64(fps)})
+    with replacing(path) as temporary, temporary.open("wb") as file:  # of a name savez would make another one
+        np.savez_compressed(file, **{name: array.detach().cpu().numpy(), "fps": np.float64(fps)})
 
 
 def _read_numpy(path: Path, name: str) -> tuple[Tensor, float, bool]:
-    """The array `name`, or the only array there is, as float32; frames per second; whether it was uint8."""
+    """Values of a video: the array `name`, or the only array there is, as float32, uint8 divided by 255; frames per
+    second; whether it was uint8."""
+    array, fps = _load_numpy(path, name)
+    if not (np.issubdtype(array.dtype, np.floating) or array.dtype in (np.uint8, np.bool_)):
+        raise MeasurementError(f'the array "{name}" of {path} must be float or uint8, not {array.dtype}')
+    values, eight_bit = torch.from_numpy(array.astype(np.float32)), array.dtype == np.uint8
+    return values / 255 if eight_bit else values, fps, eight_bit
+
+
+def read_array(path: str | Path, name: str) -> Tensor:
+    """Read real numbers as they are, float32, from a `.npz` (the array `name`, or the only one) or a `.npy` file.
+
+    Raises `FileError` for other files, and `MeasurementError` for NaN, infinite or no values.
+    """
+    if Path(path).suffix.lower() not in NUMPY:
+        raise FileError(f"a {name} is read from a .npz or .npy file, not from {path}")
+    return torch.from_numpy(_load_numpy(Path(path), name)[0].astype(np.float32))
+
+
+def _load_numpy(path: Path, name: str) -> tuple[np.ndarray, float]:
+    """The array `name`, or the only array there is, of finite real numbers; frames per second."""
     if not path.exists():
         raise FileError(f"no such file: {path}")
     try:
@@ -100,46 +120,52 @@ def _read_numpy(path: Path, name: str) -> tuple[Tensor, float, bool]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         reason = "it holds pickled objects" if "Object arrays" in str(error) else f"not a {path.suffix} file"
         raise FileError(f"cannot read {path}: {reason}; write plain arrays with numpy.savez or numpy.save") from None
-    fps = float(arrays.pop("fps", DEFAULT_FPS))
+    fps = np.asarray(arrays.pop("fps", DEFAULT_FPS))
+    if fps.size != 1 or fps.dtype.kind not in "fiu" or not LEAST_FPS <= fps.item() < np.inf:
+        raise MeasurementError(f'the array "fps" of {path} must be one positive number of frames per second, not {fps}')
     array = arrays.get(name) if len(arrays) != 1 else next(iter(arrays.values()))
     if array is None:
         listed = ", ".join(arrays) or "none at all"
         raise FileError(f'{path} needs an array "{name}", or only one array; it has {listed}')
-    if not (np.issubdtype(array.dtype, np.floating) or array.dtype in (np.uint8, np.bool_)):
+    if array.dtype.kind not in "fiub":
         raise MeasurementError(f'the array "{name}" of {path} must be float or uint8, not {array.dtype}')
-    if array.size == 0:
-        raise MeasurementError(f'the array "{name}" of {path} is empty, its shape is {array.shape}')
-    values = torch.from_numpy(array.astype(np.float32))
-    if not torch.isfinite(values).all():
-        count = int((~torch.isfinite(values)).sum())
+    if array.size == 0 or array.ndim == 0:
+        what = "empty" if array.ndim else "a single number"
+        raise MeasurementError(f'the array "{name}" of {path} is {what}, its shape is {array.shape}')
+    count = int((~np.isfinite(array.astype(np.float32))).sum())
+    if count:
         raise MeasurementError(f'the array "{name}" of {path} has {count} NaN or infinite values: all must be finite')
-    return (values / 255 if array.dtype == np.uint8 else values), fps, array.dtype == np.uint8
+    return array, float(fps.item())
 
 
 def read_matrix(path: str | Path) -> Tensor:
-    """Read a matrix `(rows, columns)` as float32 from a `.npz` (the array "matrix", or the only one) or a `.npy` file.
-
-    Raises `FileError` for other files, and `ShapeError` for arrays that have not two axes.
-    """
-    if Path(path).suffix.lower() not in NUMPY:
-        raise FileError(f"a matrix is read from a .npz or .npy file, not from {path}")
-    matrix, _, _ = _read_numpy(Path(path), "matrix")
+    """Read a matrix `(rows, columns)` as `read_array` does; `ShapeError` for arrays that have not two axes."""
+    matrix = read_array(path, "matrix")
     if matrix.ndim != 2:
         raise ShapeError(f"the matrix {path} must have two axes, not the shape {tuple(matrix.shape)}")
     return matrix
 
 
 def read_mask(path: str | Path, shape: Shape) -> Tensor:
-    """Read a mask (1 kept, 0 lost; split at ½) from an image, a video or a NumPy file, and spread it over `shape`.
+    """Read a mask (1 kept, 0 lost) from an image, a video or a NumPy file, and spread it over `shape`.
 
-    One frame serves all frames, one channel all channels. A gray mask saved as RGB counts as one channel if its
-    channels agree. Raises `ShapeError` if the mask does not fit the video.
+    Values are split at ½, those of integer arrays at half of the largest. One frame serves all frames, one channel all
+    channels; frames beyond those of the video are left out. A gray mask saved as RGB counts as one channel if its
+    channels agree. Raises `ShapeError` if the mask does not fit the video, `MeasurementError` if it keeps nothing.
     """
-    mask = (read_measurement(path).y > 0.5).float()
+    if Path(path).suffix.lower() in NUMPY:
+        array = _load_numpy(Path(path), "mask")[0]
+        mask = torch.from_numpy(array > (array.max() / 2 if array.dtype.kind in "iu" else 0.5)).float()
+    else:
+        mask = (read_video(path).frames > 0.5).float()
+    if not mask.any():
+        raise MeasurementError(f"the mask {path} keeps nothing: 1 or white is what was measured")
     if mask.ndim == 2:
         mask = mask[None, None]
     if mask.ndim == 4 and (mask == mask[:, :1]).all():
         mask = mask[:, :1]
+    if mask.ndim == 4 and len(shape) == 4:
+        mask = mask[: shape[0]]
     try:
         return mask.expand(shape).contiguous()
     except RuntimeError:
@@ -150,12 +176,11 @@ def read_mask(path: str | Path, shape: Shape) -> Tensor:
 
 def read_kernel(path: str | Path) -> Tensor:
     """Read a blur kernel `(h, w)` from an image (divided by its sum) or a NumPy file (as it is)."""
-    kernel = read_measurement(path).y
-    if Path(path).suffix.lower() not in NUMPY:
-        kernel = kernel[0].mean(dim=0)
+    numpy = Path(path).suffix.lower() in NUMPY
+    kernel = read_array(path, "kernel") if numpy else read_video(path, 1).frames[0].mean(dim=0)
     if kernel.ndim != 2:
         raise ShapeError(f"the kernel {path} must have two axes, not the shape {tuple(kernel.shape)}")
     total = kernel.sum().item()
     if abs(total) < 1e-6:
         raise MeasurementError(f"the kernel {path} sums to {total:g}: a blur kernel needs a positive sum")
-    return kernel / total if Path(path).suffix.lower() not in NUMPY else kernel
+    return kernel if numpy else kernel / total

@@ -50,7 +50,7 @@ def join(path: Path, parts: Iterable[Path], fps: float, sound: Path | None = Non
     parts = iter(parts)
     first = next(parts)
     rate, delay = _rate(fps), 2 if path.suffix.lower() == ".mp4" else 0  # x264 decodes two frames ahead
-    with av.open(str(path), "w") as container, av.open(str(first)) as template:
+    with av.open(str(path.absolute()), "w") as container, av.open(str(first.absolute())) as template:
         stream = container.add_stream_from_template(template.streams.video[0])
         with _track(container, sound) as packets:
             _mux(container, _renumbered(chain([first], parts), stream, rate, delay), packets)
@@ -62,7 +62,7 @@ def check_sound(path: Path, sound: Path) -> None:
         return
     staging = path.with_name(f".{path.stem}-sound{path.suffix}")
     try:
-        with av.open(str(staging), "w") as container, _track(container, sound):
+        with av.open(str(staging.absolute()), "w") as container, _track(container, sound):
             if container.streams:
                 container.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
@@ -95,7 +95,7 @@ def _encode_stream(path: Path, arrays: Iterable[np.ndarray], fps: float, sound: 
     first = next(arrays)
     height, width, channels = first.shape
     rate = _rate(fps)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path.absolute()), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=options)
         stream.width, stream.height = width, height
         if codec == "libx264":
@@ -113,7 +113,7 @@ def _track(container: OutputContainer, sound: Path | None) -> Iterator[Iterator[
     if sound is None:
         yield iter(())
         return
-    with av.open(str(sound)) as source:
+    with av.open(str(sound.absolute())) as source:
         if not source.streams.audio:
             yield iter(())
             return
@@ -155,7 +155,7 @@ def _renumbered(parts: Iterable[Path], stream: av.VideoStream, rate: Fraction, d
     """The packets of files one behind the other, shown and decoded at frame numbers of the whole."""
     done = 0
     for part in parts:
-        with av.open(str(part)) as container:
+        with av.open(str(part.absolute())) as container:
             source, frames = container.streams.video[0], 0
             for packet in container.demux(source):
                 if packet.dts is None or packet.pts is None:
@@ -172,7 +172,7 @@ def _encode_gif(path: Path, frames: Frames, fps: float) -> None:
     """GIF with one palette for the whole clip, chosen from all its frames (palettegen, paletteuse)."""
     rate = _rate(fps)
     palette = _palette(_timed(frames(), rate))
-    with av.open(str(path), "w") as container:
+    with av.open(str(path.absolute()), "w") as container:
         stream = container.add_stream("gif", rate=rate)
         graph = av.filter.Graph()
         source, sink = None, graph.add("buffersink")
@@ -215,7 +215,7 @@ def _buffer(graph: av.filter.Graph, frame: av.VideoFrame) -> av.filter.context.F
 
 
 def _encode_png(path: Path, array: np.ndarray) -> None:
-    with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
+    with av.open(str(path.absolute()), "w", format="image2", options={"update": "1"}) as container:
         stream = container.add_stream("png", rate=1)
         height, width, channels = array.shape
         stream.width, stream.height, stream.pix_fmt = width, height, "gray" if channels == 1 else "rgb24"

@@ -26,6 +26,9 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 DEFAULT_FPS = 25.0
 """Frames per second where the source has none: a folder of PNGs, a tensor."""
 
+LEAST_FPS = 1e-3
+"""Fewer are not written: containers keep them as a fraction."""
+
 
 @dataclass(frozen=True)
 class Video:
@@ -39,8 +42,8 @@ def read_video(path: str | Path, frames: int | None = None) -> Video:
     """Read a video file, or a folder of PNGs or JPEGs in natural order (2.png, 10.png); at most `frames` frames.
 
     Anything that FFmpeg decodes is taken (mp4, avi, mkv, gif, one image, …) and given as 8-bit values / 255,
-    turned upright where the file says so. Gray formats give one channel, all others RGB. A folder has no frame
-    rate: `DEFAULT_FPS`.
+    turned upright where the file says so (what is mirrored stays so). Gray formats give one channel, all others RGB.
+    A folder has no frame rate: `DEFAULT_FPS`.
 
     Raises `FileError` for a missing file, one that is not a video, an empty one, and frames of different sizes.
 
@@ -72,6 +75,10 @@ def frame_rate(path: str | Path) -> float:
         return DEFAULT_FPS
     with opened(Path(path)) as container:
         stream = container.streams.video[0]
+        if Path(path).suffix.lower() == ".gif":  # whose delays are whole hundredths of a second
+            times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
+            if len(times) > 1 and stream.time_base is not None:
+                return float((len(times) - 1) / ((times[-1] - times[0]) * stream.time_base))
         return float(stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
 
 
@@ -92,12 +99,11 @@ def write_video(path: str | Path, frames: Tensor, fps: float = DEFAULT_FPS, soun
     """
     path = Path(path)
     check_video_suffix(path)
-    if frames.ndim != 4 or frames.shape[1] not in (1, 3) or 0 in frames.shape:
-        raise ShapeError(f"a video to write has shape (T, C, H, W) with C = 1 or 3, not {tuple(frames.shape)}")
+    check_video_shape(frames.shape)
     if not torch.isfinite(frames).all():
         raise LinopsError("a video to write must be finite: this one has NaN or infinite values")
-    if not 0 < fps < 1e6:
-        raise LinopsError(f"frames per second must be a positive number, not {fps}")
+    if not LEAST_FPS <= fps < 1e6:
+        raise LinopsError(f"frames per second must be a positive number from {LEAST_FPS:g} to 1e6, not {fps}")
     arrays = to_arrays(frames)
     with replacing(path) as temporary, _refused(path):
         encode(temporary, lambda: arrays, fps, None if sound is None else Path(sound))
@@ -161,11 +167,17 @@ def demo_clip() -> Path:
     )
 
 
+def check_video_shape(shape: Sequence[int]) -> None:
+    """Raise `ShapeError` unless frames of this shape can be written as a video."""
+    if len(shape) != 4 or shape[1] not in (1, 3) or 0 in shape:
+        raise ShapeError(f"a video to write has shape (T, C, H, W) with C = 1 or 3, not {tuple(shape)}")
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
     """A container with a video in it; `FileError` where there is none, or what FFmpeg decodes from it is no video."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path.absolute())) as container:  # of a relative name FFmpeg takes "a:b" for a protocol
             if not container.streams.video:
                 raise FileError(f"{path} has no video in it, only {', '.join(s.type for s in container.streams)}")
             yield container
@@ -202,7 +214,8 @@ def _decoded_file(path: Path, limit: int | None = None) -> Iterator[np.ndarray]:
 
 
 def _images(path: Path) -> list[Path]:
-    images = sorted((p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
+    visible = (p for p in path.iterdir() if not p.name.startswith("."))
+    images = sorted((p for p in visible if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
     if not images:
         raise FileError(f"the folder {path} has no PNG or JPEG files in it")
     return images

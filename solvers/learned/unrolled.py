@@ -161,8 +161,7 @@ class Unrolled(nn.Module):
         if normal is None and self.solves:
             normal = problem.normal
         noise_std = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype).expand(problem.batch_shape)
-        given = (*(y if isinstance(y, Ragged) else (y,)), noise_std, *(t for t, _ in A._tensors()))
-        with torch.set_grad_enabled(torch.is_grad_enabled() and any(t.requires_grad for t in given)):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and _is_learned(problem)):
             adjoint = A.T(y)
             square_norm = None
             if c.data_step == "gradient" or c.start == "adjoint":
@@ -343,6 +342,13 @@ class Unrolled(nn.Module):
 
     def _precision(self, like: Tensor) -> torch.autocast:
         return torch.autocast(like.device.type, self.network_dtype, enabled=self.network_dtype is not None)
+
+
+def _is_learned(problem: InverseProblem) -> bool:
+    """Whether a derivative is taken with respect to the measurement, its noise level or a tensor of the operator."""
+    y, noise_std = problem.y, torch.as_tensor(problem.noise_std)
+    given = (*(y if isinstance(y, Ragged) else (y,)), noise_std, *(t for t, _ in problem.operator._tensors()))
+    return any(t.requires_grad for t in given)
 
 
 def _reversed(video: Tensor, axes: tuple[int, ...]) -> Tensor:
