@@ -181,3 +181,16 @@ def test_check_writable_says_why_before_the_work(tmp_path):
 def test_gifs_keep_their_frame_rate_within_a_hundredth_of_a_second(tmp_path, fps):
     write_video(tmp_path / "clip.gif", torch.rand(30, 3, 16, 16), fps=fps)
     assert abs(29 / read_video(tmp_path / "clip.gif").fps - 29 / fps) <= 0.0101
+
+
+@pytest.mark.parametrize("form", ["gray16be", "rgb48be"])
+def test_sixteen_bits_are_rounded_to_eight(tmp_path, form):
+    shape = (16, 24) if form == "gray16be" else (16, 24, 3)
+    values = torch.randint(2**16, shape, generator=torch.Generator().manual_seed(0)).numpy().astype("uint16")
+    with av.open(str(tmp_path / "deep.png"), "w", format="image2", options={"update": "1"}) as container:
+        stream = container.add_stream("png", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 24, 16, form
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(values, format=form)))
+    read = 255 * read_video(tmp_path / "deep.png").frames[0].double()
+    exact = torch.from_numpy(values.astype("float64") / 257).reshape(16, 24, -1).permute(2, 0, 1)
+    assert (read - exact).abs().max() <= 0.5 + 1e-4

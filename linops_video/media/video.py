@@ -227,8 +227,12 @@ def natural_order(path: Path) -> list[tuple[int, str]]:
 
 
 def _to_array(frame: av.VideoFrame) -> np.ndarray:
-    """One decoded frame as uint8 (H, W, C)."""
+    """One decoded frame as uint8 (H, W, C); of more bits they are rounded here, since FFmpeg cuts them off."""
     gray = frame.format.name.startswith(("gray", "ya", "mono"))
-    array = frame.to_ndarray(format="gray" if gray else "rgb24")
+    if max(component.bits for component in frame.format.components) > 8:
+        deep = frame.to_ndarray(format="gray16le" if gray else "rgb48le")
+        array = ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    else:
+        array = frame.to_ndarray(format="gray" if gray else "rgb24")
     array = array[:, :, None] if gray else array
     return np.ascontiguousarray(np.rot90(array, round(frame.rotation / 90)))  # both count counter-clockwise
