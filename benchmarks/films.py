@@ -2,7 +2,7 @@
 
     python benchmarks/films.py seams FILM            windows and tiles against the same clip in one piece
     python benchmarks/films.py scale FILM            processor time per pixel at 240p, 480p and 1080p
-    python benchmarks/films.py memory FILM           peak memory for 64 and for 256 frames, each in its own process
+    python benchmarks/films.py memory FILM           peak memory for 64 and for 256 frames, two processes at once
     python benchmarks/films.py kill FILM             kill -9 in the middle of 256 frames, then the same command again
     python benchmarks/films.py processes FILM        8 files by 1 and by 2 processes of torchrun, one thread each
     python benchmarks/films.py network FILM          the network as `solve` runs it, against eager float32
@@ -152,13 +152,14 @@ def _back_and_forth(length: int, frames: int) -> list[int]:
 
 
 def memory(film: Path, op: str, solver: str, frames: int | None, size: str = "240p") -> dict:
-    """Of a film that was measured: without the truth, with which nothing is compared. `op` measures frames alone.
+    """Of a film that was measured: without the truth, with which nothing is compared. `op` measures frames alone. Both
+    lengths at the same time, each by a process with one thread: memory does not depend on what else runs.
 
     VmHWM is of the command alone, where `ru_maxrss` begins at what the process had that started it. In frames of
     176×144 the tensors are below the 32 MB from which glibc hands each one back when it is freed, and the peak is a
     matter of chance: 900 to 1,060 MB for the same 64 frames.
     """
-    peaks = {}
+    running, peaks = {}, {}
     with tempfile.TemporaryDirectory() as name:
         for count in (64, 256):
             path = Path(name) / f"{count} measured.mkv"
@@ -168,12 +169,18 @@ def memory(film: Path, op: str, solver: str, frames: int | None, size: str = "24
             code = (
                 "import sys\nfrom linops_video.cli import main\n"
                 f"try: main(['solve', {str(path)!r}, '--op', {op!r}, '--solver', {solver!r}, "
-                f"'-o', {str(path.with_name('out.mkv'))!r}])\n"
+                f"'-o', {str(path.with_name(f'{count} out.mkv'))!r}])\n"
                 "except SystemExit as end: assert not end.code, end.code\n"
                 "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
             )
-            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-            peaks[str(count)] = int(done.stdout.split()[-1]) / 1024
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            command = [sys.executable, "-c", code]
+            running[str(count)] = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for count, process in running.items():
+            said, _ = process.communicate()
+            if process.returncode:
+                raise subprocess.CalledProcessError(process.returncode, process.args)
+            peaks[count] = int(said.split()[-1]) / 1024
     return {"size": size, "peak [MB]": peaks, "256 relative to 64": peaks["256"] / peaks["64"]}
 
 
