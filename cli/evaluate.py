@@ -74,6 +74,8 @@ def evaluate(
 
     done = 0
     pairs = sum(parse_method(name).applies(problem_named(task)) for task in tasks for name in names)
+    if not pairs:
+        raise SpecError(f"no solver of {', '.join(names)} is for {', '.join(tasks)}: add one, as admm-tv")
     with bar("", total=pairs * len(chosen)) as advance:
 
         def on_batch(problem: str, solver: str, solved: int) -> None:

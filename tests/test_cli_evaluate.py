@@ -138,6 +138,7 @@ def test_all_is_looked_at_before_the_first_video(capsys):
         ("pinv,admm-tv(0.1)", "sr2", "cannot read the fields"),
         ("bicubic(a=1)", "sr2", "has no fields"),
         ("videoonet(weights='no.safetensors')", "sr2", "no such file"),
+        ("bicubic", "pid", "no solver of bicubic is for pid"),
         (",", "sr2", "--solvers names none"),
         ("pinv", ",", "--problems names none"),
     ):
