@@ -8,7 +8,7 @@ demo: $(STAMP)
 	$(BIN)/linops-video solve --op sr4 --solver videoonet
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

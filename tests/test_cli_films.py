@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,7 @@ def test_processes_share_the_files(films, monkeypatch):
 
 def test_torchrun_finds_the_module(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["linops_video.cli", "--version"])
+    monkeypatch.delitem(sys.modules, "linops_video.cli.__main__", raising=False)
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("linops_video.cli", run_name="__main__")
     assert ended.value.code == 0
