@@ -21,7 +21,7 @@ from linops_video.films.film import Film, measured_film, open_film, simulated_fi
 from linops_video.films.parts import Parts
 from linops_video.media.arrays import read_clip, read_measurement
 from linops_video.media.files import check_writable
-from linops_video.media.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural_order, stream_video
+from linops_video.media.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_of, stream_video
 from linops_video.problems.measurement import frame_rate_of
 from linops_video.solvers.film import WINDOW, identity_of, identity_of_file, score_of, solve_film, windows_of
 from linops_video.solvers.tiles import ONE_PIECE
@@ -34,20 +34,15 @@ def is_collection(path: Path) -> bool:
     """Whether this is a folder of films, not one of the images of a single film; a `FileError` if it has both."""
     if not path.is_dir():
         return False
-    films = films_in(path)
-    image = next((p for p in sorted(path.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES and _visible(p)), None)
-    if image is not None and any(film.suffix.lower() != ".npz" for film in films):
-        raise FileError(f"{path} holds films ({films[0].name}) and images ({image.name}): give each its own folder")
-    return bool(films) and image is None
+    films, images = films_in(path), files_of(path, IMAGE_SUFFIXES)
+    if images and any(film.suffix.lower() != ".npz" for film in films):
+        raise FileError(f"{path} holds films ({films[0].name}) and images ({images[0].name}): give each its own folder")
+    return bool(films) and not images
 
 
 def films_in(folder: Path) -> list[Path]:
     """The films of a folder, in order."""
-    return sorted((p for p in folder.iterdir() if p.suffix.lower() in FILM_SUFFIXES and _visible(p)), key=natural_order)
-
-
-def _visible(path: Path) -> bool:
-    return not path.name.startswith(".")
+    return files_of(folder, FILM_SUFFIXES)
 
 
 def solve_files(request: Request, folder: Path, out: Path | None, console: Console) -> None:

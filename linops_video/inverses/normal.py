@@ -156,9 +156,8 @@ class NormalSolver:
         """A⁺ y, of all z with the smallest ‖y − A z‖_W the one of smallest norm.
 
         Exact up to singular values below 1e-6 of the largest (of each block's in a `BlockDiagonal`), which count as
-        zero. An iterative solve takes Tikhonov
-        steps in float64 until the data misfit Aᴴ(y − A z) is below 1e-6 of Aᴴy or no longer falls. The gradient with
-        respect to A's own tensors is that at constant rank.
+        zero. An iterative solve takes Tikhonov steps in float64 until the data misfit Aᴴ(y − A z) is below 1e-6 of Aᴴy
+        or no longer falls. The gradient with respect to A's own tensors is that at constant rank.
         """
         self._check(y=y)
         B, A = (self.operator if self.whiten is None else compose(self.whiten, self.operator)), self.inverse

@@ -19,6 +19,7 @@ from linops_video.algebra.parameters import (
     Parameters,
     added,
     as_tensor,
+    double,
     like,
     multiplied,
     per_sample,
@@ -259,20 +260,20 @@ def _of_circulant(G: Circulant) -> Spectral:
 
 
 def _of_blocks(G: Blocks) -> Spectral:
-    values, vectors = torch.linalg.eigh(_double(G.matrices))
+    values, vectors = torch.linalg.eigh(double(G.matrices))
     dim = G.axis - len(G.in_shape)
     return Spectral(Blocks(vectors, G.axis, G.in_shape), values.movedim(-1, dim))
 
 
 def _of_dense(G: Dense) -> Spectral:
-    values, vectors = torch.linalg.eigh(_double(G.matrix))
+    values, vectors = torch.linalg.eigh(double(G.matrix))
     return Spectral(Dense(vectors, values.shape[-1:], G.in_shape), values)
 
 
 def _of_dense_gram(G: DenseGram) -> Spectral:
     """MᴴM through the SVD of M or, where that takes minutes, through MMᴴ = UΛUᴴ with the eigenvectors MᴴUΛ^(−1/2)."""
     zero = Spectral(Identity(G.in_shape), torch.zeros((1,) * len(G.in_shape), dtype=torch.float64))
-    matrix = _double(G.matrix)
+    matrix = double(G.matrix)
     if matrix.shape[-2] <= SVD_LIMIT:
         _, singular, rows = torch.linalg.svd(matrix, full_matrices=False)
         return Spectral(Dense(rows.mH, singular.shape[-1:], G.in_shape), singular**2, zero)
@@ -281,10 +282,6 @@ def _of_dense_gram(G: DenseGram) -> Spectral:
     roots = torch.where(kept, torch.where(kept, values, 1).rsqrt(), 0)
     coefficients = Dense(vectors * roots.unsqueeze(-2), values.shape[-1:], values.shape[-1:])
     return Spectral(compose(G.root.H, coefficients), torch.where(kept, values, 0), zero)
-
-
-def _double(matrix: Tensor) -> Tensor:
-    return matrix.to(torch.promote_types(matrix.dtype, torch.float64))
 
 
 @dataclass(frozen=True)

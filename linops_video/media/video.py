@@ -214,11 +214,16 @@ def _decoded_file(path: Path, limit: int | None = None) -> Iterator[np.ndarray]:
 
 
 def _images(path: Path) -> list[Path]:
-    visible = (p for p in path.iterdir() if not p.name.startswith("."))
-    images = sorted((p for p in visible if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
+    images = files_of(path, IMAGE_SUFFIXES)
     if not images:
         raise FileError(f"the folder {path} has no PNG or JPEG files in it")
     return images
+
+
+def files_of(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """The files of a folder with one of these suffixes, in natural order, without hidden ones."""
+    visible = (p for p in folder.iterdir() if not p.name.startswith("."))
+    return sorted((p for p in visible if p.suffix.lower() in suffixes), key=natural_order)
 
 
 def natural_order(path: Path) -> list[tuple[int, str]]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, added, beside, common, per_sample, show, tensor_field
+from linops_video.algebra.parameters import Shape, added, beside, common, double, per_sample, show, tensor_field
 from linops_video.errors import ShapeError
 from linops_video.operators.blocks import ENTRIES_LIMIT, SIDE_LIMIT, Blocks, blocks_of, fits, matmul
 from linops_video.operators.diagonal import Diagonal
@@ -175,7 +175,7 @@ class DenseGram(LinearOperator):
         """(MᴴM)² = KᴴK with K = (MMᴴ)^½ M, of the same low rank."""
         if weight is not None:
             return super().gram(weight)
-        M = self.matrix.to(torch.promote_types(self.matrix.dtype, torch.float64))
+        M = double(self.matrix)
         values, U = torch.linalg.eigh(M @ M.mH)
         root = (U * values.clamp(min=0).sqrt().unsqueeze(-2)) @ U.mH
         return DenseGram((root @ M).to(self.matrix.dtype), self.in_shape)
