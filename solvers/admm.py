@@ -14,13 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, NormalSolver
-from linops_video.solvers.iteration import relative_change
+from linops_video.solvers.iteration import Prepared, relative_change
 from linops_video.solvers.objective import AnyPriors, Regularised, check_positive, check_relaxation
 from linops_video.solvers.priors.prior import Memory, Prior, Step, each, squares, total
 from linops_video.solvers.priors.variation import TotalVariation
@@ -45,7 +44,7 @@ def data_step(normal: NormalSolver, rho: Step, x: Tensor, u: Tensor, y: Tensor) 
 
 
 @dataclass(frozen=True, eq=False)
-class SplitState:
+class SplitState(Prepared):
     """The iterates of ADMM with any number of priors.
 
     Attributes:
@@ -65,9 +64,6 @@ class SplitState:
     rho: Step
     data: Callable[[Tensor], Tensor]
     steps: int = 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "data": None}  # a function: `resume` makes it anew
 
     @property
     def estimate(self) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -29,6 +30,13 @@ class State(Protocol):
     def estimate(self) -> Tensor:
         """The reconstruction so far, shape (*batch, *operator.in_shape)."""
         ...
+
+
+class Prepared:
+    """A state that holds a prepared function, which is not pickled: `resume` makes it anew."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: None if isinstance(value, FunctionType) else value for name, value in vars(self).items()}
 
 
 S = TypeVar("S", bound=State)

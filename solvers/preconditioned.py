@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from linops_video import Cosine, InverseProblem
 from linops_video.algebra.parameters import per_sample
 from linops_video.algebra.slabs import slabs
 from linops_video.inverses.circular import circular_gram
-from linops_video.solvers.iteration import relative_change
+from linops_video.solvers.iteration import Prepared, relative_change
 from linops_video.solvers.objective import AnyPriors, check_positive, check_relaxation
 from linops_video.solvers.priors.prior import VIDEO_AXES
 from linops_video.solvers.start import start
@@ -24,7 +23,7 @@ PrimalStep = Callable[[Tensor, "Tensor | None", Tensor], tuple[Tensor, "Tensor |
 
 
 @dataclass(frozen=True, eq=False)
-class PreconditionedState:
+class PreconditionedState(Prepared):
     """The reconstruction x, its spectrum where A is a circular convolution, the dual variable of each prior, and the
     primal step."""
 
@@ -32,9 +31,6 @@ class PreconditionedState:
     hat: Tensor | None
     p: tuple[Tensor, ...]
     move: PrimalStep
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "move": None}  # a function: `resume` makes it anew
 
     @property
     def estimate(self) -> Tensor:

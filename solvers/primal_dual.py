@@ -5,29 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from linops_video import InverseProblem
-from linops_video.solvers.iteration import relative_change
+from linops_video.solvers.iteration import Prepared, relative_change
 from linops_video.solvers.objective import AnyPriors, check_positive, check_relaxation
 from linops_video.solvers.priors.prior import VIDEO_AXES, plus
 from linops_video.solvers.start import start
 
 
 @dataclass(frozen=True, eq=False)
-class PrimalDualState:
+class PrimalDualState(Prepared):
     """The reconstruction x, the dual variable of each prior, its step length, and the data step with ρ."""
 
     x: Tensor
     p: tuple[Tensor, ...]
     sigma: float | Tensor
     data: Callable[[Tensor], Tensor]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "data": None}  # a function: `resume` makes it anew
 
     @property
     def estimate(self) -> Tensor:
