@@ -1,4 +1,4 @@
-"""The normal solve where it is not covered by the zoo's laws: iterative solves, large frames, gradients, float32."""
+"""The normal solve where it is not covered by the zoo's laws: iterative solves, large frames, float32."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ import math
 
 import pytest
 import torch
-from torch.autograd import gradcheck
+from small import KERNEL, SMALL, masked_blur, random
 
 from linops_video import (
     AxisMatrix,
-    BoxMean,
     ConvergenceWarning,
     Convolution,
     Dense,
     Diagonal,
-    Flip,
-    Identity,
     NormalSolver,
-    Select,
-    Stack,
     forward_model,
 )
 from linops_video.algebra.krylov import conjugate_gradient
@@ -27,15 +22,6 @@ from linops_video.algebra.parameters import like
 from linops_video.errors import SpecError
 from linops_video.inverses.inverse import IterativeInverse
 from linops_video.operators.kernels import disk
-
-
-def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-def masked_blur(shape: tuple[int, ...]) -> Diagonal:
-    mask = (random(*shape) > 0).double()
-    return Diagonal(mask, shape) @ Convolution(disk(4, 2.0).double(), shape, "circular")  # type: ignore[return-value]
 
 
 def test_iterative_solve_reports_its_residual_per_sample() -> None:
@@ -117,27 +103,6 @@ def test_too_few_steps_warn() -> None:
         NormalSolver.of(A)(1e-9, random(1, 1, 96, 96, dtype=torch.float32))
 
 
-def test_implicit_gradient_of_the_iterative_solve() -> None:
-    A = masked_blur((1, 4, 4))
-    normal = NormalSolver.of(A)
-    assert "cg" in normal.method
-    rho = torch.tensor([0.5, 2.0], dtype=torch.float64, requires_grad=True)
-    b = random(2, 1, 4, 4).requires_grad_()
-    assert gradcheck(normal, (rho, b), atol=1e-4, rtol=1e-4)
-    y, v = random(2, 1, 4, 4, seed=1).requires_grad_(), random(2, 1, 4, 4, seed=2).requires_grad_()
-    assert gradcheck(normal.prox, (rho, v, y), atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("name", ["pid", "sr2", "cs", "vcs", "dd", "tdd", "md", "fi2", "color"])
-def test_gradient_of_the_exact_data_step(name: str) -> None:
-    shape = (2, 3, 4, 4)
-    A = forward_model(name, shape).operator.to(dtype=torch.float64)
-    normal = NormalSolver.of(A)
-    rho = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
-    v, y = random(*shape).requires_grad_(), random(*A.out_shape).requires_grad_()
-    assert gradcheck(normal.prox, (rho, v, y))
-
-
 @pytest.mark.parametrize("rho", [1e-4, 1e-2, 1.0, 100.0])
 @pytest.mark.parametrize("name", ["pid", "sr4", "cs", "vcs", "dd", "tdd", "md", "fi2", "color"])
 def test_float32_data_step_keeps_its_digits(name: str, rho: float) -> None:
@@ -174,176 +139,6 @@ def test_parameters_follow_the_precision_of_the_data() -> None:
     assert like(torch.ones(1), torch.ones(1, dtype=torch.float64)).dtype == torch.float64
     assert like(torch.ones(1, dtype=torch.complex64), torch.ones(1, dtype=torch.float64)).dtype == torch.complex128
     assert like(2.0, torch.ones(1)) == 2.0
-
-
-SMALL = (2, 3, 4, 4)
-KERNEL = torch.tensor([[0.1, 0.2, 0.0], [0.2, 0.3, 0.1], [0.0, 0.1, 0.1]], dtype=torch.float64)
-
-
-def keep_most(*shape: int) -> torch.Tensor:
-    return (random(*shape, seed=5) > -0.5).double()
-
-
-TRAINABLE = {
-    "mask": (lambda t: Diagonal(t, SMALL), random(*SMALL, seed=1).abs() + 0.3),
-    "box mean of a mask": (lambda t: BoxMean(2, SMALL) @ Diagonal(t, SMALL), random(*SMALL, seed=1).abs() + 0.3),
-    "circular kernel": (lambda t: Convolution(t, SMALL, "circular"), KERNEL),
-    "box mean of a circular kernel": (lambda t: BoxMean(2, SMALL) @ Convolution(t, SMALL, "circular"), KERNEL),
-    "full kernel": (lambda t: Convolution(t, SMALL, "full"), KERNEL[:2]),
-    "symmetric kernel": (lambda t: Convolution(t, SMALL, "symmetric"), KERNEL + KERNEL.flip(0)),
-    "matrix": (lambda t: AxisMatrix(t, 1, SMALL), random(2, 3, seed=2)),
-    "wide matrix": (lambda t: Dense(t, SMALL, (5,)), random(5, 96, seed=2)),
-    "mask of a kernel": (lambda t: Diagonal(keep_most(*SMALL), SMALL) @ Convolution(t, SMALL, "circular"), KERNEL),
-}
-
-
-@pytest.mark.parametrize("name", TRAINABLE)
-def test_gradient_with_respect_to_the_operators_own_tensors(name: str) -> None:
-    make, start = TRAINABLE[name]
-    parameter = start.clone().requires_grad_()
-    iterative = not NormalSolver.of(make(start)).exact
-    atol, rtol = (1e-4, 1e-4) if iterative else (1e-5, 1e-3)
-    A = make(start)
-    rho = torch.tensor(0.6, dtype=torch.float64, requires_grad=True)
-    b = random(*SMALL, seed=3).requires_grad_()
-    y = random(*A.out_shape, seed=4).requires_grad_()
-
-    def solver(t: torch.Tensor) -> NormalSolver:
-        return NormalSolver.of(make(t), rtol=1e-10)
-
-    assert gradcheck(lambda t, x: make(t)(x), (parameter, b), fast_mode=True)
-    assert gradcheck(lambda t, y: make(t).H(y), (parameter, y), fast_mode=True)
-    assert gradcheck(lambda t, x: make(t).gram()(x), (parameter, b), fast_mode=True)
-    assert gradcheck(lambda t, rho, b: solver(t)(rho, b), (parameter, rho, b), atol=atol, rtol=rtol, fast_mode=True)
-    assert gradcheck(
-        lambda t, rho, v, y: solver(t).prox(rho, v, y), (parameter, rho, b, y), atol=atol, rtol=rtol, fast_mode=True
-    )
-    if not iterative:
-        assert gradcheck(lambda t, y: solver(t).pinv(y), (parameter, y), fast_mode=True)
-        assert gradcheck(lambda t, x: solver(t).range_projection(x), (parameter, b), fast_mode=True)
-
-
-def test_the_value_of_a_trainable_solve_is_that_of_the_fixed_one() -> None:
-    A = TRAINABLE["circular kernel"][0](KERNEL.clone().requires_grad_())
-    x = random(*SMALL)
-    assert torch.equal(NormalSolver.of(A)(0.3, x), NormalSolver.of(A.detach())(0.3, x))
-
-
-WEIGHTED = {
-    "box mean, inverse variances": (BoxMean(2, SMALL), Diagonal(random(2, 3, 2, 2).abs(), (2, 3, 2, 2)), "pointwise"),
-    "mask, a weight of zeros": (Diagonal(random(*SMALL), SMALL), Diagonal(keep_most(*SMALL), SMALL), "pointwise"),
-    "circular blur, coloured noise": (
-        Convolution(KERNEL, SMALL, "circular"),
-        Convolution(KERNEL[:2, :2], SMALL, "circular").gram(),
-        "FFT",
-    ),
-    "matrix, a full covariance": (
-        Dense(random(5, 96), SMALL, (5,)),
-        Dense(random(7, 5), (5,), (7,)).gram(),
-        "eigh of 5×5",
-    ),
-    "blur, a covariance in time": (
-        Convolution(KERNEL, SMALL, "circular"),
-        AxisMatrix(random(3, 2), 0, SMALL).gram(),
-        "FFT",
-    ),
-    "frames, a sum of covariances": (
-        Select((0,), 0, SMALL),
-        Stack((AxisMatrix(random(3, 3), 1, (1, 3, 4, 4)), Diagonal(random(1, 1, 4, 4), (1, 3, 4, 4)))).gram(),
-        "eigh of 3×3 at every place",
-    ),
-    "one number a sample": (
-        BoxMean(2, SMALL),
-        torch.tensor([0.5, 2.0], dtype=torch.float64) * Identity((2, 3, 2, 2)),
-        "scalar",
-    ),
-    "stack, a noise level a part": (
-        Stack((BoxMean(2, SMALL), Diagonal(random(*SMALL), SMALL))),
-        Diagonal(torch.cat((torch.full((24,), 2.0), torch.full((96,), 0.3))).double(), (120,)),
-        "cg",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", WEIGHTED)
-def test_weighted_least_squares(name: str) -> None:
-    A, W, way = WEIGHTED[name]
-    normal = NormalSolver.of(A, weight=W, rtol=1e-12)
-    assert way in normal.method
-    M, weight = A.to_dense(), W.to_dense()
-    G = M.mT @ weight @ M
-    eye = torch.eye(G.shape[-1], dtype=torch.float64)
-    batch = W.batch_shape
-    v, y = random(*batch, *SMALL), random(*batch, *A.out_shape, seed=1)
-    for rho in (1e-3, 0.5):
-        solved = torch.linalg.solve(G + rho * eye, v.flatten(len(batch))[..., None])[..., 0]
-        assert torch.allclose(normal(rho, v).flatten(len(batch)), solved, rtol=1e-8, atol=1e-8)
-        b = rho * v.flatten(len(batch)) + ((M.mT @ weight) @ y.flatten(len(batch))[..., None])[..., 0]
-        expected = torch.linalg.solve(G + rho * eye, b[..., None])[..., 0]
-        assert torch.allclose(normal.prox(rho, v, y).flatten(len(batch)), expected, rtol=1e-8, atol=1e-8)
-    if normal.exact:
-        values, vectors = torch.linalg.eigh(weight)
-        root = vectors @ torch.diag_embed(values.clamp(min=0).sqrt()) @ vectors.mT
-        expected = torch.linalg.pinv(root @ M, rtol=1e-6) @ (root @ y.flatten(len(batch))[..., None])
-        assert torch.allclose(normal.pinv(y).flatten(len(batch)), expected[..., 0], rtol=1e-7, atol=1e-7)
-
-
-def test_gradient_with_respect_to_the_weight() -> None:
-    weights = keep_most(2, 3, 2, 2).requires_grad_()
-    v, y = random(*SMALL).requires_grad_(), random(2, 3, 2, 2, seed=1).requires_grad_()
-
-    def prox(w: torch.Tensor, v: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return NormalSolver.of(BoxMean(2, SMALL), Diagonal(w, (2, 3, 2, 2))).prox(0.4, v, y)
-
-    positive = (weights.detach() + 0.1).requires_grad_()
-    assert gradcheck(prox, (positive, v, y))
-    assert torch.isfinite(torch.autograd.grad(prox(weights, v, y).sum(), weights)[0]).all()
-
-
-def test_weights_that_are_none() -> None:
-    with pytest.raises(SpecError, match="eigenvalue"):
-        NormalSolver.of(BoxMean(2, SMALL), Diagonal(random(2, 3, 2, 2), (2, 3, 2, 2)))
-    masked = Diagonal(keep_most(*SMALL), SMALL) @ Convolution(KERNEL, SMALL, "circular")
-    with pytest.raises(SpecError, match="square root"):
-        NormalSolver.of(Identity(SMALL), masked.gram())
-
-
-def neighbours(n: int) -> torch.Tensor:
-    """1 beside the diagonal."""
-    upper = torch.diag(torch.ones(n - 1, dtype=torch.float64), 1)
-    return upper + upper.T
-
-
-def test_a_weight_of_terms_that_are_not_positive_one_by_one() -> None:
-    """The precision of a Gaussian Markov random field: I − 0.24 · (neighbours along both axes)."""
-    n = 6
-    shape, M = (n, n), neighbours(n)
-    W = Identity(shape) - 0.24 * AxisMatrix(M, 0, shape) - 0.24 * AxisMatrix(M, 1, shape)
-    normal, b = NormalSolver.of(Identity(shape), weight=W), random(n, n)
-    expected = torch.linalg.solve(W.to_dense() + 0.1 * torch.eye(n * n, dtype=torch.float64), b.flatten())
-    torch.testing.assert_close(normal(0.1, b).flatten(), expected, rtol=1e-12, atol=1e-13)
-    smallest = torch.linalg.eigvalsh(W.to_dense())[0]
-    torch.testing.assert_close(normal.eigenvalues().min(), smallest, rtol=1e-10, atol=0)
-
-
-@pytest.mark.parametrize(
-    "weight",
-    [
-        Flip((0,), (4,)),
-        Identity((4, 4)) - 0.6 * AxisMatrix(neighbours(4), 0, (4, 4)) - 0.6 * AxisMatrix(neighbours(4), 1, (4, 4)),
-        AxisMatrix(neighbours(4), 0, (4, 3)) + Diagonal(random(1, 3).abs(), (4, 3)),
-    ],
-    ids=["flip", "sum", "blocks"],
-)
-def test_a_weight_with_a_negative_eigenvalue_is_refused(weight) -> None:
-    with pytest.raises(SpecError, match=r"has the eigenvalue -|no known square root"):
-        NormalSolver.of(Identity(weight.in_shape), weight=weight)
-
-
-def test_a_weight_without_a_known_root_is_refused() -> None:
-    kernel = torch.tensor([[0.0, 0.1, 0.0], [0.1, 1.0, 0.1], [0.0, 0.1, 0.0]])
-    with pytest.raises(SpecError, match="no known square root"):
-        NormalSolver.of(Identity((1, 6, 6)), weight=Convolution(kernel, (1, 6, 6), "same"))
 
 
 def test_warm_start_and_tolerance() -> None:
