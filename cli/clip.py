@@ -19,7 +19,7 @@ from linops_video.cli.progress import progress
 from linops_video.cli.report import Row, print_table, problem_line, report_of, tuning_line, write_json
 from linops_video.errors import CutError
 from linops_video.films.cut import cut_problem, middle
-from linops_video.media.arrays import read_clip, read_measurement, write_array
+from linops_video.media.arrays import NUMPY, read_clip, read_measurement, write_array
 from linops_video.media.encoding import check_sound
 from linops_video.media.video import check_video_shape, demo_clip, write_video
 from linops_video.problems.measurement import frame_rate_of, inverse_problem, model_of
@@ -111,7 +111,7 @@ def check_output(out: Path | None, shape: Shape, sound: Path | None) -> None:
 
 def sound_of(input: Path | None) -> Path | None:
     """The file whose sound goes with the reconstruction; folders and arrays have none."""
-    return input if input is not None and input.is_file() and input.suffix.lower() not in (".npz", ".npy") else None
+    return input if input is not None and input.is_file() and input.suffix.lower() not in NUMPY else None
 
 
 def task_of(request: Request, input: Path | None, part: int | None = None) -> Task:

@@ -69,7 +69,7 @@ def evaluate(
             check_writable(path)
     named = parse_problems(problems)
     videos = open_data(data, split, root, frames, size)
-    tasks = list(table1_problems(videos.name, videos.shape[1])) if named == [TABLE1] else named
+    tasks = tasks_of(named, videos)
     chosen = spread(len(videos), limit)
 
     done = 0
@@ -107,6 +107,11 @@ def parse_solvers(text: str, weights: str | None) -> list[str]:
     if not names:
         raise SpecError("--solvers names none: write them as in pinv,paper-wavelet,admm-tv")
     return list(dict.fromkeys(names))
+
+
+def tasks_of(problems: list[str], videos: VideoSet) -> list[str]:
+    """The problems of a list, "table1" alone being those of the data set."""
+    return list(table1_problems(videos.name, videos.shape[1])) if problems == [TABLE1] else problems
 
 
 def parse_problems(text: str) -> list[str]:

@@ -23,12 +23,12 @@ from linops_video.cli.evaluate import (
     open_data,
     parse_problems,
     parse_solvers,
+    tasks_of,
 )
 from linops_video.cli.options import Device, Seed, check_noise, check_png, check_seed, parse_device
 from linops_video.cli.progress import bar
 from linops_video.cli.sheet import save_sheet
 from linops_video.datasets import spread
-from linops_video.datasets.table1 import table1_problems
 from linops_video.media.video import check_limit
 from linops_video.solvers.evaluation import example
 
@@ -59,9 +59,9 @@ def figure(
     check_noise(noise)
     check_limit(limit, "--limit")
     check_png(out, "-o")
-    tasks = parse_problems(problems)
+    named = parse_problems(problems)
     chosen = open_data(data, split, root, frames, size)
-    tasks = list(table1_problems(chosen.name, chosen.shape[1])) if tasks == ["table1"] else tasks
+    tasks = tasks_of(named, chosen)
     indices = spread(len(chosen), limit)
     truth = chosen.videos(indices).to(parse_device(device))
     examples = []

@@ -19,15 +19,12 @@ from linops_video.cli.report import Row, film_report, print_table, write_json
 from linops_video.errors import CutError, FileError, LinopsError, SpecError
 from linops_video.films.film import Film, measured_film, open_film, simulated_film
 from linops_video.films.parts import Parts
-from linops_video.media.arrays import read_clip, read_measurement
+from linops_video.media.arrays import NUMPY, read_clip, read_measurement
 from linops_video.media.files import check_writable
-from linops_video.media.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_of, stream_video
+from linops_video.media.video import FILM_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_of, stream_video
 from linops_video.problems.measurement import frame_rate_of
 from linops_video.solvers.film import WINDOW, identity_of, identity_of_file, score_of, solve_film, windows_of
 from linops_video.solvers.tiles import ONE_PIECE
-
-FILM_SUFFIXES = (*VIDEO_SUFFIXES, ".mov", ".m4v", ".webm", ".mpg", ".mpeg", ".npz")
-"""Files of a folder that are solved; others are left alone."""
 
 
 def is_collection(path: Path) -> bool:
@@ -41,8 +38,8 @@ def is_collection(path: Path) -> bool:
 
 
 def films_in(folder: Path) -> list[Path]:
-    """The films of a folder, in order."""
-    return files_of(folder, FILM_SUFFIXES)
+    """The films of a folder, in order; other files are left alone."""
+    return files_of(folder, (*FILM_SUFFIXES, ".npz"))
 
 
 def solve_files(request: Request, folder: Path, out: Path | None, console: Console) -> None:
@@ -110,7 +107,7 @@ def solve_file(request: Request, input: Path | None, outputs: Outputs, console: 
 def _is_long(request: Request, path: Path) -> bool:
     """Whether the video behind a file has more frames than a window: as far as needed, it is read."""
     rate = 1 if request.simulate else frame_rate_of(request.op, 1.0)
-    if path.suffix.lower() in (".npz", ".npy"):
+    if path.suffix.lower() in NUMPY:
         array = read_clip(path).frames if request.simulate else read_measurement(path).y
         count = len(array[: request.frames]) if array.ndim == 4 else 0
     else:

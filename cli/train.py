@@ -67,7 +67,7 @@ def train(
     check_limit(size, "--size")
     place, fields = parse_device(device), {} if config is None else _settings(config)
     names = parse_names(problems, PROBLEMS, "problem") if problems else None
-    archives = [Path(name) for name in data if Path(name).suffix == ".npz"]
+    archives = [Path(name) for name in data if Path(name).suffix.lower() == ".npz"]
     if archives and (len(archives) < len(data) or root is not None):
         raise SpecError("--data is one data set (with --root), or archives (.npz) alone")
     if not archives and len(data) > 1:
@@ -78,7 +78,7 @@ def train(
     base = recipe(solver, data[0], source.channels)
     shares = base.problems if names is None else {name: base.problems.get(name, 1.0) for name in names}
     chosen = {"steps": steps, "minutes": minutes, "seed": seed, "problems": shares}
-    start = None if weights is None else load_network(weights, base.network.form)
+    start = None if weights is None else load_network(weights)
     if start is not None and (start.config.form, start.config.channels) != (base.network.form, source.channels):
         raise SpecError(
             f"the weights {weights!r} are a {start.config.form} for videos with C = {start.config.channels}, "

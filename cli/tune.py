@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -116,9 +117,9 @@ def _is_archive(path: Path) -> bool:
     if path.suffix.lower() != ".npz" or not path.is_file():
         return False
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return bool({"video", "delta_xz"} & set(arrays.files))
-    except (OSError, ValueError):
+    except (OSError, ValueError, zipfile.BadZipFile):
         return False  # the reader of clips says what is wrong with it
 
 

@@ -194,7 +194,7 @@ def batch_size(model: ForwardModel) -> int:
         (64, 4)
     """
     entries = math.prod(model.operator.in_shape)
-    own = sum(tensor.numel() for tensor, _ in model.operator._tensors())
+    own = sum(tensor.numel() for tensor in model.operator.tensors())
     return max(BATCH, min(MOST, ENTRIES // entries, ENTRIES_OF_OPERATORS // max(own, 1)))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any, Protocol, TypeVar
@@ -17,7 +16,7 @@ from linops_video.batch import Ragged
 from linops_video.errors import DtypeError, MeasurementError, ShapeError, SpecError
 from linops_video.metrics import psnr
 from linops_video.solution import History
-from linops_video.solvers.objective import squared_misfit
+from linops_video.solvers.objective import entries, squared_misfit
 
 
 class State(Protocol):
@@ -135,11 +134,10 @@ def run(
 @torch.no_grad()
 def _record(solver: Any, problem: InverseProblem, x: Tensor, residual: Tensor, truth: Tensor | None) -> History:
     squares = squared_misfit(problem, x)
-    entries = torch.tensor([math.prod(sample.operator.out_shape) for sample in problem.samples()]).to(squares)
     objective = solver.objective(problem, x) if hasattr(solver, "objective") else None
     return History(
         residual,
-        (squares / (entries if len(entries) > 1 else entries[0])).sqrt(),
+        (squares / entries(problem).to(squares)).sqrt(),
         objective,
         None if truth is None else psnr(x, truth.expand(x.shape)),
     )

@@ -151,11 +151,9 @@ class Tikhonov(Direct):
 
     def init(self, problem: InverseProblem) -> PinvState:
         samples = problem.samples()
-        if len(samples) == 1:
-            return PinvState(self._solve(samples[0]))
-        return PinvState(
-            torch.stack([self._solve(sample) for sample in samples], -1 - len(samples[0].operator.in_shape))
-        )
+        if samples[0] is problem:
+            return PinvState(self._solve(problem))
+        return PinvState(torch.stack([self._solve(s) for s in samples], -1 - len(problem.operator.in_shape)))
 
     def _solve(self, problem: InverseProblem) -> Tensor:
         A, y, prior = problem.operator, problem.y, self.prior

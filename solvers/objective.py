@@ -51,7 +51,7 @@ class Regularised(ABC):
     def __post_init__(self) -> None:
         check_stopping(self.max_steps, self.tol)
         if not self.priors:
-            raise SpecError(f"{type(self).__name__} needs at least one prior, got none: PseudoInverse has none")
+            raise SpecError(f"{type(self).__name__} needs at least one prior, got none: Pinv has none")
         for prior in self.priors:
             if not isinstance(prior, Prior):
                 raise SpecError(
@@ -115,6 +115,13 @@ def times(problem: InverseProblem, factor: Tensor, y: Tensor) -> Tensor:
         parts = zip(factor.unbind(-1), y, ndims, strict=True)
         return type(y)(per_sample(number, n) * part for number, part, n in parts)
     return per_sample(factor, len(problem.operator.out_shape)) * y
+
+
+def entries(problem: InverseProblem) -> Tensor:
+    """How many numbers the measurement of each sample has: shape (B,) of a batch, else ()."""
+    samples = problem.samples()
+    counts = torch.tensor([math.prod(sample.operator.out_shape) for sample in samples])
+    return counts[0] if samples[0] is problem else counts
 
 
 def _squares(y: Tensor, event: int) -> Tensor:

@@ -101,7 +101,9 @@ def build(problem: InverseProblem, solver: str | Solver, **fields: Any) -> Solve
 
 def _prior_fields(kind: Any, problem: InverseProblem) -> dict[str, Any]:
     """Prior and ρ, where a solver takes any, as tuned for total variation; its weights alone for Tikhonov."""
-    names = {f.name for f in dataclasses.fields(kind)}
+    names = {f.name for f in dataclasses.fields(kind)} & {"prior", "rho", "time_weight"}
+    if not names:
+        return {}
     prior, rho = tuned_prior(problem)
     values = {"prior": prior, "rho": rho, "time_weight": prior.time_weight}
     return {name: value for name, value in values.items() if name in names}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, LinearOperator, NormalSolver
+from linops_video.algebra.parameters import per_sample
 from linops_video.solvers.priors.prior import VIDEO_AXES
 
 
@@ -23,7 +24,7 @@ def start(problem: InverseProblem, back: Tensor | None = None) -> tuple[NormalSo
     else:
         z = normal(torch.where(noisy, noise_std**2, 1.0), back)
         if not bool(noisy.all()):
-            z = torch.where(noisy.reshape(*noisy.shape, *(1,) * len(A.in_shape)), z, normal.pinv(y))
+            z = torch.where(per_sample(noisy, len(A.in_shape)), z, normal.pinv(y))
     if len(A.in_shape) != VIDEO_AXES or bool(back.all()):  # Aᴴy is zero, exactly, where A does not cover x
         return normal, z
     return normal, filled(z, covered(A, z).expand(z.shape))

@@ -14,7 +14,7 @@ from linops_video.algebra.parameters import show
 from linops_video.errors import MeasurementError, ShapeError, SpecError
 from linops_video.metrics import psnr
 from linops_video.solvers.iteration import run
-from linops_video.solvers.objective import squared_misfit, squared_norm
+from linops_video.solvers.objective import entries, squared_misfit
 from linops_video.solvers.registry import build, check_fields
 
 S = TypeVar("S")
@@ -159,10 +159,9 @@ def searchable(solver: Any, names: Sequence[str], factor: float = 2.0) -> dict[s
 
 def _log_misfit(problem: InverseProblem, x: Tensor) -> Tensor:
     """log(‖y − A x‖ / √E‖noise‖²) of each sample, in one axis."""
-    ones = problem.y - problem.y
-    ones = ones + 1 if isinstance(ones, Tensor) else type(ones)(part + 1 for part in ones)
-    energy = squared_norm(problem, ones) * torch.as_tensor(problem.noise_std).double().square()
-    return (squared_misfit(problem, x) / energy).clamp(min=1e-12).log().flatten() / 2
+    squares = squared_misfit(problem, x)
+    energy = entries(problem).to(squares) * torch.as_tensor(problem.noise_std).to(squares).square()
+    return (squares / energy).clamp(min=1e-12).log().flatten() / 2
 
 
 def _nearest(values: Sequence[Any], own: Any) -> Any:

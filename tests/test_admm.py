@@ -9,8 +9,10 @@ from videos import inpainting, video
 
 from linops_video import PROBLEMS, Diagonal, InverseProblem, NormalSolver, Wavelet, forward_model, parse
 from linops_video.solvers import (
+    Admm,
     AdmmTV,
     AdmmWavelet,
+    SquaredNorm,
     TotalVariation,
     run,
 )
@@ -121,3 +123,16 @@ def test_the_fixed_point_residual_never_grows():
     run(dataclasses.replace(solver, max_steps=60), problem, keep)
     assert all(after <= before * (1 + 1e-9) for before, after in itertools.pairwise(changes))
     assert changes[-1] < 0.2 * changes[0]
+
+
+def test_balancing_follows_the_square_root_of_the_ratio_of_the_residuals():
+    problem = inpainting(2, 1, 8, 8)
+    solver = Admm(SquaredNorm(0.1), balance=True, relaxation=1.0)
+    before = solver.init(problem)
+    z, u = video(2, 1, 8, 8, seed=3), video(2, 1, 8, 8, seed=4)
+    change = 4 * (z - before.z).norm() / u.norm()
+    after = dataclasses.replace(before, z=z, u=(before.u[0] + change * u,))
+    balanced = solver._balanced(problem, before, after)
+    torch.testing.assert_close(balanced.rho, 2 * before.rho)
+    torch.testing.assert_close(balanced.u[0], after.u[0] / 2)
+    torch.testing.assert_close(balanced.data(z), problem.normal.prox(balanced.rho, z, problem.y))

@@ -23,6 +23,7 @@ from linops_video import (
     circulant,
 )
 from linops_video.errors import DtypeError, LinopsError, ShapeError, SpecError
+from linops_video.operators.kernels import disk, gaussian
 
 VIDEO = (4, 3, 6, 8)
 
@@ -46,6 +47,9 @@ VIDEO = (4, 3, 6, 8)
         (lambda: Convolution(torch.ones(0, 3), VIDEO), ShapeError, r"got \(0×3\)"),
         (lambda: Multiplier(Cosine((0,), (4,)), torch.ones(5)), ShapeError, r"multiplier on \(4\) .* got \(5\)"),
         (lambda: Multiplier(Cosine((0,), (4, 3)), torch.ones(4)), ShapeError, r"multiplier on \(4×3\) .* got \(4\)"),
+        (lambda: disk(4, 0.5), SpecError, "a disk of radius 0.5 has no pixel of a 4×4 kernel"),
+        (lambda: disk(3, -1.2), SpecError, "a disk of radius -1.2"),
+        (lambda: gaussian(4, 0.01), SpecError, r"a Gaussian of \(0.01, 0.01\) pixels reaches none of a 4×4 kernel"),
         (lambda: Select((0,), 9, VIDEO), SpecError, "axes must be distinct and in 0 … 3"),
         (lambda: Stack(()), ShapeError, "at least one operator"),
     ],

@@ -67,6 +67,7 @@ def test_gray_has_equal_channels_and_the_measured_luma():
     posed = forward_model("color", truth.shape).to(dtype=torch.float64).measure(truth)
     x = BASELINES["color"]["gray"](posed)
     assert torch.equal(x[:, :1].expand_as(x), x)
+    torch.testing.assert_close(x[:, :1], posed.y)
 
 
 def test_names_are_listed_once():

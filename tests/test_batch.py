@@ -236,3 +236,10 @@ def test_adjoints_of_a_batch_are_added_multiplied_and_composed():
     torch.testing.assert_close((flip @ A.H)(y), flip(back))
     with pytest.raises(ShapeError, match="tuple of 2 measurements"):
         NormalSolver.of(A).prox(0.1, back, y[:1])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("solver", ["pinv", "tikhonov", "cgls", "admm-tv"])
+def test_a_batch_of_one_sample_is_a_batch(solver):
+    problem = forward_model("pid", (4, 3, 8, 8)).measure(torch.rand(4, 3, 8, 8))
+    alone, one = solve(problem, solver).x, solve(collate([problem]), solver).x
+    torch.testing.assert_close(one, alone.unsqueeze(0))

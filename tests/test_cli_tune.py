@@ -93,6 +93,7 @@ def test_steps_are_whole_numbers(tmp_path):
         (("tune", "y.npz", "--op", "sr2", "--noise", -1), "--noise is a standard deviation"),
         (("tune", "clips.npz", "--op", "sr2", "--split", "test"), "test"),
         (("tune", "none.npz", "--op", "sr2"), "none.npz"),
+        (("tune", "broken.npz", "--op", "sr2"), "cannot read broken.npz"),
         (("solve", "y.npz", "--op", "sr2", "-o", "x.npz", "--config", "none.json"), "no such file: none.json"),
         (("solve", "y.npz", "--op", "sr2", "-o", "x.npz", "--config", "y.npz"), "cannot read y.npz as JSON"),
         (("solve", "y.npz", "--op", "sr2", "-o", "x.npz", "--config", "list.json"), "must hold a JSON object"),
@@ -110,6 +111,7 @@ def test_bad_input_is_told_in_a_sentence(tmp_path, capsys, command, words):
     files = {"list": [1], "empty": {}, "other": {"solver": "tikhonov", "fields": {"weight": 1.0}}}
     for name, content in (files | {"text": {"fields": {"weight": "much"}}}).items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
     before = set(tmp_path.iterdir())
     assert run(*command) == 2
     error = capsys.readouterr().err

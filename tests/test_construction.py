@@ -161,8 +161,10 @@ def test_a_set_up_notices_tensors_that_change_without_a_gradient() -> None:
     mask = torch.ones(SHAPE, dtype=torch.float64)
     normal = NormalSolver.of(Diagonal(mask, SHAPE))
     mask.mul_(2)
-    with pytest.raises(SpecError, match="changed in place"):
-        normal.prox(0.1, VIDEO, VIDEO)
+    calls = (lambda: normal.prox(0.1, VIDEO, VIDEO), lambda: normal.null_projection(VIDEO), normal.condition_number)
+    for call in (*calls, lambda: normal.range_projection(VIDEO), normal.eigenvalues, lambda: normal.logdet(0.1)):
+        with pytest.raises(SpecError, match="changed in place"):
+            call()
     for copied in (copy.deepcopy(normal), pickle.loads(pickle.dumps(normal))):  # of what it is now
         assert copied.operator.diagonal.max() == 2  # type: ignore[attr-defined]
         copied(0.1, VIDEO)

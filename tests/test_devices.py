@@ -31,6 +31,16 @@ def test_everything_an_operator_can_do(entry: Animal):
         torch.testing.assert_close(part, reference, rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.parametrize("entry", code_paths(), ids=lambda entry: entry.name)
+def test_tensors_of_an_operator_may_stay_on_the_cpu(entry: Animal):
+    A = animal(entry)
+    x, y = random_like(A, (*A.batch_shape, *A.in_shape), 1), random_like(A, (*A.batch_shape, *A.out_shape), 2)
+    with another_device() as device:
+        found = [values(A(x.to(device))), values(A.H(y.to(device)))]
+    for part, reference in zip(found, (A(x), A.H(y)), strict=True):
+        torch.testing.assert_close(part, reference, rtol=1e-7, atol=1e-7)
+
+
 @pytest.mark.parametrize("solver", ["admm-tv", "admm-wavelet", "fista", "primal-dual-fft", "videoonet"])
 @pytest.mark.parametrize("spec", ["pid", "sr2"])
 def test_solvers(spec: str, solver: str):

@@ -10,12 +10,15 @@ from linops_video import ConvergenceWarning, Diagonal, InverseProblem
 from linops_video.solvers import (
     Admm,
     Fista,
+    Pinv,
     PlugAndPlay,
     PreconditionedPrimalDual,
     PrimalDual,
     SquaredNorm,
+    Tikhonov,
     TotalVariation,
     implicit,
+    run,
     unrolled,
 )
 from linops_video.solvers.least_squares import Cgls
@@ -123,3 +126,12 @@ def test_unrolled_solvers_have_derivatives_in_rho(solver):
         return unrolled(solver(TotalVariation(0.05), rho=rho), problem, 3).square().sum()
 
     assert torch.autograd.gradcheck(output, rho)
+
+
+@pytest.mark.parametrize("solver", [Pinv(), Tikhonov(0.1)])
+def test_solvers_without_iteration_are_their_own_fixed_point(solver):
+    y = random(*EVENT, seed=1).requires_grad_()
+    ends = [implicit(solver, problem_with(y)), run(solver, problem_with(y)).x]
+    gradients = [torch.autograd.grad(end.square().sum(), y)[0] for end in ends]
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=0)
+    assert gradients[0].any()

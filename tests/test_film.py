@@ -215,6 +215,16 @@ def test_spans_cover_everything_with_weights_that_add_up_to_one(size, overlap, m
         assert all(later[0] >= earlier[1] for earlier, later in zip(parts, parts[2:], strict=False))
 
 
+def test_the_edges_of_tiles_count_nothing_where_they_overlap():
+    parts, edge = spans(200, 64, 20, 4), 3
+    total, weights = torch.zeros(200), [ramp(parts, index, edge) for index in range(len(parts))]
+    for index, (start, stop) in enumerate(parts):
+        total[start:stop] += weights[index]
+        assert index == 0 or not weights[index][:edge].any()
+        assert index + 1 == len(parts) or not weights[index][-edge:].any()
+    torch.testing.assert_close(total, torch.ones(200))
+
+
 def test_spans_that_would_meet_in_threes_are_refused():
     with pytest.raises(SpecError, match="by a third of their size at most"):
         spans(100, 20, 8)
@@ -278,6 +288,8 @@ def test_a_film_goes_on_where_it_was_stopped():
         assert told.pop("seconds") > 0
         assert expected.pop("seconds") > 0
         assert told == expected
+    tally = windows[-1].state.tally
+    assert (len(windows), tally["steps"], tally["tiles"], tally["stopped"]) == (4, 3, 1, 4)
 
 
 # --- parts -------------------------------------------------------------------------------------------------------

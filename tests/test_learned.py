@@ -379,3 +379,10 @@ def test_a_network_has_the_derivatives_of_all_that_it_is_given(config, given):
     with torch.no_grad():
         difference = (output(at[given] + 1e-5 * direction) - output(at[given] - 1e-5 * direction)) / 2e-5
     torch.testing.assert_close((gradient * direction).sum(), difference, rtol=1e-4, atol=1e-4)
+
+
+def test_loading_and_running_draw_no_random_numbers():
+    problem = forward_model("sr2", (2, 3, 16, 16)).measure(clip(2, batch=()))
+    before = torch.get_rng_state()
+    run(VideoOneNet(), problem)
+    assert torch.equal(before, torch.get_rng_state())

@@ -59,6 +59,7 @@ def test_holes_without_noise_are_left_out(clip):
 def test_a_batch_has_the_root_mean_square(clip):
     problems = [measured("pid", clip, sigma) for sigma in (0.03, 0.04)]
     assert noise_level(collate(problems)) == pytest.approx((0.0025 / 2) ** 0.5, rel=0.05)
+    assert noise_level(collate(problems[:1])) == noise_level(problems[0])
 
 
 @pytest.mark.parametrize(

@@ -148,16 +148,11 @@ def test_onenet_as_first_published_is_admm_with_the_projector_as_its_prior():
 def test_weights_by_the_name_of_a_data_set(tmp_path, monkeypatch):
     small = Config(steps=1, features=8, coarse=1, fine=1, channels=1)
     monkeypatch.setattr("linops_video.solvers.learned.checkpoint.WEIGHTS", tmp_path)
-    one = dataclasses.replace(small, form="onenet")
     save_network(tmp_path / "rotated-mnist.safetensors", Unrolled(small), {})
-    save_network(tmp_path / "rotated-mnist-onenet.safetensors", Unrolled(one), {})
-    save_network(tmp_path / "ucf101-videoonet.safetensors", Unrolled(small), {})
-    assert load_network("rotated-mnist", "videoonet").config.form == "videoonet"
-    assert load_network("rotated-mnist", "onenet").config.form == "onenet"
-    assert load_network("ucf101", "videoonet").config == small
-    assert shipped() == ("rotated-mnist", "rotated-mnist-onenet", "ucf101-videoonet")
-    with pytest.raises(SpecError, match="shipped are rotated-mnist, rotated-mnist-onenet, ucf101-videoonet"):
-        load_network("ucf101", "onenet")
+    assert load_network("rotated-mnist").config == small
+    assert shipped() == ("rotated-mnist",)
+    with pytest.raises(SpecError, match="shipped are rotated-mnist"):
+        load_network("ucf101")
 
 
 def test_files_from_before_the_data_step_was_a_choice_are_read(tmp_path, monkeypatch):

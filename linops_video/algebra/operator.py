@@ -140,11 +140,12 @@ class LinearOperator(LinearMap):
         the Lanczos iteration on AᴴA until ‖A‖² has an error estimate below 1e-9 of it: never above the norm.
         """
         known = self._known_norm()
-        for square in (self.outer(), self.gram()) if known is None else ():
-            value = square._known_norm()
-            known = known if value is None else value.sqrt()
         if known is not None:
             return known
+        for square in (self.gram, self.outer):
+            value = square()._known_norm()
+            if value is not None:
+                return value.sqrt()
         dtype = torch.complex128 if self.is_complex() else torch.float64
         like_x = torch.empty(*self.batch_shape, *self.in_shape, dtype=dtype, device=self.device)
         return lanczos_norm(lambda x: self._apply_adjoint(self._apply(x)), like_x, len(self.in_shape))

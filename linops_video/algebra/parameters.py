@@ -91,8 +91,12 @@ class Parameters(metaclass=Fields):
         """The device of the parameters, but for constants on the CPU; the CPU where there are none."""
         return next((t.device for t, _ in self._tensors() if t.device.type != "cpu"), torch.device("cpu"))
 
+    def tensors(self) -> Iterator[Tensor]:
+        """The parameters: every tensor in the fields and below."""
+        return (t for t, _ in self._tensors())
+
     def _tensors(self) -> Iterator[tuple[Tensor, int]]:
-        """Every tensor in the fields and below, with the number of its axes that are not batch axes."""
+        """The parameters, with the number of their axes that are not batch axes."""
         me: Any = self  # every subclass is a dataclass, which the base cannot say
         for f in dataclasses.fields(me):
             value = getattr(self, f.name)
@@ -118,6 +122,10 @@ class Parameters(metaclass=Fields):
         return f.metadata["event_ndim"]
 
 
+@overload
+def per_sample(value: Tensor, event_ndim: int) -> Tensor: ...
+@overload
+def per_sample(value: float | Tensor, event_ndim: int) -> float | Tensor: ...
 def per_sample(value: float | Tensor, event_ndim: int) -> float | Tensor:
     """A number per sample, shape (*batch,), made to broadcast over tensors with `event_ndim` more axes."""
     if isinstance(value, Tensor) and value.ndim:

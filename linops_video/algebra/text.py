@@ -113,7 +113,7 @@ def number(value: complex) -> str:
     """The shortest text that reads as this number: 2 for 2.0, 0.1 for 0.1."""
     if isinstance(value, complex):
         return repr(value) if value.real else f"{number(value.imag)}j"
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
+    return str(int(value)) if abs(value) < 1e15 and value == int(value) else repr(float(value))
 
 
 def handing_on(adjoint_of: Callable[[Any], Any]) -> property:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,9 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         raise FileError(f"no such file: {path}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile):
+    except (OSError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error):
         raise FileError(f"cannot read {path}: not a .npz archive of plain arrays") from None
 
 

@@ -13,11 +13,9 @@ from linops_video.datasets.cache import cached
 from linops_video.datasets.clips import Clips, Cut, OnItem, Stored, check_sizes
 from linops_video.datasets.video_set import HELD_OUT, SPLITS, numbers
 from linops_video.errors import FileError
-from linops_video.media.video import VIDEO_SUFFIXES, natural_order, stream_video, to_arrays
+from linops_video.media.video import FILM_SUFFIXES, natural_order, stream_video, to_arrays
 
 FRAMES = 8
-SEED = 0
-SUFFIXES = (*VIDEO_SUFFIXES, ".mpg", ".mpeg", ".mov", ".webm", ".m4v")
 
 
 def video(
@@ -25,7 +23,6 @@ def video(
     root: Path,
     frames: int = FRAMES,
     size: int | None = None,
-    seed: int = SEED,
     on_item: OnItem | None = None,
 ) -> Clips:
     """Videos of `frames` frames, whole or crops of `size`×`size` pixels, from a folder of files or a `.npz` archive.
@@ -39,8 +36,8 @@ def video(
 
     `split` may be "all". Raises `FileError` where there are no videos, `ShapeError` where they are too small.
     """
-    if root.suffix == ".npz":
-        return _from_archive(root, split, frames, size, seed)
+    if root.suffix.lower() == ".npz":
+        return _from_archive(root, split, frames, size)
     paths = _files(root, split)
     stored = []
     for i, path in enumerate(paths):
@@ -48,18 +45,22 @@ def video(
         if on_item is not None:
             on_item(i + 1, len(paths))
     sources = [path.relative_to(root).as_posix() for path in paths]
-    clips, shape = Stored(stored), None
+    clips = Stored(stored)
     shape = _shape(clips[0], frames, size)
     lengths = check_sizes(clips, sources, shape)
     firsts = [(i, first) for i, n in enumerate(lengths) for first in range(0, n - frames + 1, frames)]
-    cuts = _cuts(clips, firsts, shape, numbers(seed, _seeded(split)), lengths)
+    cuts = _cuts(clips, firsts, shape, numbers(_seeded(split)), lengths)
     names = [sources[cut.clip] for cut in cuts]
     note = f"{len(cuts)} videos from {len(paths)} files of {root.name}, split {split}"
     return Clips("video", split, clips, cuts, shape, names, names, True, note)
 
 
 def _cuts(
-    clips: Sequence[np.ndarray], firsts: list[tuple[int, int]], shape: tuple[int, ...], random, lengths: list[int]
+    clips: Sequence[np.ndarray],
+    firsts: list[tuple[int, int]],
+    shape: tuple[int, ...],
+    random: np.random.Generator,
+    lengths: list[int],
 ) -> list[Cut]:
     cuts = []
     for i, first in firsts:
@@ -74,7 +75,7 @@ def _shape(clip: np.ndarray, frames: int, size: int | None) -> tuple[int, int, i
     return (frames, channels, rows, columns) if size is None else (frames, channels, size, size)
 
 
-def _from_archive(path: Path, split: str, frames: int, size: int | None, seed: int) -> Clips:
+def _from_archive(path: Path, split: str, frames: int, size: int | None) -> Clips:
     arrays = load_archive(path)
     count = len(arrays["video"])
     sources = arrays.get("source", np.array([f"{path.stem}/{i}" for i in range(count)]))
@@ -85,7 +86,7 @@ def _from_archive(path: Path, split: str, frames: int, size: int | None, seed: i
     clips = list(arrays["video"][keep])
     shape, names = _shape(clips[0], frames, size), sources[keep].tolist()
     lengths = check_sizes(clips, names, shape)
-    cuts = _cuts(clips, [(i, 0) for i in range(len(clips))], shape, numbers(seed, _seeded(split)), lengths)
+    cuts = _cuts(clips, [(i, 0) for i in range(len(clips))], shape, numbers(_seeded(split)), lengths)
     scenes = arrays["scene"][keep].tolist() if "scene" in arrays else names
     return Clips(
         "video", split, clips, cuts, shape, names, scenes, True, f"{len(clips)} videos of {path.name}, split {split}"
@@ -101,14 +102,14 @@ def _files(root: Path, split: str) -> list[Path]:
         raise FileError(f"{root} has the folders {', '.join(own)} and none for the split {split}")
     top = root / split if own and split != "all" else root
     paths = sorted(
-        (p for p in top.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()),
+        (p for p in top.rglob("*") if p.suffix.lower() in FILM_SUFFIXES and p.is_file()),
         key=lambda p: (p.parent.as_posix(), natural_order(p)),
     )
     if not own and split != "all":
         marks = _marked([path.relative_to(root).as_posix() for path in paths])
         paths = [path for path, mark in zip(paths, marks, strict=True) if mark == split]
     if not paths:
-        raise FileError(f"{root} has no video files ({', '.join(SUFFIXES)}) for the split {split}")
+        raise FileError(f"{root} has no video files ({', '.join(FILM_SUFFIXES)}) for the split {split}")
     return paths
 
 

@@ -51,7 +51,7 @@ def dataset(
         >>> len(data), data.videos([0, 1]).shape
         (2, torch.Size([2, 4, 3, 8, 8]))
     """
-    if Path(name).suffix == ".npz":
+    if Path(name).suffix.lower() == ".npz":
         if root is not None:
             raise SpecError(f"{name} is a file itself: leave the root out")
         name, root = "video", name

@@ -19,7 +19,6 @@ from linops_video.datasets.video_set import Indices, as_array, hold_out, numbers
 from linops_video.errors import FileError
 
 FRAMES, STEP_DEGREES, CROP = 9, 40.0, 14
-SEED = 0
 FILES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 COUNTS = {"train": 60_000, "test": 10_000}
 IMAGES_OF_BYTES = b"\x00\x00\x08\x03"
@@ -62,12 +61,12 @@ class RotatedMnist:
         return turned(self.digits[chosen], 360 * torch.rand(len(chosen), generator=generator))
 
     @staticmethod
-    def of(split: str, root: Path, seed: int = SEED) -> RotatedMnist:
+    def of(split: str, root: Path) -> RotatedMnist:
         """From a folder with the idx files, gzipped or not, or with mnist.npz (x_train, x_test); or that file."""
         part = "test" if split == "test" else "train"
         digits = _digits(root, part)
-        chosen = np.arange(len(digits)) if split == "test" else hold_out(len(digits), split, seed)
-        phases = numbers(seed, split).uniform(0, 360, len(digits))[chosen]
+        chosen = np.arange(len(digits)) if split == "test" else hold_out(len(digits), split)
+        phases = numbers(split).uniform(0, 360, len(digits))[chosen]
         complete = len(digits) == COUNTS[part]
         note = f"Rotated MNIST, {len(chosen):,} of the {COUNTS[part]:,} {part}{'ing' * (part == 'train')} digits"
         sources = [f"{part}/{i}" for i in chosen]
@@ -90,7 +89,7 @@ def _turn(images: Tensor, degrees: Tensor) -> Tensor:
 
 def _digits(root: Path, part: str) -> np.ndarray:
     """The digits of "train" or "test", (N, 28, 28) uint8."""
-    archive = root if root.suffix == ".npz" else root / "mnist.npz"
+    archive = root if root.suffix.lower() == ".npz" else root / "mnist.npz"
     for path in (root / f"{FILES[part]}.gz", root / FILES[part]):
         if path.is_file():
             return read_idx(path)

@@ -26,7 +26,6 @@ GRID = ((0, 3), (1, 2))
 """The frames as they lie side by side in the image."""
 SHIFT = 4
 """Most pixels by which `draw` moves an image, mirrored at its edges."""
-SEED = 0
 COUNTS = {"train": 50_000, "test": 10_000}
 ARCHIVE, FOLDER = "cifar-10-python.tar.gz", "cifar-10-batches-py"
 BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
@@ -72,7 +71,7 @@ class ScannedCifar10:
         return scanned(wider[np.arange(len(chosen))[:, None, None], rows[:, :, None], columns[:, None]])
 
     @staticmethod
-    def of(split: str, root: Path, seed: int = SEED) -> ScannedCifar10:
+    def of(split: str, root: Path) -> ScannedCifar10:
         """From a folder with the Python archive, packed or not, or with cifar10.npz; or from one of those files.
 
         The archive in `.npz` has x_train and x_test (N, 32, 32, 3) and, for a part of the set, index_train and
@@ -81,9 +80,9 @@ class ScannedCifar10:
         part = "test" if split == "test" else "train"
         images, places = _images(root, part)
         if part == "train":
-            keep = np.isin(places, hold_out(COUNTS[part], split, seed))
+            keep = np.isin(places, hold_out(COUNTS[part], split))
             images, places = images[keep], places[keep]
-        complete = len(images) == (len(hold_out(COUNTS[part], split, seed)) if part == "train" else COUNTS[part])
+        complete = len(images) == (len(hold_out(COUNTS[part], split)) if part == "train" else COUNTS[part])
         note = f"Scanned CIFAR-10, {len(images):,} of the {COUNTS[part]:,} {part}{'ing' * (part == 'train')} images"
         return ScannedCifar10(split, images, [f"{part}/{i}" for i in places], complete, note)
 
@@ -98,7 +97,7 @@ def _images(root: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, 32, 32, 3) of "train" or "test", and their places in the official order."""
     archive = root if root.name.endswith(".tar.gz") else root / ARCHIVE
     folder = root if root.name == FOLDER else root / FOLDER
-    arrays = root if root.suffix == ".npz" else root / "cifar10.npz"
+    arrays = root if root.suffix.lower() == ".npz" else root / "cifar10.npz"
     if all((folder / name).is_file() for name in BATCHES[part]):
         images = np.concatenate([_batch((folder / name).read_bytes(), folder / name) for name in BATCHES[part]])
     elif archive.is_file():

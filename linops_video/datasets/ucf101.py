@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,6 @@ from linops_video.errors import FileError
 from linops_video.media.video import stream_video, to_arrays
 
 FRAMES, SIDE = 4, 32
-SEED = 0
 LAST_TRAINING_GROUP = 22
 """Of the official training list, groups 8 to 25: 23 to 25 are for validation."""
 VIDEOS, LISTS = "UCF101_videos.zip", "UCF101TrainTestSplits-RecognitionTask.zip"
@@ -28,7 +27,7 @@ NAME = re.compile(r"(v_\w+?_g(\d\d))_c\d\d")
 ARCHIVE = "video32.npz"
 
 
-def ucf101(split: str, root: Path, seed: int = SEED, on_item: OnItem | None = None) -> Clips:
+def ucf101(split: str, root: Path, on_item: OnItem | None = None) -> Clips:
     """4 consecutive frames of each clip of the split, from a random first one, bilinear to 32×32 (antialiased).
 
     `root`: a folder with the clips (anywhere in it, or in `UCF101_videos.zip`) and the official lists of split 1
@@ -36,10 +35,10 @@ def ucf101(split: str, root: Path, seed: int = SEED, on_item: OnItem | None = No
     category "ucf" are area means of some clips. Clips that are not there are left out, and the note says so.
     Each is decoded once, to 8 bits, and kept; `on_item` is told how many are ready.
     """
-    archive = root if root.suffix == ".npz" else root / ARCHIVE
+    archive = root if root.suffix.lower() == ".npz" else root / ARCHIVE
     places = _places(root) if root.is_dir() else {}
     if not places and archive.is_file():
-        return _from_archive(archive, split, seed)
+        return _from_archive(archive, split)
     if not places:
         raise FileError(
             f"{root} has no clips of UCF-101 (v_…_g01_c01.avi, {VIDEOS} or {ARCHIVE}): give their folder with --root, "
@@ -55,18 +54,20 @@ def ucf101(split: str, root: Path, seed: int = SEED, on_item: OnItem | None = No
         if on_item is not None:
             on_item(i + 1, len(names))
     note = f"UCF-101, {len(names):,} of the {len(listed):,} clips of the {split} split"
-    return _cut(split, Stored(paths), names, [_scene(name) for name in names], len(names) == len(listed), note, seed)
+    return _cut(split, Stored(paths), names, [_scene(name) for name in names], len(names) == len(listed), note)
 
 
-def _cut(split, clips, sources, scenes, complete: bool, note: str, seed: int) -> Clips:
+def _cut(
+    split: str, clips: Sequence[np.ndarray], sources: list[str], scenes: list[str], complete: bool, note: str
+) -> Clips:
     shape = (FRAMES, 3, SIDE, SIDE)
     lengths = check_sizes(clips, sources, shape)
-    random = numbers(seed, split)
+    random = numbers(split)
     cuts = [Cut(i, int(random.integers(n - FRAMES + 1)), 0, 0, 0, n) for i, n in enumerate(lengths)]
     return Clips("ucf101", split, clips, cuts, shape, sources, scenes, complete, note)
 
 
-def _from_archive(path: Path, split: str, seed: int) -> Clips:
+def _from_archive(path: Path, split: str) -> Clips:
     arrays = load_archive(path)
     missing = [name for name in ("split", "category", "source", "scene") if name not in arrays]
     if missing:
@@ -79,7 +80,7 @@ def _from_archive(path: Path, split: str, seed: int) -> Clips:
     note = (
         f"UCF-101, {int(keep.sum())} windows from {len(set(sources))} clips of {classes} of its 101 classes, area means"
     )
-    return _cut(split, arrays["video"][keep], sources, scenes, False, note, seed)
+    return _cut(split, list(arrays["video"][keep]), sources, scenes, False, note)
 
 
 def _places(root: Path) -> dict[str, tuple[Path, str | None]]:

@@ -14,6 +14,9 @@ SPLITS = ("train", "val", "test")
 HELD_OUT = 0.1
 """Share of the training items that are the validation split, where the data have none of their own."""
 
+SEED = 0
+"""Of what a data set draws: splits, places, angles; the same for all who use it."""
+
 Indices = Sequence[int] | Tensor
 
 
@@ -82,13 +85,13 @@ def as_array(indices: Indices) -> np.ndarray:
     return np.asarray(indices, dtype=np.int64)
 
 
-def numbers(seed: int, split: str) -> np.random.Generator:
+def numbers(split: str) -> np.random.Generator:
     """Random numbers of a split, independent of those of the others."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SPLITS.index(split),)))
+    return np.random.default_rng(np.random.SeedSequence(SEED, spawn_key=(SPLITS.index(split),)))
 
 
-def hold_out(count: int, split: str, seed: int) -> np.ndarray:
+def hold_out(count: int, split: str) -> np.ndarray:
     """Sorted indices of the "train" or "val" part of `count` items: a tenth of them, drawn at random, is "val"."""
-    order = np.random.default_rng(np.random.SeedSequence(seed)).permutation(count)
+    order = np.random.default_rng(np.random.SeedSequence(SEED)).permutation(count)
     held = round(HELD_OUT * count)
     return np.sort(order[:held] if split == "val" else order[held:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -27,16 +28,15 @@ from linops_video.expressions.names import (
 from linops_video.operators.dense import AxisMatrix
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.geometry import Flip, Roll, Transpose
-from linops_video.operators.imaging import Bayer, cacti, shutter
+from linops_video.operators.imaging import BAYER_PATTERNS, Bayer, cacti, shutter
 from linops_video.operators.patches import Patches
-from linops_video.operators.resample import resize
+from linops_video.operators.resample import Method, resize
 from linops_video.operators.sampling import BoxMean
 from linops_video.operators.select import Select, crop, decimate, zero_pad
 from linops_video.operators.warp import Warp
 
 LUMA = (0.299, 0.587, 0.114)
 MAX_SIZE = 2**14
-BAYER = ("rggb", "bggr", "grbg", "gbrg")
 
 
 @named("identity", "every entry is measured", "identity")
@@ -132,7 +132,7 @@ def _resize(place: Place, rows: int, columns: int, way: str) -> LinearOperator:
     place.axis("h")
     if max(rows, columns) > MAX_SIZE:
         raise SpecError(f"rows and columns are at most {MAX_SIZE}, not {max(rows, columns)}")
-    return resize((rows, columns), place.shape, choose(way, ("bicubic", "area"), "way to resize"))  # type: ignore[arg-type]
+    return resize((rows, columns), place.shape, choose(way, get_args(Method), "way to resize"))  # type: ignore[arg-type]
 
 
 FRAMES_TAKES = "frames takes numbers of frames, or one range a:b:c with a step c that is not 0"
@@ -231,10 +231,10 @@ def _grayscale(place: Place) -> LinearOperator:
     return AxisMatrix(torch.tensor([LUMA]), axis, place.shape)
 
 
-@named("bayer(pattern)", f"colour filter array: {', '.join(BAYER)}", "bayer(rggb)", _behind_one_channel)
+@named("bayer(pattern)", f"colour filter array: {', '.join(BAYER_PATTERNS)}", "bayer(rggb)", _behind_one_channel)
 def _bayer(place: Place, pattern: str) -> LinearOperator:
     place.axis("h")
-    return Bayer(choose(pattern, BAYER, "pattern"), place.shape)
+    return Bayer(choose(pattern, BAYER_PATTERNS, "pattern"), place.shape)
 
 
 @named("cacti(share)", "snapshot imaging: all frames in one, each through its own random mask", "cacti(0.5)", unknown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import get_args
 
 import torch
 
@@ -14,7 +15,7 @@ from linops_video.expressions.names import Place, check_count, check_share, choo
 from linops_video.expressions.storage import load_operator
 from linops_video.operators.cosine import Cosine
 from linops_video.operators.dense import Dense
-from linops_video.operators.difference import Difference, gradient
+from linops_video.operators.difference import Difference, Ends, Scheme, gradient
 from linops_video.operators.einsum import einsum
 from linops_video.operators.fourier import Fourier
 from linops_video.operators.hadamard import random_hadamard
@@ -94,7 +95,7 @@ def _load(place: Place, path: Path) -> LinearOperator:
     return A
 
 
-SCHEMES, ENDS = ("forward", "centred"), ("free", "periodic")
+SCHEMES, ENDS = get_args(Scheme), get_args(Ends)
 
 
 def _behind_difference(y: Shape, axis: str | int, scheme: str = "forward", ends: str = "free") -> Shape:

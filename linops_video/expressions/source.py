@@ -17,7 +17,7 @@ MAX_LENGTH = 2000
 MAX_DEPTH = 50
 """Longest and deepest expression that is read, so that no text exhausts the interpreter's stack."""
 
-_SUFFIXES = "npy|npz|png|jpe?g|bmp|tiff?|gif|mp4|mkv|avi|mov|webm|safetensors"
+_SUFFIXES = "npy|npz|png|jpe?g|bmp|tiff?|gif|mp4|mkv|avi|mov|m4v|webm|mpe?g|safetensors"
 _FILE = re.compile(rf"(?<=[(,])(?P<space>\s*)(?P<value>[^\s(),'\"][^(),'\"]*\.(?:{_SUFFIXES}))(?=\s*[,)])", re.I)
 _RANGE = re.compile(r"(?<=[(,])(?P<space>\s*)(?P<value>(?:-?\d+)?(?::(?:-?\d+)?){1,2})(?=\s*[,)])")
 

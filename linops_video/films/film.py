@@ -12,20 +12,20 @@ from torch import Tensor
 
 from linops_video.algebra.parameters import Shape
 from linops_video.errors import CutError, ShapeError
-from linops_video.expressions.names import stream
+from linops_video.expressions.names import PROBLEMS, stream
 from linops_video.films.film_model import Alike, FilmModel, Frames, Masked, Rolling, film_model
-from linops_video.media.arrays import EIGHT_BIT_NOISE, read_clip, read_measurement
+from linops_video.media.arrays import EIGHT_BIT_NOISE, NUMPY, read_clip, read_measurement
 from linops_video.media.video import frame_rate, stream_video
-from linops_video.problems.forward_model import PROBLEMS, InverseProblem, problem_named
+from linops_video.problems.forward_model import InverseProblem, problem_named
 from linops_video.problems.measurement import (
     BLUR,
     check_range,
-    estimate_noise,
     frame_rate_of,
     gray_of,
     infer_shape,
     reached,
 )
+from linops_video.problems.noise import estimate_noise
 
 SAMPLES = 8
 """Frames, spread over the film, from which the noise is estimated."""
@@ -57,7 +57,7 @@ def open_film(path: str | Path, frames: int | None = None, measured: bool = True
 
     Raises what `read_measurement` or `read_clip` raise.
     """
-    if Path(path).suffix.lower() in (".npz", ".npy"):
+    if Path(path).suffix.lower() in NUMPY:
         if measured:
             array = read_measurement(path, frames)
             video, fps, floor = array.y, array.fps, array.noise_floor

@@ -24,7 +24,7 @@ from linops_video.expressions.named_sampling import block_corners, blocks_mask
 from linops_video.expressions.names import stream
 from linops_video.films.cut import Cut, cut, whole
 from linops_video.media.arrays import read_mask
-from linops_video.media.video import VIDEO_SUFFIXES, stream_video
+from linops_video.media.video import FILM_SUFFIXES, stream_video
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.select import Select
 from linops_video.problems.forward_model import problem_named
@@ -231,7 +231,7 @@ def scattered_masks(shape: Shape, seed: int) -> Iterator[Tensor]:
 
 def check_mask_frames(path: str | Path, frames: int) -> None:
     """Raise `ShapeError` for a mask video or folder of fewer frames than the film has, unless it has one for all."""
-    if Path(path).suffix.lower() in VIDEO_SUFFIXES or Path(path).is_dir():
+    if Path(path).suffix.lower() in FILM_SUFFIXES or Path(path).is_dir():
         count = sum(1 for _ in stream_video(path, frames))
         if 1 < count < frames:
             raise ShapeError(f"the mask {path} has {count} frames, and the film {frames}: give it one for each, or one")
@@ -239,7 +239,7 @@ def check_mask_frames(path: str | Path, frames: int) -> None:
 
 def mask_frames(path: str | Path, shape: Shape) -> Iterator[Tensor]:
     """The mask of a file frame by frame (`read_mask`); one frame serves for all."""
-    if Path(path).suffix.lower() not in VIDEO_SUFFIXES and not Path(path).is_dir():
+    if Path(path).suffix.lower() not in FILM_SUFFIXES and not Path(path).is_dir():
         yield from read_mask(path, shape)
     elif len(list(stream_video(path, 2))) == 1:
         yield from itertools.repeat(read_mask(path, (1, *shape[1:]))[0], shape[0])

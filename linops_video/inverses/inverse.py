@@ -233,6 +233,11 @@ class BlockInverse(Inverse):
         parts = zip(self.blocks, self._split_outputs(residual), strict=True)
         return self._inwards([block.correction(rho, part) for block, part in parts])
 
+    def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
+        parts = zip(self.blocks, self._split_outputs(y), strict=True)
+        steps = [block.data_step(rho, part) for block, part in parts]
+        return lambda v: self._inwards([step(part) for step, part in zip(steps, self._split(v), strict=True)])
+
     def pinv(self, y: Tensor) -> Tensor:
         parts = zip(self.blocks, self._split_outputs(y), strict=True)
         return self._inwards([block.pinv(part) for block, part in parts])

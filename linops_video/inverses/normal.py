@@ -175,12 +175,12 @@ class NormalSolver:
 
     def null_projection(self, x: Tensor) -> Tensor:
         """(I − A⁺A) x, what A does not see of x."""
-        if not self._implicit:
-            return self.inverse.null(x)
-        return x - self.range_projection(x)
+        self._check(x=x)
+        return self.inverse.null(x) if not self._implicit else x - self.pinv(self.operator(x))
 
     def range_projection(self, x: Tensor) -> Tensor:
         """A⁺A x, the projection onto the range of Aᴴ: what A sees of x."""
+        self._check(x=x)
         return x - self.inverse.null(x) if not self._implicit else self.pinv(self.operator(x))
 
     def eigenvalues(self) -> Tensor:
@@ -189,6 +189,7 @@ class NormalSolver:
         Raises:
             SpecError: where the solve is iterative, or of the Toeplitz kind.
         """
+        self._check()
         return self.inverse.eigenvalues().clamp(min=0)
 
     def singular_values(self) -> Tensor:
@@ -205,6 +206,7 @@ class NormalSolver:
         Raises:
             SpecError: where the solve is iterative.
         """
+        self._check()
         return self.inverse.operator.norm() / self.inverse.smallest().sqrt()
 
     def logdet(self, rho: float | Tensor) -> Tensor:
@@ -213,6 +215,7 @@ class NormalSolver:
         Raises:
             SpecError: where the solve is iterative, or a tensor of A or W requires a gradient, which this has not.
         """
+        self._check(rho)
         if self._trained:
             raise SpecError("logdet has a gradient in rho alone: use it under torch.no_grad(), or detach the operator")
         return self.inverse.logdet(rho if not isinstance(rho, Tensor) else rho.double())
@@ -235,7 +238,7 @@ class NormalSolver:
     def _trained(self) -> bool:
         """Whether a derivative is taken with respect to a tensor of A or W."""
         parts = [p for p in (self.operator, self.weight) if p is not None]
-        return _varies(*(t for p in parts for t, _ in p._tensors()))
+        return _varies(*(t for p in parts for t in p.tensors()))
 
     @property
     def _implicit(self) -> bool:
@@ -274,7 +277,7 @@ class NormalSolver:
 
 
 def _versions(*operators: LinearOperator | None) -> tuple[tuple[Tensor, int], ...]:
-    tensors = (t for A in operators if A is not None for t, _ in A._tensors())
+    tensors = (t for A in operators if A is not None for t in A.tensors())
     return tuple((t, t._version) for t in tensors if not t.is_inference())
 
 

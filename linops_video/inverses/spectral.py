@@ -27,7 +27,6 @@ from linops_video.algebra.parameters import (
 )
 from linops_video.operators.blocks import SIDE_LIMIT, Blocks
 from linops_video.operators.circulant import Circulant
-from linops_video.operators.convolution import EIGH_LIMIT
 from linops_video.operators.dense import Dense, DenseGram
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.fourier import RealFourier
@@ -40,6 +39,9 @@ Expand = Callable[[float | Tensor], float | Tensor]
 Function = Callable[[Tensor, Expand], Tensor]
 """f(λ) of a tensor of eigenvalues; the second argument shapes a number per sample to it."""
 
+
+EIGH_LIMIT = 4096
+"""Most rows of a matrix that is diagonalised."""
 
 SVD_LIMIT = 512
 """Most rows of a wide matrix for an SVD, which keeps small singular values better than an eigh, and takes longer."""
@@ -180,11 +182,11 @@ def plan(G: LinearOperator) -> Plan | None:
         return Plan(100, transform_name(G.transform), lambda: Spectral(basis, G.values.real), basis)
     if isinstance(G, Dense):
         n = math.prod(G.in_shape)
-        return Plan(10.0 * n**3, f"eigh of {n}×{n}", lambda: _of_dense(G)) if n <= 2 * EIGH_LIMIT else None
+        return Plan(10.0 * n**3, f"eigh of {n}×{n}", lambda: _of_dense(G)) if n <= EIGH_LIMIT else None
     if isinstance(G, DenseGram):
         m, n = G.matrix.shape[-2:]
         name = f"SVD of {m}×{n}" if m <= SVD_LIMIT else f"thin eigh of {m}×{n}"
-        return Plan(60.0 * m * m * n, name, lambda: _of_dense_gram(G), None, False) if m <= 2 * EIGH_LIMIT else None
+        return Plan(60.0 * m * m * n, name, lambda: _of_dense_gram(G), None, False) if m <= EIGH_LIMIT else None
     if isinstance(G, Blocks):
         n = G.in_shape[G.axis]
         cost = 10.0 * n**2 * math.prod(G.matrices.shape[:-1])
@@ -209,10 +211,9 @@ def _plan_permuted(G: Compose) -> Plan | None:
 
 
 def _plan_block_diagonal(G: BlockDiagonal) -> Plan | None:
-    small = [A if math.prod(A.in_shape) <= 2 * EIGH_LIMIT else None for A in G.operators]
-    plans = [
-        plan(A.dense if isinstance(A, DenseGram) and near else A) for A, near in zip(G.operators, small, strict=True)
-    ]
+    # MᴴM as a matrix where that is small enough
+    grams = [A.dense if isinstance(A, DenseGram) and A.in_size <= EIGH_LIMIT else A for A in G.operators]
+    plans = [plan(A) for A in grams]
     ready = [p for p in plans if p is not None and p.complete]
     if len(ready) < len(plans):
         return None

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from linops_video.algebra.operator import Shape
+from linops_video.algebra.parameters import Shape
 from linops_video.errors import FileError, MeasurementError, ShapeError
 from linops_video.media.files import replacing
 from linops_video.media.video import DEFAULT_FPS, LEAST_FPS, Video, check_limit, read_video
 
 NUMPY = (".npz", ".npy")
+"""Files of arrays."""
 
 EIGHT_BIT_NOISE = 1 / (255 * math.sqrt(12))
 """Standard deviation of rounding to 8 bits, for values in [0, 1]."""
@@ -111,13 +114,11 @@ def _load_numpy(path: Path, name: str) -> tuple[np.ndarray, float]:
     if not path.exists():
         raise FileError(f"no such file: {path}")
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            arrays = {name: loaded}
-        else:
-            with loaded as archive:
-                arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            loaded: Any = np.load(file, allow_pickle=False)
+            alone = isinstance(loaded, np.ndarray)
+            arrays = {name: loaded} if alone else {key: loaded[key] for key in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         reason = "it holds pickled objects" if "Object arrays" in str(error) else f"not a {path.suffix} file"
         raise FileError(f"cannot read {path}: {reason}; write plain arrays with numpy.savez or numpy.save") from None
     fps = np.asarray(arrays.pop("fps", DEFAULT_FPS))

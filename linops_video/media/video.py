@@ -22,6 +22,11 @@ from linops_video.media.encoding import encode, join
 from linops_video.media.files import replacing
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".gif")
+"""Video files that are written."""
+
+FILM_SUFFIXES = (*VIDEO_SUFFIXES, ".mov", ".m4v", ".webm", ".mpg", ".mpeg")
+"""Video files that are looked for, in folders and as masks."""
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 DEFAULT_FPS = 25.0
 """Frames per second where the source has none: a folder of PNGs, a tensor."""

@@ -23,8 +23,8 @@ from linops_video.operators.toeplitz import Toeplitz
 
 Boundary = Literal["full", "same", "valid", "circular", "reflect", "symmetric"]
 
-EIGH_LIMIT = 2048
-"""Largest matrix that is diagonalised: 2048 takes some seconds and 32 MB in float64; cost grows with its cube."""
+FRAME_LIMIT = 2048
+"""Most pixels of a frame whose Gram is made a matrix: 2048 take some seconds and 32 MB, n of them n³ and n² of that."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -118,7 +118,7 @@ def structured(A: Convolution) -> LinearOperator | None:
     """
     if A.boundary == "circular":
         return circular(A)
-    if A.kernel.requires_grad and torch.is_grad_enabled():
+    if _is_trained(A):
         return None
     kernel, rounding = double(A.kernel), 4 * torch.finfo(A.kernel.dtype).eps
     if A.boundary == "symmetric" and _even(kernel, rounding):
@@ -131,6 +131,10 @@ def structured(A: Convolution) -> LinearOperator | None:
     lines = Convolution(rows, (height, 1), A.boundary), Convolution(columns, (1, width), A.boundary)
     matrices = [Dense(line.to_dense(), (n,), (line.out_size,)) for line, n in zip(lines, (height, width), strict=True)]
     return kron(Identity(A.in_shape[:-2]), *matrices)
+
+
+def _is_trained(A: Convolution) -> bool:
+    return A.kernel.requires_grad and torch.is_grad_enabled()
 
 
 def _even(kernel: Tensor, rounding: float) -> bool:
@@ -170,11 +174,11 @@ def _gram(A: Convolution, weight: LinearOperator | None) -> LinearOperator | Non
     known, c = structured(A), scalar(weight)
     if known is not None:
         return known.gram(weight)
-    if c is None or (A.kernel.requires_grad and torch.is_grad_enabled()):
+    if c is None or _is_trained(A):
         return kron_gram(A, weight)
     if A.boundary == "full" and not A.kernel.is_complex():
         return scale(c, _toeplitz(A.kernel, A.in_shape, A.out_shape))
-    if A.boundary in ("same", "reflect", "symmetric") and math.prod(A.in_shape[-2:]) <= EIGH_LIMIT:
+    if A.boundary in ("same", "reflect", "symmetric") and math.prod(A.in_shape[-2:]) <= FRAME_LIMIT:
         matrix = Convolution(double(A.kernel), A.in_shape[-2:], A.boundary).to_dense()
         return scale(c, kron(Identity(A.in_shape[:-2]), Dense(matrix.mH @ matrix, A.in_shape[-2:], A.in_shape[-2:])))
     return None
@@ -185,7 +189,7 @@ def _outer(A: Convolution, weight: LinearOperator | None) -> LinearOperator | No
     known, c = structured(A), scalar(weight)
     if known is not None:
         return known.outer(weight)
-    if c is None or (A.kernel.requires_grad and torch.is_grad_enabled()):
+    if c is None or _is_trained(A):
         return kron_outer(A, weight)
     real_valid = A.boundary == "valid" and not A.kernel.is_complex()
     return scale(c, _toeplitz(A.kernel, A.out_shape, A.in_shape)) if real_valid else None

@@ -142,8 +142,8 @@ def einsum(text: str, tensor: Tensor, in_shape: Shape) -> LinearOperator:
         sizes = (n if name in shared else 1 for name, n in zip(of_x, in_shape, strict=True))
         return _ordered(Diagonal(diagonal.reshape(*tensor.shape[:batch], *sizes), in_shape), of_x, of_y)
     place = of_x.index(contracted[0]) if contracted else 0
-    together = of_x[place : place + len(contracted)] == tuple(contracted)
-    if shared or not new or not together:
+    adjacent = of_x[place : place + len(contracted)] == tuple(contracted)
+    if shared or not new or not adjacent:
         return Einsum(tensor, in_shape, names)
     before, behind = in_shape[:place], in_shape[place + len(contracted) :]
     sizes = dict(zip(of_tensor, tensor.shape[batch:], strict=True))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, compose, scalar, scale
-from linops_video.algebra.parameters import Shape, by_parts, tensor_field
+from linops_video.algebra.parameters import Shape, beside, by_parts, tensor_field
 from linops_video.errors import SpecError
 from linops_video.operators.cosine import MATRIX_LIMIT, cosine_matrix, dct, inverse_dct
 from linops_video.operators.diagonal import Diagonal
@@ -53,10 +53,10 @@ class Hadamard(LinearOperator):
         return by_parts(self._synthesise, y)
 
     def _analyse(self, x: Tensor) -> Tensor:
-        return self._transform((x * self.signs).to(x.dtype), adjoint=False)
+        return self._transform((x * beside(self.signs, x)).to(x.dtype), adjoint=False)
 
     def _synthesise(self, y: Tensor) -> Tensor:
-        return (self._transform(y, adjoint=True) * self.signs).to(y.dtype)
+        return (self._transform(y, adjoint=True) * beside(self.signs, y)).to(y.dtype)
 
     def _transform(self, x: Tensor, adjoint: bool) -> Tensor:
         shape, behind = x.shape, math.prod(self.in_shape)
@@ -127,11 +127,11 @@ class Entries(LinearOperator):
         return (len(self.indices),)
 
     def _apply(self, x: Tensor) -> Tensor:
-        return x.flatten(x.ndim - len(self.in_shape)).index_select(-1, self.indices)
+        return x.flatten(x.ndim - len(self.in_shape)).index_select(-1, beside(self.indices, x))
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         flat = y.new_zeros(()).expand(*y.shape[:-1], math.prod(self.in_shape))  # one copy, not two
-        return flat.index_copy(-1, self.indices, y).reshape(*y.shape[:-1], *self.in_shape)
+        return flat.index_copy(-1, beside(self.indices, y), y).reshape(*y.shape[:-1], *self.in_shape)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         c = scalar(weight)

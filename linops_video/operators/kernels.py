@@ -11,12 +11,16 @@ from linops_video.errors import SpecError
 def disk(size: int, radius: float) -> Tensor:
     """A size×size kernel of equal weights on the pixels whose centres are nearer than `radius` to the middle.
 
+    Raises `SpecError` if there is no such pixel.
+
     Example:
         >>> int((disk(4, 2.0) > 0).sum())
         12
     """
     offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     inside = (offset**2 + offset.unsqueeze(1) ** 2 < radius**2).double()
+    if not radius > 0 or not inside.any():
+        raise SpecError(f"a disk of radius {radius:g} has no pixel of a {size}×{size} kernel: take a larger radius")
     return (inside / inside.sum()).float()
 
 
@@ -51,7 +55,7 @@ def anisotropic_gaussian(size: int, sigmas: tuple[float, float], degrees: float)
         degrees: the angle of that direction against the rows, counted as in `motion_line`.
 
     Raises:
-        SpecError: unless both standard deviations are positive.
+        SpecError: unless both standard deviations are positive, and large enough to reach a pixel of an even size.
 
     Example:
         >>> k = anisotropic_gaussian(9, (3.0, 0.5), 0.0)
@@ -63,6 +67,8 @@ def anisotropic_gaussian(size: int, sigmas: tuple[float, float], degrees: float)
     rows, columns, cos, sin = _grid(torch.tensor(degrees), size)
     along, across = rows * sin + columns * cos, rows * cos - columns * sin
     kernel = torch.exp(-0.5 * ((along / sigmas[0]) ** 2 + (across / sigmas[1]) ** 2))
+    if not kernel.sum() > 0:
+        raise SpecError(f"a Gaussian of {sigmas} pixels reaches none of a {size}×{size} kernel: take an odd size")
     return (kernel / kernel.sum()).float()
 
 

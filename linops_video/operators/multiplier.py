@@ -78,8 +78,8 @@ def _product(self: Multiplier, other: LinearOperator) -> Multiplier | None:
 def _sum(self: Multiplier, other: LinearOperator) -> Multiplier | None:
     """The sum, unless they act along separate axes: there the terms of the sum tell more than their sum."""
     w = diagonal_in(other, self.transform)
-    if w is None or _long(w) - _used(self):
-        return None
+    if w is None or {axis for axis in _long(w) if axis >= -len(self.in_shape)} - _used(self):
+        return None  # axes of a batch separate nothing
     return Multiplier(self.transform, added(number(self.values), w))
 
 

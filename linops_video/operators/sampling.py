@@ -165,7 +165,7 @@ def spread(y: Tensor, k: int, dim: int, n: int) -> Tensor:
     return x if x.shape[dim] == n else torch.nn.functional.pad(x, (0, 0) * (-1 - dim) + (0, n - x.shape[dim]))
 
 
-def box_matrix(n: int, factor: int, dtype: torch.dtype = torch.float64) -> Tensor:
+def box_matrix(n: int, factor: int) -> Tensor:
     """The ⌊n/k⌋×n matrix of means over k = `factor` neighbours."""
     rows = torch.arange(n // factor).unsqueeze(1)
-    return (torch.arange(n) // factor == rows).to(dtype) / factor
+    return (torch.arange(n) // factor == rows).double() / factor

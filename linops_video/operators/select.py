@@ -79,9 +79,10 @@ class Select(LinearOperator):
 
 def keep(indices: tuple[int, ...], x: Tensor, dim: int) -> Tensor:
     """The entries `indices` of x along a negative `dim`, copied."""
-    if _regular(indices, dim) is None:
+    index = _regular(indices, dim)
+    if index is None:
         return x.index_select(dim, torch.tensor(indices, device=x.device))
-    return x[_regular(indices, dim)].clone(memory_format=torch.contiguous_format)
+    return x[index].clone(memory_format=torch.contiguous_format)
 
 
 def put(indices: tuple[int, ...], y: Tensor, dim: int, n: int) -> Tensor:

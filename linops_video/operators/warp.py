@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape, like, show, tensor_field
+from linops_video.algebra.parameters import Shape, beside, like, show, tensor_field
 from linops_video.errors import ShapeError
 
 
@@ -71,7 +71,7 @@ def _corners(flow: Tensor, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     0 outside the frame; both of shape (*batch, T, 1, pixels)."""
     height, width = flow.shape[-2:]
     # places are computed in the flow's own precision, and float32 at least: bfloat16 counts pixels up to 256 only
-    flow = flow.float() if flow.dtype.itemsize < 4 else flow
+    flow = beside(flow.float() if flow.dtype.itemsize < 4 else flow, x)
     columns = _neighbours(flow[..., 0, :, :] + torch.arange(width, device=flow.device), width)
     rows = _neighbours(flow[..., 1, :, :] + torch.arange(height, device=flow.device).unsqueeze(1), height)
     for row, row_weight in rows:

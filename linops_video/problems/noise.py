@@ -37,7 +37,7 @@ def noise_level(problem: InverseProblem) -> float:
         0.1
     """
     samples = problem.samples()
-    if len(samples) > 1:
+    if samples[0] is not problem:  # of a batch, which may have one sample
         squares = [noise_level(sample) ** 2 for sample in samples]
         return (sum(squares) / len(squares)) ** 0.5
     A, y = problem.operator, problem.y

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -34,12 +35,11 @@ def save_network(path: str | Path, network: Unrolled, about: Mapping[str, Any]) 
         temporary.chmod(0o644)  # safetensors lets its owner alone read it
 
 
-def load_network(weights: str | Path, form: str | None = None) -> Unrolled:
+def load_network(weights: str | Path) -> Unrolled:
     """Read a trained network, float32 on the CPU, its weights frozen.
 
     Args:
         weights: a file, or the name of a shipped set (`shipped()` lists them).
-        form: "onenet" or "videoonet": NAME-form is taken before NAME, so that a name can be that of a data set.
 
     Raises:
         SpecError: for a name that is not shipped; the near ones are listed.
@@ -49,13 +49,14 @@ def load_network(weights: str | Path, form: str | None = None) -> Unrolled:
         >>> load_network("videoonet").config.form
         'videoonet'
     """
-    path = locate(weights, form)
+    path = locate(weights)
     try:
         with safe_open(path, "pt") as archive:
             given = json.loads((archive.metadata() or {})["config"])
         tensors = {name: t.float() for name, t in load_file(path).items()}
-        network = Unrolled(Config(**{f.name: given[f.name] for f in fields(Config) if f.name in given}))
-        network.load_state_dict(tensors)
+        with torch.device("meta"):  # no random weights, which would move the generator of all others
+            network = Unrolled(Config(**{f.name: given[f.name] for f in fields(Config) if f.name in given}))
+        network.load_state_dict(tensors, assign=True)
     except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError, OSError):
         raise FileError(f"{path} is not a network of this library: give a file that training has written") from None
     return network.requires_grad_(False).eval()
@@ -76,16 +77,15 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in WEIGHTS.glob("*.safetensors")))
 
 
-def locate(weights: str | Path, form: str | None = None) -> Path:
-    """The file of a name or path; of a name, NAME-form first."""
+def locate(weights: str | Path) -> Path:
+    """The file of a name or path."""
     path = Path(weights)
     if path.suffix or len(path.parts) > 1:
         if not path.is_file():
             raise FileError(f"no such file: {path}")
         return path
-    for name in (f"{weights}-{form}", str(weights)):
-        if name in shipped():
-            return WEIGHTS / f"{name}.safetensors"
+    if str(weights) in shipped():
+        return WEIGHTS / f"{weights}.safetensors"
     raise SpecError(
         f"unknown weights {str(weights)!r}: shipped are {', '.join(shipped())}; a file needs its suffix .safetensors"
     )
@@ -93,6 +93,4 @@ def locate(weights: str | Path, form: str | None = None) -> Path:
 
 def frozen_copy(network: Unrolled, like: torch.Tensor) -> Unrolled:
     """A copy on the device and in the precision of a tensor."""
-    copy = Unrolled(network.config)
-    copy.load_state_dict(network.state_dict())
-    return copy.to(like.device, like.dtype).requires_grad_(False).eval()
+    return copy.deepcopy(network).to(like.device, like.dtype).requires_grad_(False).eval()

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from linops_video import InverseProblem, NormalSolver, forward_model
-from linops_video.batch import BatchNormal, Ragged, batch
+from linops_video import NormalSolver, collate, forward_model
+from linops_video.batch import BatchNormal
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.metrics import psnr
 from linops_video.solvers.learned.config import TrainConfig
@@ -83,19 +83,12 @@ class Objective(nn.Module):
         truth, problem, normal = groups[0]
         if len(groups) > 1:
             truth = torch.stack([truth for truth, *_ in groups])
-            problem, normal = _together([problem for _, problem, _ in groups], [normal for *_, normal in groups])
+            problem = collate([problem for _, problem, _ in groups])
+            ready = [normal for *_, normal in groups if normal is not None]
+            normal = BatchNormal.join(ready) if ready else None
         x = self.network(problem, normal)
         x, truth = x.reshape(-1, *x.shape[-4:]), truth.reshape(-1, *x.shape[-4:])
         return mse(x, truth) if self.config.objective == "mse" else log_mse(x, truth)
-
-
-def _together(problems: Sequence[Any], normals: Sequence[NormalSolver | None]) -> tuple[InverseProblem, Any]:
-    """One problem of a batch with another operator for each sample, and the normal solver of it."""
-    operator = batch([problem.operator for problem in problems])
-    ready = [normal for normal in normals if normal is not None]
-    y = Ragged(problem.y for problem in problems)
-    noise_std = torch.tensor([problem.noise_std for problem in problems], device=y.device, dtype=y.dtype)
-    return InverseProblem(operator, y, noise_std), BatchNormal.join(ready) if ready else None
 
 
 def mse(video: Tensor, truth: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class Learned:
             raise SpecError(f"precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}")
         if self.views not in range(1, len(VIEWS) + 1):
             raise SpecError(f"views must be 1 to {len(VIEWS)}, got {self.views!r}")
-        network = load_network(self.weights, self.form)
+        network = load_network(self.weights)
         if network.config.form != self.form:
             raise SpecError(
                 f"the weights {self.weights!r} are a {network.config.form}, not a {self.form}: "

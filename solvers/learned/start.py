@@ -15,8 +15,11 @@ import torch
 from torch import Tensor
 
 from linops_video import Cosine, InverseProblem, NormalSolver
+from linops_video.algebra.parameters import per_sample
 from linops_video.batch import BatchNormal
-from linops_video.solvers.priors.variation import SquaredDifferences, TotalVariation, second_difference
+from linops_video.operators.cosine import second_difference
+from linops_video.solvers.priors.prior import each
+from linops_video.solvers.priors.variation import SquaredDifferences, TotalVariation
 
 NOISE_FLOOR = 1e-3
 """Standard deviation of the measurement in the noise-free case: keeps the augmented system well scaled in float32."""
@@ -141,7 +144,7 @@ def _most_likely(problem: InverseProblem, normal: NormalSolver, prior: Smoothnes
     A, y = problem.operator, problem.y
     shape = A.in_shape
     sigma = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype).clamp(min=NOISE_FLOOR)
-    per_y = sigma.reshape(sigma.shape + (1,) * len(A.out_shape))
+    per_y = per_sample(sigma, len(A.out_shape))
     inverse = prior.inverse(shape, y)
 
     def project(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,20 +168,16 @@ def _most_likely(problem: InverseProblem, normal: NormalSolver, prior: Smoothnes
         q_z = prior(p_z)
         curvature = _dot(p_z, q_z, 4) + _dot(p_e, p_e, len(A.out_shape))
         length = torch.where(energy > floor, energy / curvature, 0)
-        z = z + _per(length, 4) * p_z
-        r_z = r_z - _per(length, 4) * q_z
-        r_e = r_e - _per(length, len(A.out_shape)) * p_e
+        z = z + each(length) * p_z
+        r_z = r_z - each(length) * q_z
+        r_e = r_e - per_sample(length, len(A.out_shape)) * p_e
         g_z, g_e = precondition(r_z, r_e)
         before, energy = energy, _dot(r_z, g_z, 4) + _dot(r_e, g_e, len(A.out_shape))
         ratio = torch.where(before > floor, energy / before, 0)
-        p_z = g_z + _per(ratio, 4) * p_z
-        p_e = g_e + _per(ratio, len(A.out_shape)) * p_e
+        p_z = g_z + each(ratio) * p_z
+        p_e = g_e + per_sample(ratio, len(A.out_shape)) * p_e
     return z
 
 
 def _dot(a: Tensor, b: Tensor, event: int) -> Tensor:
     return (a * b).flatten(-event).sum(-1)
-
-
-def _per(number: Tensor, event: int) -> Tensor:
-    return number.reshape(number.shape + (1,) * event)

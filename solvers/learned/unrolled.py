@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from linops_video import InverseProblem, Mosaic, NormalSolver, compose
+from linops_video.algebra.parameters import per_sample
 from linops_video.batch import Ragged
 from linops_video.errors import DtypeError, ShapeError
 from linops_video.solvers.admm import data_step
@@ -168,7 +169,7 @@ class Unrolled(nn.Module):
                 square_norm = A.norm().square().to(y.device, y.dtype).expand(problem.batch_shape)
             if c.start == "adjoint":
                 assert square_norm is not None
-                z = adjoint / _per_video(square_norm)
+                z = adjoint / per_sample(square_norm, 4)
                 return UnrolledState(normal, z, torch.zeros_like(z), 0, noise_std, z, adjoint, square_norm)
             assert normal is not None
             pinv = normal.pinv(y)
@@ -259,7 +260,7 @@ class Unrolled(nn.Module):
             return data_step(state.normal, rho, x, state.u, y)
         assert state.square_norm is not None
         A, v = problem.operator, x + state.u
-        z = v - A.T(A(v) - y) / _per_video(state.square_norm + rho)
+        z = v - A.T(A(v) - y) / per_sample(state.square_norm + rho, 4)
         return z, v - z
 
     def _run(
@@ -338,7 +339,7 @@ class Unrolled(nn.Module):
         if not noisy.any():
             return exact
         proximal = normal.prox(self.rho(self.config.steps, state.noise_std), z, y)
-        return torch.where(_per_video(noisy), proximal, exact)
+        return torch.where(per_sample(noisy, 4), proximal, exact)
 
     def _precision(self, like: Tensor) -> torch.autocast:
         return torch.autocast(like.device.type, self.network_dtype, enabled=self.network_dtype is not None)
@@ -347,17 +348,12 @@ class Unrolled(nn.Module):
 def _is_learned(problem: InverseProblem) -> bool:
     """Whether a derivative is taken with respect to the measurement, its noise level or a tensor of the operator."""
     y, noise_std = problem.y, torch.as_tensor(problem.noise_std)
-    given = (*(y if isinstance(y, Ragged) else (y,)), noise_std, *(t for t, _ in problem.operator._tensors()))
+    given = (*(y if isinstance(y, Ragged) else (y,)), noise_std, *problem.operator.tensors())
     return any(t.requires_grad for t in given)
 
 
 def _reversed(video: Tensor, axes: tuple[int, ...]) -> Tensor:
     return video.flip(axes) if axes else video
-
-
-def _per_video(number: Tensor) -> Tensor:
-    """(*batch) -> (*batch, 1, 1, 1, 1)."""
-    return number[..., None, None, None, None]
 
 
 def _one_batch(video: Tensor) -> Tensor:

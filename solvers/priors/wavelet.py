@@ -71,9 +71,9 @@ class WaveletL1(Prior):
             moved = _rolled(v, shift)
             coefficients = W(moved[window])
             shrunk = soft_threshold(coefficients, threshold)
-            if W.approximation_shape != W.out_shape:
-                approximations = (..., *(slice(n) for n in W.approximation_shape))
-                shrunk[approximations] = coefficients[approximations]
+            kept = _approximations(W)
+            if kept is not None:
+                shrunk[kept] = coefficients[kept]
             part = W.H(shrunk)
             results.append(_rolled(part if part.shape == v.shape else _placed(moved, window, part), -shift))
         return (results[0] if len(results) == 1 else torch.stack(results).mean(0)), memory
@@ -82,12 +82,8 @@ class WaveletL1(Prior):
         values = []
         for shift, window, W in self._frames(x):
             coefficients = W(_rolled(x, shift)[window]).abs()
-            kept = (
-                coefficients[(..., *(slice(n) for n in W.approximation_shape))]
-                if W.approximation_shape != W.out_shape
-                else None
-            )
-            values.append(total(coefficients) - (0 if kept is None else total(kept)))
+            kept = _approximations(W)
+            values.append(total(coefficients) - (0 if kept is None else total(coefficients[kept])))
         return self.weight * torch.stack(values).mean(0)
 
     def _frames(self, v: Tensor) -> Iterator[tuple[int, tuple, Wavelet]]:
@@ -99,6 +95,11 @@ class WaveletL1(Prior):
         for shift, window in itertools.product(range(self.spins), _windows(sizes, depths)):
             shape = tuple(v[window].shape[-4:])
             yield shift, window, Wavelet(shape, (names[0], "haar", *names[1:]), (depths[0], 0, *depths[1:]))
+
+
+def _approximations(W: Wavelet) -> tuple | None:
+    """Where the coefficients are that count nothing; None where all do, without a level in any axis."""
+    return None if W.approximation_shape == W.out_shape else (..., *(slice(n) for n in W.approximation_shape))
 
 
 def _per_axis(name: str, value):

@@ -54,6 +54,11 @@ ANIMALS = [
     Animal("cosine transform of a long even axis", lambda r: Cosine((0,), (98, 2)), "exact: scalar" + GRAM),
     Animal("cosine multiplier", cosine_filter, "exact: DCT" + GRAM),
     Animal(
+        "cosine multiplier and a number a sample",
+        lambda r: Stack((cosine_filter(r), r(2).abs() * Identity(VIDEO))),
+        "exact: DCT" + GRAM,
+    ),
+    Animal(
         "one cosine multiplier a sample",
         lambda r: Multiplier(Cosine((0,), VIDEO), r(2, 4, 1, 1, 1)),
         "exact: DCT" + GRAM,
