@@ -7,7 +7,7 @@
     python benchmarks/films.py processes FILM        8 files by 1 and by 2 processes of torchrun, one thread each
     python benchmarks/films.py network FILM          the network as `solve` runs it, against eager float32
 
-FILM is any video file; the issue's numbers are for clips of 960×540 and more. One thread. `--json FILE` adds the
+FILM is any video file; the numbers in docs/films.md are for one of 960×540. One thread. `--json FILE` adds the
 results to a file under the name of the measurement. Times are processor times, which a busy machine changes less than
 those of the clock; only `processes` takes the clock.
 """

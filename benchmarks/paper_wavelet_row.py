@@ -29,7 +29,7 @@ def main() -> None:
     rows = report["results"]
     failed = 0
     print(f"{report['data']}, {report['split']}, limit {report['limit']}")
-    print(f"{'problem':8} {'videos':>7} {'ours':>7} {'paper':>6} {'diff':>6} {'bar':>5} {'pinv':>7}")
+    print(f"{'problem':8} {'videos':>7} {'ours':>7} {'paper':>6} {'diff':>6} {'limit':>5} {'pinv':>7}")
     for name, paper in PAPER.items():
         cell, pinv = rows["paper-wavelet"][name], rows["pinv"][name]["psnr_mean"]
         difference = cell["psnr_mean"] - paper

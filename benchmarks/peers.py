@@ -335,8 +335,8 @@ COLUMNS: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 
-def short_of_the_bars(part: str, rows: list[dict]) -> list[str]:
-    """What misses its bar, in words."""
+def short_of_the_goals(part: str, rows: list[dict]) -> list[str]:
+    """What misses the goals that the project has set itself, in words."""
     missed = []
     for row in rows:
         name = " ".join(str(row[key]) for key in ("operator", "gamma", "way") if key in row)
@@ -381,13 +381,13 @@ def main() -> None:
             del results[part]
             print(f"{part} is left out: {error}")
             continue
-        missed += short_of_the_bars(part, results[part])
+        missed += short_of_the_goals(part, results[part])
         print(f"\n{part}\n{table(milliseconds(results[part]), COLUMNS[part])}", flush=True)
         if args.markdown:
             between(args.markdown, part, table(milliseconds(results[part]), COLUMNS[part]))
     if args.json:
         save(args.json, results)
-    print("\nshort of the bar: " + ("; ".join(missed) or "none"))
+    print("\nshort of the goals: " + ("; ".join(missed) or "none"))
 
 
 if __name__ == "__main__":

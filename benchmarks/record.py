@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import json
 import platform
 import shlex
@@ -22,6 +24,18 @@ def machine() -> str:
         ]
         model = names[0] if names else model
     return f"{model}, {torch.get_num_threads()} thread(s), CPU only, torch {torch.__version__}"
+
+
+PEERS = ("numpy", "pylops", "PyWavelets", "deepinv", "ptwt", "pyproximal", "scico", "scikit-image")
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries that are compared with, where they are installed."""
+    found = {}
+    for name in PEERS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def command() -> str:
@@ -55,5 +69,5 @@ def between(page: Path, name: str, text: str) -> None:
 def save(path: Path, results: dict) -> None:
     """Write results, command, machine and commit as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    made = {"command": command(), "machine": machine(), "commit": COMMIT}
+    made = {"command": command(), "machine": machine(), "commit": COMMIT, "versions": versions()}
     path.write_text(json.dumps({**made, **results}, indent=1) + "\n")

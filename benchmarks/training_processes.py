@@ -3,7 +3,7 @@
     python benchmarks/training_processes.py
 
 Starts itself under torchrun with one and with two processes (gloo) for two networks and mixed problems, compares loss
-and gradients of one step, and the loss of each of a few steps. Bar: 1e-10. Exit code 1 if it is not met.
+and gradients of one step, and the loss of each of a few steps. Exit code 1 if they differ by more than 1e-10.
 """
 
 from __future__ import annotations

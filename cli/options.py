@@ -21,8 +21,8 @@ Seed = Annotated[int, typer.Option(help="Seed of masks, matrices, angles and noi
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Noise = Annotated[float | None, typer.Option(help="σ of the noise; default: the problem's, or estimated.")]
 Shape = Annotated[str | None, typer.Option(help="T,C,H,W of the video, where INPUT does not tell it.")]
-Mask = Annotated[Path | None, typer.Option(help="Mask of pid, bi, si: an image, a video or .npz; white is kept.")]
-Kernel = Annotated[Path | None, typer.Option(help="Kernel of blur: an image or .npz.")]
+Mask = Annotated[Path | None, typer.Option(help="Mask of pid, bi, si: an image, a video, .npz or .npy; white is kept.")]
+Kernel = Annotated[Path | None, typer.Option(help="Kernel of blur: an image, .npz or .npy.")]
 
 
 def parse_shape(text: str) -> tuple[int, int, int, int]:

@@ -43,7 +43,8 @@ class Solution:
 
     Attributes:
         x: the reconstruction, shape (*batch, T, C, H, W).
-        status: "converged", "max_steps" (the limit came first) or "direct" (no iteration was needed).
+        status: "converged", "max_steps" (the limit came first, as it always does for networks, whose number of steps is
+            fixed) or "direct" (no iteration was needed).
         steps: the number of iterations done.
         residuals: the solver's residual after each iteration, the largest of the samples that had not converged.
         state: what the solver needs to go on from here.

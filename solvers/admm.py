@@ -155,7 +155,20 @@ def mean(parts: Sequence[Tensor]) -> Tensor:
 
 @dataclass(frozen=True)
 class Admm(AdmmBase, AnyPriors):
-    """min_x ½‖y − A x‖² + Σ Rᵢ(x) by ADMM, for any priors.
+    """min_x ½‖y − A x‖² + Σ Rᵢ(x), i = 1 … n, by ADMM for any priors:
+
+        xᵢ ← prox_{Rᵢ/ρ}(z − uᵢ),    z ← argmin_z ½‖y − A z‖² + nρ/2 ‖z − mean(xᵢ + uᵢ)‖²,    uᵢ ← uᵢ + xᵢ − z,
+
+    over-relaxed: xᵢ moves on by `relaxation` times its way from z. Source: Boyd, Parikh, Chu, Peleato and Eckstein,
+    Foundations and Trends in Machine Learning 3(1), 2011.
+
+    Attributes:
+        prior: a `Prior`, or a tuple of them.
+        rho: penalty ρ > 0 of the splitting, a number or one per sample: how fast it converges, not where.
+        relaxation: over-relaxation in (0, 2); 1.5 to 1.8 is often fastest.
+        balance: let ρ follow the ratio of primal and dual residual, for each sample by itself.
+        max_steps: at most so many iterations.
+        tol: a sample stops when √(‖z₊ − z‖² + Σᵢ ‖uᵢ₊ − uᵢ‖²) / ‖z₊‖ is at most this.
 
     Example:
         >>> import torch
@@ -178,6 +191,7 @@ class AdmmWavelet(AdmmBase):
         weight: λ ≥ 0 of the prior.
         wavelet: a name that PyWavelets knows, for all axes or one for each of T, H, W.
         levels: an int for all axes, or one for each of T, H, W; 0 penalises the pixels themselves.
+        rho, relaxation, balance, max_steps, tol: as of `Admm`.
 
     Example:
         >>> import torch
@@ -207,6 +221,7 @@ class AdmmTV(AdmmBase):
     Attributes:
         weight: λ ≥ 0 of the prior.
         time_weight: of differences in time relative to those in space.
+        rho, relaxation, balance, max_steps, tol: as of `Admm`.
 
     Example:
         >>> import torch

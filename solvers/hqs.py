@@ -47,6 +47,7 @@ class HalfQuadratic(AnyPriors):
     Attributes:
         rho: the first penalty, > 0.
         growth: ρ_{k+1}/ρ_k, 1 or more.
+        prior, max_steps, tol: as of `Admm`.
 
     Example:
         >>> import torch

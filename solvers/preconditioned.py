@@ -58,6 +58,7 @@ class PreconditionedPrimalDual(AnyPriors):
         rho: the dual step length ρ > 0; 0.2 to 0.4 suits total variation of gray videos in [0, 1], half to two
             thirds of that suits colour, whose channels share the length of p.
         relaxation: over-relaxation in (0, 2).
+        prior, max_steps, tol: as of `Admm`.
 
     Example:
         >>> import torch

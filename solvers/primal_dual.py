@@ -43,6 +43,7 @@ class PrimalDual(AnyPriors):
     Attributes:
         rho: 1/τ, the inverse of the primal step length, > 0.
         relaxation: over-relaxation in (0, 2).
+        prior, max_steps, tol: as of `Admm`.
 
     Example:
         >>> import torch

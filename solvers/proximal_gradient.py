@@ -48,6 +48,8 @@ class ProximalGradient(AnyPriors):
     Attributes:
         inner: iterations of a prior whose proximal operator is iterated, each going on from the last; one that is exact
             needs one.
+        prior: one `Prior`.
+        max_steps, tol: as of `Admm`.
 
     Example:
         >>> import torch
@@ -107,6 +109,9 @@ class Fista(ProximalGradient):
 
     with t ← 1 and v ← x₊ for each sample where ⟨v − x₊, x₊ − x⟩ > 0. Sources: Beck and Teboulle, SIAM Journal on
     Imaging Sciences 2(1), 2009; O'Donoghue and Candès, Foundations of Computational Mathematics 15, 2015.
+
+    Attributes:
+        prior, inner, max_steps, tol: as of `ProximalGradient`.
 
     Example:
         >>> import torch

@@ -9,6 +9,8 @@ import runpy
 import pytest
 from tree import MODULES, ROOT
 
+import linops_video.solvers
+
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
 BLOCKS = [
@@ -34,6 +36,21 @@ def test_python_blocks_print_what_the_page_shows(page, tmp_path, monkeypatch, ca
             exec(compile(code, str(page), "exec"), {"__name__": "page"})
             error = re.compile(r"\de[+-]\d\d")
             assert error.sub("…", capsys.readouterr().out) == error.sub("…", shown)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_errors_are_those_that_the_page_shows(page):
+    for code, shown in re.findall(r"```\n>>> (.*?)\n(\w+Error: .*?)```", page.read_text(), re.S):
+        with pytest.raises(linops_video.LinopsError) as caught:
+            eval(code, vars(linops_video).copy())
+        assert f"{type(caught.value).__name__}: {caught.value}" == shown.rstrip()
+
+
+def test_the_api_reference_has_every_public_name():
+    page = (DOCS / "api.md").read_text()
+    for module in (linops_video, linops_video.solvers):
+        documented = [name for name in module.__all__ if callable(getattr(module, name)) and name != "Shape"]
+        assert [name for name in documented if f"::: {module.__name__}.{name}\n" not in page] == []
 
 
 def test_the_tables_of_expressions_are_those_of_the_registry():

@@ -139,13 +139,11 @@ class LinearOperator(LinearMap):
         Exact where A, AᴴA or AAᴴ has a structure that gives it (diagonal, circulant, Kronecker, small dense), else by
         the Lanczos iteration on AᴴA until ‖A‖² has an error estimate below 1e-9 of it: never above the norm.
         """
-        known = self._known_norm()
-        if known is not None:
+        if (known := self._known_norm()) is not None:
             return known
         for square in (self.gram, self.outer):
-            value = square()._known_norm()
-            if value is not None:
-                return value.sqrt()
+            if (known := square()._known_norm()) is not None:
+                return known.sqrt()
         dtype = torch.complex128 if self.is_complex() else torch.float64
         like_x = torch.empty(*self.batch_shape, *self.in_shape, dtype=dtype, device=self.device)
         return lanczos_norm(lambda x: self._apply_adjoint(self._apply(x)), like_x, len(self.in_shape))
@@ -365,8 +363,10 @@ def add(*operators: LinearOperator) -> LinearOperator:
     """Σ Aᵢ, simplified: sums are flattened, and terms that know each other merge.
 
     Raises:
-        ShapeError: if the operators differ in their shapes.
+        ShapeError: if the operators differ in their shapes, or there are none.
     """
+    if not operators:
+        raise ShapeError("a sum needs at least one operator, got none")
     terms: list[LinearOperator] = []
     for A in operators:
         if (A.in_shape, A.out_shape) != (operators[0].in_shape, operators[0].out_shape):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import field
@@ -37,6 +38,12 @@ class Fields(ABCMeta):
                     "torch.as_tensor makes one"
                 )
         return super().__call__(*map(_tuple, args), **{name: _tuple(value) for name, value in named.items()})
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """That of `__init__`, which help and editors would not find behind `__call__`."""
+        own = inspect.signature(cls.__init__)
+        return own.replace(parameters=tuple(own.parameters.values())[1:])
 
 
 def _tuple(value: Any) -> Any:

@@ -35,13 +35,13 @@ class Convolution(LinearOperator):
         kernel: h, shape (*batch, kh, kw).
         in_shape: the event shape (…, H, W).
         boundary: "full" (zeros outside, output (H + kh − 1)×(W + kw − 1), o = 0), "same" (the centre of "full",
-            o = (k − 1) // 2 per axis), "valid" (where the kernel lies inside), or as "same" with frames continued by
-            "circular" (c d | a b c d | a b), "reflect" (c b | a b c d | c b), "symmetric" (b a | a b c d | d c).
+            o = (k − 1) // 2 per axis), "valid" (where the kernel lies inside, o = k − 1), or as "same" with frames
+            continued by "circular" (c d | a b c d | a b), "reflect" (c b | a b c d | c b) or "symmetric"
+            (b a | a b c d | d c).
 
     Raises:
         SpecError: if the boundary is none of these.
-        ShapeError: if there is no kernel or frame, or the kernel is larger than the frame, for other boundaries than
-            "full" and "same".
+        ShapeError: without a kernel or frame, or if a kernel is larger than a frame, unless "full" or "same".
 
     Example:
         >>> import torch

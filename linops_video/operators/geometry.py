@@ -25,6 +25,13 @@ from linops_video.operators.toeplitz import Toeplitz
 class Flip(LinearOperator):
     """Reverse the order of the entries along `axes`: its own adjoint and inverse.
 
+    Args:
+        axes: event axes, counted from the first one.
+        in_shape: the event shape.
+
+    Raises:
+        SpecError: if an axis is repeated, or there is no such axis.
+
     Example:
         >>> import torch
         >>> Flip((0,), (3,))(torch.arange(3.0))
@@ -71,6 +78,14 @@ class Roll(LinearOperator):
     """Move the entries along `axes` by `shifts` places, those that leave at one end coming in at the other.
 
     A unitary operator: its adjoint, which rolls back, is its inverse.
+
+    Args:
+        shifts: one for each axis; negative ones move towards the first entry.
+        axes: event axes, counted from the first one.
+        in_shape: the event shape.
+
+    Raises:
+        SpecError: if an axis is repeated, there is no such axis, or the shifts are not as many as the axes.
 
     Example:
         >>> import torch
@@ -126,6 +141,13 @@ class Transpose(LinearOperator):
     """Put the axes in another order: axis i of y is axis `axes[i]` of x.
 
     A unitary operator: its adjoint, which puts them back, is its inverse.
+
+    Args:
+        axes: all event axes, counted from the first one, in their new order.
+        in_shape: the event shape.
+
+    Raises:
+        SpecError: if the axes are not all there, each once.
 
     Example:
         >>> Transpose((1, 0, 3, 2), (8, 3, 64, 48)).out_shape

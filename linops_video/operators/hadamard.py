@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, compose, scalar, scale
-from linops_video.algebra.parameters import Shape, beside, by_parts, tensor_field
-from linops_video.errors import SpecError
+from linops_video.algebra.parameters import Shape, beside, by_parts, show, tensor_field
+from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.cosine import MATRIX_LIMIT, cosine_matrix, dct, inverse_dct
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.multiplier import undone, unitary_gram
@@ -32,6 +32,10 @@ class Hadamard(LinearOperator):
 
     Args:
         signs: s, int8 or of any dtype, for all samples, an axis for each of the event's, of full size or 1.
+        in_shape: the event shape.
+
+    Raises:
+        ShapeError: if the signs do not fit the shape.
 
     Example:
         >>> Hadamard(torch.tensor([1, -1], dtype=torch.int8), (2,))(torch.ones(2))
@@ -40,7 +44,11 @@ class Hadamard(LinearOperator):
 
     signs: Tensor = tensor_field(None)
     in_shape: Shape = ()
+
     method_name: ClassVar[str] = "Hadamard transform"
+
+    def __post_init__(self) -> None:
+        _check_signs(self.signs, self.in_shape)
 
     @property
     def out_shape(self) -> Shape:
@@ -53,24 +61,10 @@ class Hadamard(LinearOperator):
         return by_parts(self._synthesise, y)
 
     def _analyse(self, x: Tensor) -> Tensor:
-        return self._transform((x * beside(self.signs, x)).to(x.dtype), adjoint=False)
+        return _transform((x * beside(self.signs, x)).to(x.dtype), self.in_shape, adjoint=False)
 
     def _synthesise(self, y: Tensor) -> Tensor:
-        return (self._transform(y, adjoint=True) * beside(self.signs, y)).to(y.dtype)
-
-    def _transform(self, x: Tensor, adjoint: bool) -> Tensor:
-        shape, behind = x.shape, math.prod(self.in_shape)
-        for factors in _groups(self.in_shape):
-            k = math.prod(factors)
-            behind //= k
-            x = x.reshape(-1, k, behind)
-            if len(factors) == 1 and k > MATRIX_LIMIT:
-                x = inverse_dct(x, 1) if adjoint else dct(x, 1)
-                continue
-            matrix = _matrix(factors).to(x)
-            matrix = matrix.mT if adjoint else matrix
-            x = matrix @ x if behind > 1 else x.squeeze(-1) @ matrix.mT
-        return x.reshape(shape)
+        return (_transform(y, self.in_shape, adjoint=True) * beside(self.signs, y)).to(y.dtype)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         return unitary_gram(self, weight)
@@ -82,6 +76,22 @@ class Hadamard(LinearOperator):
 
     def _known_norm(self) -> Tensor:
         return torch.ones((), dtype=torch.float64)
+
+
+def _transform(x: Tensor, shape: Shape, adjoint: bool) -> Tensor:
+    """(U₁ ⊗ U₂ ⊗ …) x, or that of the adjoint, group of axes by group."""
+    whole, behind = x.shape, math.prod(shape)
+    for factors in _groups(shape):
+        k = math.prod(factors)
+        behind //= k
+        x = x.reshape(-1, k, behind)
+        if len(factors) == 1 and k > MATRIX_LIMIT:
+            x = inverse_dct(x, 1) if adjoint else dct(x, 1)
+            continue
+        matrix = _matrix(factors).to(x)
+        matrix = matrix.mT if adjoint else matrix
+        x = matrix @ x if behind > 1 else x.squeeze(-1) @ matrix.mT
+    return x.reshape(whole)
 
 
 def _groups(shape: Shape) -> list[tuple[int, ...]]:
@@ -113,6 +123,10 @@ class Entries(LinearOperator):
         indices: positions in the flattened event, int64, shape (m,), each at most once, which is not checked.
         in_shape: the event shape.
 
+    Raises:
+        ShapeError: if the indices are no vector of whole numbers.
+        SpecError: if there is no such entry.
+
     Example:
         >>> import torch
         >>> Entries(torch.tensor([3, 0]), (2, 2))(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
@@ -121,6 +135,9 @@ class Entries(LinearOperator):
 
     indices: Tensor = tensor_field(1)
     in_shape: Shape = ()
+
+    def __post_init__(self) -> None:
+        _check_indices(self.indices, self.in_shape)
 
     @property
     def out_shape(self) -> Shape:
@@ -155,6 +172,25 @@ class Entries(LinearOperator):
 
     def _known_norm(self) -> Tensor:
         return torch.ones((), dtype=torch.float64)
+
+
+def _check_signs(signs: Tensor, shape: Shape) -> None:
+    """Raise the errors of signs that do not fit an event, or are none."""
+    if signs.ndim != len(shape) or any(k not in (1, n) for k, n in zip(signs.shape, shape, strict=True)):
+        axes = f"axes as {show(shape)} has, of full size or 1"
+        raise ShapeError(f"the signs of a Hadamard transform need as many {axes}, got {show(signs.shape)}")
+    if not bool((signs.abs() == 1).all()):
+        raise SpecError("the signs of a Hadamard transform are 1 and -1, got other numbers: compose it with a Diagonal")
+
+
+def _check_indices(indices: Tensor, shape: Shape) -> None:
+    """Raise the errors of indices that are no vector of numbers of entries."""
+    n = math.prod(shape)
+    if indices.ndim != 1 or indices.is_floating_point():
+        got = f"{indices.dtype} of shape {show(indices.shape)}"
+        raise ShapeError(f"Entries needs a vector of whole numbers, got {got}")
+    if len(indices) and not (int(indices.min()) >= 0 and int(indices.max()) < n):
+        raise SpecError(f"the entries of {show(shape)} are numbered 0 … {n - 1}, got others")
 
 
 def random_hadamard(rows: int, in_shape: Shape, seed: int = 0) -> LinearOperator:

@@ -211,12 +211,14 @@ def _selects(A: Slice) -> list[Select]:
 def decimate(factor: int, in_shape: Shape, offset: int = 0) -> Slice:
     """Keep every k-th row and column, from `offset` on: y[…, i, j] = x[…, o + i k, o + j k], k = `factor`.
 
-    Raises `SpecError` unless 0 ≤ offset < factor.
+    Raises `SpecError` unless the factor is 1 or more and 0 ≤ offset < factor.
 
     Example:
         >>> decimate(2, (8, 3, 64, 65)).out_shape
         (8, 3, 32, 33)
     """
+    if factor < 1:
+        raise SpecError(f"decimate needs a factor of 1 or more, got {factor}")
     if not 0 <= offset < factor:
         raise SpecError(f"decimate needs an offset in 0 … {factor - 1}, got {offset}")
     whole = (slice(None),) * (len(in_shape) - 2)

@@ -98,6 +98,8 @@ class InverseProblem:
 def collate(problems: Sequence[InverseProblem]) -> InverseProblem:
     """One problem of which these are the samples, each with its own operator, measurement and noise.
 
+    Raises `ShapeError` if there are none, or their videos differ in shape.
+
     Example:
         >>> import torch
         >>> video = torch.rand(4, 3, 16, 16)

@@ -23,7 +23,7 @@ class PlugAndPlay(Prior):
 
     Args:
         denoiser: called as `denoiser(x, sigma)`; those of deepinv fit.
-        weight: λ > 0; in ADMM the denoiser is told σ = √(weight/ρ).
+        weight: λ ≥ 0; in ADMM the denoiser is told σ = √(weight/ρ).
         frames: whether the denoiser takes images (N, C, H, W), all frames at once, or videos (*batch, T, C, H, W).
 
     Example:
