@@ -13,7 +13,7 @@ from linops_video.algebra.krylov import IterativeSolve
 from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape, conj, moved, show
 from linops_video.errors import ShapeError
-from linops_video.inverses.normal import NormalSolver
+from linops_video.inverses.normal import RTOL, NormalSolver
 
 
 class Ragged(tuple[Tensor, ...]):
@@ -143,8 +143,8 @@ class Batch(Samples, LinearOperator):
     def norm(self) -> Tensor:
         return torch.stack([A.norm() for A in self.operators])
 
-    def _normal_solver(self) -> NormalSolver:
-        return BatchNormal.of(self)
+    def _normal_solver(self, rtol: float) -> NormalSolver:
+        return BatchNormal.of(self, rtol=rtol)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -198,6 +198,9 @@ class BatchAdjoint(LinearOperator):
     def _before(self, other: LinearOperator) -> LinearOperator | None:
         return None if other.batch_shape else (self.operator @ other.H).H
 
+    def _normal_solver(self, rtol: float) -> NormalSolver:
+        raise ShapeError(f"{self!r} takes measurements of several shapes, and has no normal solve: take that of its H")
+
     def norm(self) -> Tensor:
         return self.operator.norm()
 
@@ -216,10 +219,10 @@ class BatchNormal(NormalSolver):
     solvers: tuple[NormalSolver, ...] = ()
 
     @staticmethod
-    def of(A: LinearOperator) -> BatchNormal:
+    def of(A: LinearOperator, weight: LinearOperator | None = None, rtol: float = RTOL) -> BatchNormal:
         assert isinstance(A, Batch)
         distinct = {id(B): B for B in A.operators}
-        ready = {key: NormalSolver.of(B) for key, B in distinct.items()}
+        ready = {key: NormalSolver.of(B, weight, rtol) for key, B in distinct.items()}
         return BatchNormal.join([ready[id(B)] for B in A.operators])
 
     @staticmethod

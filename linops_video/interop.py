@@ -46,10 +46,15 @@ class External(LinearOperator):
         return self.complex_valued
 
     def _apply(self, x: Tensor) -> Tensor:
-        return _on_one_batch_axis(self.forward, x, self.in_shape, self.out_shape)
+        return self._through(self.forward, x, self.in_shape, self.out_shape)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return _on_one_batch_axis(self.adjoint, y, self.out_shape, self.in_shape)
+        return self._through(self.adjoint, y, self.out_shape, self.in_shape)
+
+    def _through(self, apply: Map, x: Tensor, shape: Shape, result: Shape) -> Tensor:
+        if x.is_complex() and not self.complex_valued:  # many a real function would drop the imaginary part
+            return torch.complex(*(_on_one_batch_axis(apply, part, shape, result) for part in (x.real, x.imag)))
+        return _on_one_batch_axis(apply, x, shape, result)
 
 
 def from_functions(
@@ -77,7 +82,7 @@ def from_functions(
 def from_scipy(
     L: ScipyOperator | pylops.LinearOperator, in_shape: Shape | None = None, out_shape: Shape | None = None
 ) -> LinearOperator:
-    """The operator of a SciPy LinearOperator, or of anything with `shape`, `dtype`, `matmat` and `rmatmat`.
+    """The operator of a SciPy LinearOperator, a matrix, sparse or not, or anything with `matmat` and `rmatmat`.
 
     Batch axes become the columns of `matmat`. It is computed by NumPy on the CPU, wherever the tensors are, and in
     their precision, float32 for 16-bit ones; gradients flow through it.
@@ -95,6 +100,10 @@ def from_scipy(
         tensor([[1., 2., 3.],
                 [1., 2., 3.]])
     """
+    if not hasattr(L, "rmatmat"):
+        from scipy.sparse.linalg import aslinearoperator
+
+        L = aslinearoperator(L)
     rows, columns = L.shape
     in_shape, out_shape = tuple(in_shape or (columns,)), tuple(out_shape or (rows,))
     if (math.prod(out_shape), math.prod(in_shape)) != (rows, columns):
@@ -106,8 +115,6 @@ def from_scipy(
 
     def through_numpy(matmat: Callable[[Any], Any], shape: Shape) -> Map:
         def apply(x: Tensor) -> Tensor:
-            if x.is_complex() and not is_complex:  # many a real NumPy operator would drop the imaginary part
-                return torch.complex(apply(x.real), apply(x.imag))
             array = x.detach().flatten(1).to("cpu", torch.promote_types(x.dtype, torch.float32))
             y = torch.tensor(np.asarray(matmat(array.resolve_conj().numpy().T)).T)
             dtype = complex_dtype(x.dtype) if is_complex else x.dtype
@@ -177,7 +184,7 @@ def to_scipy(A: LinearOperator) -> ScipyOperator:
         return apply
 
     forward, adjoint = map_columns(A), map_columns(A.H)
-    shape = (math.prod((*batch, *A.out_shape)), math.prod((*batch, *A.in_shape)))
+    shape = (math.prod(batch) * A.out_size, math.prod(batch) * A.in_size)
     return ScipyOperator(shape, forward, adjoint, forward, dtype, adjoint)  # type: ignore[call-arg]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from linops_video import ConvergenceWarning, InverseProblem
+from linops_video.errors import SpecError
 from linops_video.solvers.iteration import Solver, check_problem, run
 
 
@@ -83,7 +84,12 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
     # a number that a step hands on, as ρ, is no iterate
     kept = [k for k, (t, before) in enumerate(zip(moved, inside, strict=True)) if t.requires_grad and t is not before]
     results, inputs = [moved[k] for k in kept], [inside[k] for k in kept]
-    estimate = next(k for k, t in enumerate(results) if t is after.estimate)
+    estimate = next((k for k, t in enumerate(results) if t is after.estimate), None)
+    y = problem.y if isinstance(problem.y, Tensor) and problem.y.requires_grad else None
+    if estimate is None or (y is not None and _is_apart(results, y)):
+        raise SpecError(
+            f"a step of {type(solver).__name__} does not depend on y, and has no fixed point: take `unrolled`"
+        )
 
     def solve(grad: Tensor) -> list[Tensor]:
         source = [grad if k == estimate else torch.zeros_like(t) for k, t in enumerate(results)]
@@ -101,6 +107,12 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
         return g
 
     return _FixedPoint.apply(solve, estimate, *results)  # type: ignore[no-any-return]
+
+
+def _is_apart(results: list[Tensor], y: Tensor) -> bool:
+    """Whether y has no part in the results of a step."""
+    total = sum(result.abs().sum() for result in results)
+    return torch.autograd.grad(total, y, retain_graph=True, allow_unused=True)[0] is None  # type: ignore[arg-type]
 
 
 def _warn(what: str) -> None:

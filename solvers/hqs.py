@@ -11,7 +11,7 @@ from linops_video import InverseProblem, NormalSolver
 from linops_video.errors import SpecError
 from linops_video.solvers.admm import mean
 from linops_video.solvers.iteration import relative_change
-from linops_video.solvers.objective import AnyPriors, check_positive
+from linops_video.solvers.objective import AnyPriors, check_positive, same_measurements
 from linops_video.solvers.priors.prior import Memory
 from linops_video.solvers.start import start
 
@@ -72,8 +72,12 @@ class HalfQuadratic(AnyPriors):
         return HqsState(problem, *start(problem), ((),) * len(self.priors))
 
     def resume(self, problem: InverseProblem, state: HqsState) -> HqsState:
-        """The state; for another problem than its own, its z at the beginning of the schedule of ρ."""
-        return state if problem is state.problem else replace(self.init(problem), z=state.z)
+        """The state; for other measurements than its own, its z at the beginning of the schedule of ρ."""
+        if problem is state.problem:
+            return state
+        if same_measurements(problem, state.problem):
+            return replace(state, problem=problem, normal=problem.normal)
+        return replace(self.init(problem), z=state.z)
 
     def step(self, problem: InverseProblem, state: HqsState) -> HqsState:
         rho = self.rho * self.growth**state.steps

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, Solution
-from linops_video.algebra.parameters import show
+from linops_video.algebra.parameters import moved, show
 from linops_video.batch import Ragged
 from linops_video.errors import DtypeError, MeasurementError, ShapeError, SpecError
 from linops_video.metrics import psnr
@@ -199,7 +199,21 @@ def _resumed(solver: Any, problem: InverseProblem, state: Any) -> Any:
         new, old = getattr(fresh, f.name), getattr(state, f.name)
         if isinstance(new, tuple) and new and old and _shapes(new) != _shapes(old):
             raise SpecError(f"start is a solution by {type(solver).__name__} with other priors: begin without it")
+    state = _in_precision(state, fresh.estimate.dtype)
     return solver.resume(problem, state) if hasattr(solver, "resume") else state
+
+
+def _in_precision(state: Any, dtype: torch.dtype) -> Any:
+    """The state with its tensors of floating point numbers in a precision."""
+
+    def cast(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return moved(value, None, dtype.to_real())
+        return tuple(map(cast, value)) if type(value) is tuple else value
+
+    if state.estimate.dtype.to_real() == dtype.to_real():
+        return state
+    return dataclasses.replace(state, **{f.name: cast(getattr(state, f.name)) for f in dataclasses.fields(state)})
 
 
 def _shapes(values: tuple[Any, ...]) -> list[Any]:

@@ -160,6 +160,8 @@ class Tikhonov(Direct):
         b = A.H(y)
         check_video(b)
         t, h, w = (float(A.in_shape[axis] > 1) for axis in (0, -2, -1))  # no differences along an axis of one entry
+        if not any((self.time_weight * t, h, w)):
+            return problem.normal.pinv(y)  # nothing differs
         D = gradient(A.in_shape, (self.time_weight * t, h, w))
         both = Stack((A, self.weight**0.5 * D))
         normal = NormalSolver.of(both)

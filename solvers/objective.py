@@ -117,6 +117,12 @@ def times(problem: InverseProblem, factor: Tensor, y: Tensor) -> Tensor:
     return per_sample(factor, len(problem.operator.out_shape)) * y
 
 
+def same_measurements(a: InverseProblem, b: InverseProblem) -> bool:
+    """Whether the measurements of two problems are equal, number by number."""
+    pairs = zip(a.samples(), b.samples(), strict=False)
+    return len(a.samples()) == len(b.samples()) and all(torch.equal(p.y, q.y) for p, q in pairs)
+
+
 def entries(problem: InverseProblem) -> Tensor:
     """How many numbers the measurement of each sample has: shape (B,) of a batch, else ()."""
     samples = problem.samples()

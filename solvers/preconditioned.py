@@ -164,7 +164,9 @@ def primal_step(
     own = per_sample(A.norm() ** 2, VIDEO_AXES) if known is None else known
     spectrum = (splitting + torch.as_tensor(own, device=splitting.device))[..., :columns]
     pixels = shape[-2] * shape[-1]
-    inverse = (1 / (pixels * spectrum.clamp(min=1e-6 * float(spectrum.detach().max())))).to(like.real)
+    least = 1e-6 * spectrum.detach().amax(tuple(range(-VIDEO_AXES, 0)), keepdim=True)
+    tiny = torch.finfo(like.dtype).tiny
+    inverse = (1 / (pixels * spectrum.clamp(min=least).clamp(min=tiny))).to(like.real)
 
     if known is None:
 

@@ -15,6 +15,10 @@ from linops_video import (
     Cosine,
     Dense,
     Diagonal,
+    Entries,
+    Fourier,
+    Hadamard,
+    Identity,
     Multiplier,
     NormalSolver,
     Select,
@@ -47,6 +51,27 @@ VIDEO = (4, 3, 6, 8)
         (lambda: Convolution(torch.ones(0, 3), VIDEO), ShapeError, r"got \(0×3\)"),
         (lambda: Multiplier(Cosine((0,), (4,)), torch.ones(5)), ShapeError, r"multiplier on \(4\) .* got \(5\)"),
         (lambda: Multiplier(Cosine((0,), (4, 3)), torch.ones(4)), ShapeError, r"multiplier on \(4×3\) .* got \(4\)"),
+        (lambda: Stack((batch([Identity(VIDEO)]),)), ShapeError, "measurements of several shapes"),
+        (lambda: NormalSolver.of(batch([Identity(VIDEO)]).H), ShapeError, "no normal solve: take that of its H"),
+        (
+            lambda: Dense(torch.ones(2, 3, dtype=torch.uint8), (3,), (2,)),
+            DtypeError,
+            r"got torch.uint8: use .float\(\)",
+        ),
+        (lambda: AxisMatrix(torch.ones(2, 4).bool(), 0, VIDEO), DtypeError, r"AxisMatrix .* got torch.bool: use"),
+        (
+            lambda: Fourier(1, (2, 3)),
+            SpecError,  # type: ignore[arg-type]
+            r"axes are a tuple, such as \(1,\), got 1",
+        ),
+        (lambda: Hadamard(torch.ones(3), (2,)), ShapeError, r"signs .* got \(3\)"),
+        (lambda: Hadamard(torch.tensor([2.0, 1.0]), (2,)), SpecError, "signs of a Hadamard transform are 1 and -1"),
+        (lambda: Entries(torch.tensor([4]), (2, 2)), SpecError, r"entries of \(2×2\) are numbered 0 … 3"),
+        (
+            lambda: Entries(torch.ones(2), (2, 2)),
+            ShapeError,
+            "a vector of whole numbers, got torch.float32",
+        ),
         (lambda: disk(4, 0.5), SpecError, "a disk of radius 0.5 has no pixel of a 4×4 kernel"),
         (lambda: disk(3, -1.2), SpecError, "a disk of radius -1.2"),
         (lambda: gaussian(4, 0.01), SpecError, r"a Gaussian of \(0.01, 0.01\) pixels reaches none of a 4×4 kernel"),
@@ -68,7 +93,7 @@ NORMALS = {
 }
 
 
-@pytest.mark.parametrize("rho", [0, 0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("rho", [0, 0.0, -1.0, float("nan"), 1j, None, [0.1], torch.tensor(1j)])
 @pytest.mark.parametrize("name", NORMALS)
 def test_rho_is_positive(name, rho):
     normal, x = NORMALS[name](), torch.ones(VIDEO)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from linops_video import ConvergenceWarning, Diagonal, InverseProblem
+from linops_video.errors import SpecError
 from linops_video.solvers import (
     Admm,
     Fista,
@@ -135,3 +136,9 @@ def test_solvers_without_iteration_are_their_own_fixed_point(solver):
     gradients = [torch.autograd.grad(end.square().sum(), y)[0] for end in ends]
     torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=0)
     assert gradients[0].any()
+
+
+def test_cgls_has_no_fixed_point_to_differentiate():
+    y = random(*EVENT, seed=1).requires_grad_()
+    with pytest.raises(SpecError, match="has no fixed point: take `unrolled`"):
+        implicit(Cgls(max_steps=400, tol=1e-10), problem_with(y))

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from zoo import normal_numbers
 
-from linops_video import AxisMatrix, Diagonal, Kron, LinearOperator, Warp, einsum, linear_function
+from linops_video import AxisMatrix, Diagonal, Kron, LinearOperator, NormalSolver, Warp, einsum, linear_function
 from linops_video.algebra.operator import Compose
 from linops_video.errors import LinopsError, ShapeError, SpecError
 from linops_video.operators.einsum import Einsum
@@ -114,3 +114,32 @@ def test_function_with_constants_that_follow_and_without_batch_axes() -> None:
     assert A.out_shape == (3, 4, 3)
     torch.testing.assert_close(A(x)[1, 0], F.conv2d(x[1], kernel.double(), groups=3)[0])
     assert A(x.float()).dtype == torch.float32
+
+
+FUNCTIONS = {
+    "of real tensors alone": lambda x: torch.fft.rfft(x),
+    "real of an FFT": lambda x: torch.fft.fft(x).real,
+    "of complex tensors": lambda x: torch.fft.fft(x),
+    "real": lambda x: x.cumsum(0),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_act_on_real_and_imaginary_parts(name: str) -> None:
+    r = normal_numbers(0)
+    A = linear_function(FUNCTIONS[name], (5,))
+    M = torch.stack([FUNCTIONS[name](column) for column in torch.eye(5, dtype=torch.float64)], -1).to(torch.complex128)
+    x, y = (torch.complex(r(2, n), r(2, n)) for n in (5, len(M)))
+    torch.testing.assert_close(A(x).to(M), x @ M.T, rtol=0, atol=1e-12)
+    torch.testing.assert_close(A.H(y).to(M), y @ M.conj(), rtol=0, atol=1e-12)
+    assert A(x.real).is_complex() == A.is_complex()
+    if not A.is_complex():
+        torch.testing.assert_close(A.T(y.real).to(M), y.real.to(M) @ M, rtol=0, atol=1e-12)
+
+
+def test_a_complex_einsum_whose_gram_is_a_multiple_of_the_identity() -> None:
+    r = normal_numbers(0)
+    M = torch.complex(r(1, 2), r(1, 2))
+    A = einsum("t h, t d -> t d h", M, (1, 3))
+    b = torch.complex(r(1, 3), r(1, 3))
+    torch.testing.assert_close(NormalSolver.of(A)(0.5, b), b / (M.abs().square().sum() + 0.5))

@@ -169,6 +169,22 @@ def test_functions_without_autograd():
     torch.testing.assert_close(A.to_dense(), Select((0, 2, 4), 0, (5,)).to_dense())
 
 
+def test_real_functions_act_on_real_and_imaginary_parts():
+    def forward(x):
+        return torch.fft.fft(x).real
+
+    A = from_functions(forward, forward, (3,), (3,))  # a symmetric matrix of cosines
+    x = torch.tensor([1j, 1, 0])
+    torch.testing.assert_close(A(x), torch.complex(forward(x.real), forward(x.imag)))
+    torch.testing.assert_close(A.H(x), A(x))
+
+
+@pytest.mark.parametrize("kind", [np.array, scipy.sparse.csr_array])
+def test_matrices_come_in(kind):
+    M = arrays().standard_normal((4, 6))
+    torch.testing.assert_close(from_scipy(kind(M)).to_dense(), torch.from_numpy(M))
+
+
 def test_bad_shapes_are_told():
     with pytest.raises(ShapeError, match="6 rows and 20 columns"):
         from_scipy(sparse(), (4, 4))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.sparse.linalg import aslinearoperator
 
-from linops_video import Convolution, Diagonal, LinearOperator, NormalSolver, Shape
+from linops_video import BlockDiagonal, Convolution, Diagonal, Identity, LinearOperator, NormalSolver, Shape, batch
 from linops_video.algebra.krylov import conjugate_gradient
 from linops_video.algebra.parameters import like, tensor_field
 from linops_video.interop import from_scipy
@@ -94,3 +94,22 @@ def test_a_complex_operator_without_structure_has_a_complex_pseudoinverse():
     A = from_scipy(aslinearoperator(matrix.numpy()))
     y = torch.randn(4, generator=r, dtype=torch.float64)
     torch.testing.assert_close(NormalSolver.of(A).pinv(y), torch.linalg.pinv(matrix) @ y.to(matrix), rtol=0, atol=1e-5)
+
+
+def test_the_tolerance_holds_for_every_sample_of_a_batch():
+    A = masked_blur()
+    solved = NormalSolver.of(batch([A]), rtol=1e-12).solve(1e-2, random(1, *FRAME))
+    assert float(solved.residual.max()) < 1e-11
+
+
+def test_blocks_that_are_iterated_report_it_and_take_a_start():
+    A, B = masked_blur(), Identity((3,))
+    normal, b = NormalSolver.of(BlockDiagonal((A, B)), rtol=1e-9), random(2, A.in_size + 3)
+    solved = normal.solve(0.3, b)
+    alone = NormalSolver.of(A, rtol=1e-9).solve(0.3, b[:, :-3].reshape(2, *FRAME))
+    assert not normal.exact
+    assert torch.equal(solved.iterations, alone.iterations)
+    gap = b - normal.operator.H(normal.operator(solved.x)) - 0.3 * solved.x
+    torch.testing.assert_close(solved.residual, gap.norm(dim=-1) / b.norm(dim=-1))
+    again = normal.solve(0.3, b, start=solved.x)
+    assert int(again.iterations.max()) <= 1

@@ -84,3 +84,10 @@ def test_complex_noise_has_its_power_in_both_parts_and_is_found():
     assert noise.real.std().item() == pytest.approx(0.1 / 2**0.5, rel=0.05)
     assert noise.imag.std().item() == pytest.approx(0.1 / 2**0.5, rel=0.05)
     assert noise_level(problem) == pytest.approx(0.1, rel=0.05)
+
+
+@pytest.mark.parametrize("text", ["fourier(h, w)", "difference(w)", "difference(t)"])
+def test_operators_that_map_constants_to_zero_see_noise_too(clip, text):
+    A = parse(text, tuple(clip.shape))
+    model = ForwardModel(A, 0.05)
+    assert noise_level(model.measure(clip)) == pytest.approx(0.05, rel=0.15)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from videos import tv_problem, video
 
-from linops_video import Convolution, Identity, InverseProblem, parse
+from linops_video import Convolution, Diagonal, Identity, InverseProblem, parse
 from linops_video.inverses.circular import circular_gram
 from linops_video.operators.kernels import gaussian
 from linops_video.solvers import PreconditionedPrimalDual, TotalVariation, run
@@ -80,3 +80,15 @@ def test_it_takes_any_rho_and_relaxation(name):
         x = run(solver, problem).x
         ends.append(solver.objective(problem, x))
     assert max(ends) / min(ends) < 1 + 1e-5  # type: ignore[operator]
+
+
+def test_a_sample_does_not_depend_on_the_others():
+    weights, y = video(2, 1, 4, 4) + 0.5, video(2, 2, 1, 4, 4, seed=1)
+    solver = PreconditionedPrimalDual(TotalVariation(0.1), max_steps=500, tol=1e-6)
+    alone = run(solver, InverseProblem(Diagonal(weights, (2, 1, 4, 4)), y[0]))
+    both = run(solver, InverseProblem(Diagonal(torch.stack((weights, 1e4 * weights)), (2, 1, 4, 4)), y))
+    assert both.sample_steps is not None
+    assert both.sample_steps[0] == alone.steps
+    torch.testing.assert_close(both.x[0], alone.x, rtol=0, atol=1e-12)
+    nothing = InverseProblem(Diagonal(torch.zeros(1, 1, 1, 1), (1, 1, 1, 1)), torch.zeros(1, 1, 1, 1))
+    assert run(solver, nothing).x.isfinite().all()

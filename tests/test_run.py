@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import pickle
 
 import pytest
 import torch
@@ -229,3 +230,22 @@ def test_half_quadratic_splitting_does_not_stop_while_rho_is_small():
     solution = run(solver, InverseProblem(Identity(tuple(y.shape)), y))
     assert solution.steps > 20
     assert (solution.x - y).abs().max() > 0.05
+
+
+@pytest.mark.parametrize("solver", ["admm-tv", "primal-dual", "primal-dual-fft", "fista", "cgls"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_start_in_another_precision(solver, dtype):
+    problem = inpainting(2, 1, 4, 4)
+    coarse = solve(problem.to(dtype=dtype), solver, max_steps=3, tol=0.0)
+    other = torch.float64 if dtype == torch.float32 else torch.float32
+    fine = solve(problem.to(dtype=other), solver, max_steps=3, tol=0.0, start=coarse)
+    assert fine.x.dtype == other
+    expected = solve(problem, solver, max_steps=3, tol=0.0, start=solve(problem, solver, max_steps=3, tol=0.0))
+    torch.testing.assert_close(fine.x.double(), expected.x, rtol=0, atol=2e-5)
+
+
+def test_half_quadratic_splitting_goes_on_from_a_pickled_solution():
+    problem, solver = inpainting(2, 1, 6, 6), HalfQuadratic(max_steps=5, tol=0.0)
+    first = run(solver, problem)
+    copied = pickle.loads(pickle.dumps(first))
+    torch.testing.assert_close(run(solver, problem, start=copied).x, run(solver, problem, start=first).x)

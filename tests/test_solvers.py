@@ -7,7 +7,17 @@ import pytest
 import torch
 from videos import objective, trace, tv_problem, video
 
-from linops_video import PROBLEMS, Diagonal, InverseProblem, NormalSolver, collate, forward_model, gradient, parse
+from linops_video import (
+    PROBLEMS,
+    Diagonal,
+    Identity,
+    InverseProblem,
+    NormalSolver,
+    collate,
+    forward_model,
+    gradient,
+    parse,
+)
 from linops_video.solvers import (
     SOLVERS,
     Admm,
@@ -147,6 +157,11 @@ def test_tikhonov_solves_its_normal_equations(name):
 def test_tikhonov_takes_a_single_frame():
     problem = forward_model("denoise", (1, 1, 8, 8)).measure(video(1, 1, 8, 8, dtype=torch.float32))
     assert run(Tikhonov(weight=0.1), problem).x.shape == (1, 1, 8, 8)
+
+
+def test_tikhonov_of_a_single_pixel_is_the_pseudoinverse():
+    problem = InverseProblem(2.0 * Identity((1, 1, 1, 1)), torch.ones(1, 1, 1, 1))
+    torch.testing.assert_close(solve(problem, "tikhonov").x, torch.full((1, 1, 1, 1), 0.5))
 
 
 @pytest.mark.parametrize("name", ["pid", "sr2", "dd", "cs"])

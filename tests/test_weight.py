@@ -125,3 +125,18 @@ def test_a_weight_without_a_known_root_is_refused() -> None:
     kernel = torch.tensor([[0.0, 0.1, 0.0], [0.1, 1.0, 0.1], [0.0, 0.1, 0.0]])
     with pytest.raises(SpecError, match="no known square root"):
         NormalSolver.of(Identity((1, 6, 6)), weight=Convolution(kernel, (1, 6, 6), "same"))
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        Convolution(torch.tensor([[2.0, 1.0]]).double(), (4, 4), "circular"),
+        Dense(torch.tensor([[2.0, 1.0], [0.0, 2.0]]).double(), (2,), (2,)),
+        Diagonal(torch.tensor([1 + 1j, 2]), (2,)),
+        BoxMean(2, (4, 4)),
+    ],
+    ids=["circulant", "dense", "complex", "shape"],
+)
+def test_a_weight_is_self_adjoint(weight) -> None:
+    with pytest.raises(SpecError, match=r"is not self-adjoint|changes their shape"):
+        NormalSolver.of(Identity(weight.in_shape), weight=weight)

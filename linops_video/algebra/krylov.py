@@ -57,7 +57,7 @@ def conjugate_gradient(
     b = b / unit
     size = dot(b, b)
     limit = rtol**2 * size
-    x = torch.zeros_like(b) if start is None else torch.where(largest > 0, start / unit, 0)
+    x = torch.zeros_like(b) if start is None else torch.where(largest > 0, start.to(b.dtype) / unit, 0)
     residual = b if start is None else b - G(x)
     iterations = torch.zeros_like(size, dtype=torch.long)
     for _ in range(CYCLES):

@@ -66,7 +66,7 @@ class LinearOperator(LinearMap):
         """w with A x = Uᴴ(w ⊙ U x) for the unitary U = `transform`, where that is known, else None."""
         return None
 
-    def _normal_solver(self) -> Any:
+    def _normal_solver(self, rtol: float) -> Any:
         """The `NormalSolver` of A, which this module cannot name, where it is put together from those of parts."""
         return None
 

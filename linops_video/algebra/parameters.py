@@ -10,6 +10,7 @@ from dataclasses import field
 from numbers import Number
 from typing import Any, TypeVar, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,7 +48,9 @@ class Fields(ABCMeta):
 
 
 def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return tuple(value) if isinstance(value, list | range) else value
 
 
 class Parameters(metaclass=Fields):

@@ -5,15 +5,14 @@ from __future__ import annotations
 import torch
 
 from linops_video.algebra.operator import Compose, LinearOperator, compose, scalar
+from linops_video.inverses.composite import BlockInverse, TurnedInverse
 from linops_video.inverses.inverse import (
-    BlockInverse,
     Decomposition,
     ExactInverse,
     GramInverse,
     Inverse,
     IterativeInverse,
     OuterInverse,
-    TurnedInverse,
     mixes,
 )
 from linops_video.inverses.preconditioner import nearest_gram

@@ -17,8 +17,7 @@ from linops_video.algebra.krylov import IterativeSolve, Map, conjugate_gradient
 from linops_video.algebra.operator import Identity, LinearOperator
 from linops_video.algebra.parameters import beside, complex_dtype, double, like, per_sample
 from linops_video.errors import SpecError
-from linops_video.inverses.spectral import ZERO, Spectral
-from linops_video.operators.stack import BlockDiagonal, join_parts, split_parts
+from linops_video.inverses.spectral import Spectral
 from linops_video.operators.toeplitz import ToeplitzInverse
 
 CG_STEPS = 500
@@ -52,6 +51,11 @@ class Inverse(ABC):
     @abstractmethod
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
         """(AᴴA + ρI)⁻¹ b."""
+
+    def solve(self, rho: float | Tensor, b: Tensor, start: Tensor | None = None) -> IterativeSolve:
+        """The same from `start`, with the iterations and the relative residual of every sample."""
+        A, x = self.operator, self.normal(rho, b)
+        return exactly_solved(x, b, A.H(A(x)), rho, len(A.in_shape))
 
     def change(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
         """(AᴴA + ρI)⁻¹ Aᴴ (y − A v), what a data step adds to v."""
@@ -216,99 +220,6 @@ class OuterInverse(ExactInverse):
 
 
 @dataclass(frozen=True, eq=False)
-class BlockInverse(Inverse):
-    """That of every block of a `BlockDiagonal`, each in its own way."""
-
-    operator: BlockDiagonal
-    blocks: tuple[Inverse, ...]
-
-    @property
-    def method(self) -> str:  # type: ignore[override]
-        return "; ".join(dict.fromkeys(block.method for block in self.blocks))
-
-    def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
-        return self._inwards([block.normal(rho, part) for block, part in zip(self.blocks, self._split(b), strict=True)])
-
-    def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
-        parts = zip(self.blocks, self._split_outputs(residual), strict=True)
-        return self._inwards([block.correction(rho, part) for block, part in parts])
-
-    def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
-        parts = zip(self.blocks, self._split_outputs(y), strict=True)
-        steps = [block.data_step(rho, part) for block, part in parts]
-        return lambda v: self._inwards([step(part) for step, part in zip(steps, self._split(v), strict=True)])
-
-    def pinv(self, y: Tensor) -> Tensor:
-        parts = zip(self.blocks, self._split_outputs(y), strict=True)
-        return self._inwards([block.pinv(part) for block, part in parts])
-
-    def pinv_adjoint(self, x: Tensor) -> Tensor:
-        parts = [block.pinv_adjoint(part) for block, part in zip(self.blocks, self._split(x), strict=True)]
-        return join_parts([(part, block.operator.out_shape) for part, block in zip(parts, self.blocks, strict=True)])
-
-    def eigenvalues(self) -> Tensor:
-        return _joined([block.eigenvalues() for block in self.blocks]).sort(-1, descending=True).values
-
-    def smallest(self) -> Tensor:
-        norm = self.operator.norm()
-        kept = [torch.where(s > ZERO * norm**2, s, torch.inf) for s in (block.smallest() for block in self.blocks)]
-        return torch.stack(torch.broadcast_tensors(*kept)).amin(0)
-
-    def logdet(self, rho: float | Tensor) -> Tensor:
-        return torch.stack(torch.broadcast_tensors(*(block.logdet(rho) for block in self.blocks))).sum(0)
-
-    def _split(self, x: Tensor) -> tuple[Tensor, ...]:
-        return split_parts(x, [block.operator.in_shape for block in self.blocks])
-
-    def _split_outputs(self, y: Tensor) -> tuple[Tensor, ...]:
-        return split_parts(y, [block.operator.out_shape for block in self.blocks])
-
-    def _inwards(self, parts: list[Tensor]) -> Tensor:
-        return join_parts([(part, block.operator.in_shape) for part, block in zip(parts, self.blocks, strict=True)])
-
-
-@dataclass(frozen=True, eq=False)
-class TurnedInverse(Inverse):
-    """That of B Q with a unitary Q, from that of B: (QᴴBᴴBQ + ρI)⁻¹ = Qᴴ(BᴴB + ρI)⁻¹Q."""
-
-    operator: LinearOperator
-    method: str
-    inverse: Inverse
-    turn: LinearOperator
-
-    def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
-        return self.turn.H(self.inverse.normal(rho, self.turn(b)))
-
-    def change(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
-        return self.turn.H(self.inverse.change(rho, self.turn(v), y))
-
-    def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
-        return self.turn.H(self.inverse.correction(rho, residual))
-
-    def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
-        step = self.inverse.data_step(rho, y)
-        return lambda v: self.turn.H(step(self.turn(v)))
-
-    def pinv(self, y: Tensor) -> Tensor:
-        return self.turn.H(self.inverse.pinv(y))
-
-    def pinv_adjoint(self, x: Tensor) -> Tensor:
-        return self.inverse.pinv_adjoint(self.turn(x))
-
-    def null(self, x: Tensor) -> Tensor:
-        return self.turn.H(self.inverse.null(self.turn(x)))
-
-    def eigenvalues(self) -> Tensor:
-        return self.inverse.eigenvalues()
-
-    def smallest(self) -> Tensor:
-        return self.inverse.smallest()
-
-    def logdet(self, rho: float | Tensor) -> Tensor:
-        return self.inverse.logdet(rho)
-
-
-@dataclass(frozen=True, eq=False)
 class IterativeInverse(Inverse):
     """By conjugate gradients, one system a sample, preconditioned by the inverse of a structured operator near AᴴA.
 
@@ -366,6 +277,15 @@ class IterativeInverse(Inverse):
         return IterativeInverse(self.operator.H, self.method, None, self.rtol).pinv(x)
 
 
+def exactly_solved(x: Tensor, b: Tensor, Gx: Tensor, rho: float | Tensor, event_ndim: int) -> IterativeSolve:
+    """x with no iterations and the relative residual ‖b − (G + ρI) x‖/‖b‖ of every sample."""
+    event = tuple(range(-event_ndim, 0))
+    gap = (b - Gx - per_sample(like(rho, x.real), event_ndim) * x).detach()
+    residual, size = (torch.linalg.vector_norm(t, dim=event) for t in (gap, b.detach()))
+    relative = residual / size.clamp(min=torch.finfo(residual.dtype).tiny)
+    return IterativeSolve(x, torch.zeros_like(relative, dtype=torch.long), relative)
+
+
 def warn_of_residual(result: IterativeSolve, rtol: float, where: str, remedy: str) -> None:
     """Give a `ConvergenceWarning` if a relative residual is above `rtol`, or ten times that in float32."""
     rounding = 1 if torch.finfo(result.x.dtype).eps < 1e-10 else 10  # what rounding x may add to the residual
@@ -392,8 +312,3 @@ def _listed(decomposition: Decomposition) -> Tensor:
     """Every eigenvalue as often as it occurs, float64, largest first."""
     values, counts = decomposition.occurrences()
     return values.double().repeat_interleave(counts, -1).sort(-1, descending=True).values
-
-
-def _joined(parts: list[Tensor]) -> Tensor:
-    batch = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
-    return torch.cat([part.expand(*batch, part.shape[-1]) for part in parts], -1)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
-from torch.autograd.function import once_differentiable
 
 from linops_video.algebra.krylov import IterativeSolve, Map
 from linops_video.algebra.operator import LinearOperator, compose
@@ -17,7 +16,7 @@ from linops_video.algebra.parameters import like, per_sample, show
 from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.inverses.aliasing import in_spectrum
 from linops_video.inverses.choice import choose
-from linops_video.inverses.inverse import ConvergenceWarning, Inverse, IterativeInverse
+from linops_video.inverses.inverse import ConvergenceWarning, Inverse, exactly_solved
 from linops_video.inverses.weight import root
 
 __all__ = ["ConvergenceWarning", "NormalSolver"]
@@ -34,6 +33,9 @@ class NormalSolver:
     is a positive number, or a tensor of shape `batch` with one number per sample. Results are differentiable in ρ, b,
     v, y, and in those tensors of A and W that require a gradient: implicitly, by one more solve, never through an
     eigendecomposition, and in these tensors once.
+
+    A solve that is pointwise (masks, box means of them) is done in the precision of A's own tensors: for data in float64,
+    take that of `A.to(dtype=torch.float64)`. All others are set up in float64.
 
     A number ρ that is not positive raises a SpecError, a ρ, b, v or y of another shape a ShapeError, and a call after
     the tensors of A or W were changed in place, as by an optimiser's step, a SpecError: the set-up is of the old ones.
@@ -81,7 +83,7 @@ class NormalSolver:
         """
         if not isinstance(A, LinearOperator):
             raise DtypeError(f"NormalSolver.of needs an operator, such as Dense(matrix, …), got {type(A).__name__}")
-        parts = A._normal_solver() if weight is None else None
+        parts = A._normal_solver(rtol) if weight is None else None
         if parts is not None:
             return parts
         whiten = weight if weight is None else root(weight)
@@ -117,14 +119,11 @@ class NormalSolver:
             start: where an iterative solve begins, such as the solution for a nearby b; zero if not given.
         """
         self._check(rho, b)
-        if isinstance(self.inverse, IterativeInverse):
-            found = self.inverse.solve(_detach(rho), b.detach(), start)
-            return IterativeSolve(self._with_gradient(rho, b, found.x), found.iterations, found.residual)
-        x = self(rho, b)
-        event = tuple(range(-len(self.operator.in_shape), 0))
-        residual = torch.linalg.vector_norm((b - self._normal(rho, x)).detach(), dim=event)
-        scale = torch.linalg.vector_norm(b.detach(), dim=event).clamp(min=torch.finfo(residual.dtype).tiny)
-        return IterativeSolve(x, torch.zeros_like(residual, dtype=torch.long), residual / scale)
+        if self.exact:
+            x = self(rho, b)
+            return exactly_solved(x, b, self._back(self.operator(x)), rho, len(self.operator.in_shape))
+        found = self.inverse.solve(_detach(rho), b.detach(), start)
+        return IterativeSolve(self._with_gradient(rho, b, found.x), found.iterations, found.residual)
 
     def prox(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
         """argmin_z ½‖y − A z‖²_W + ρ/2‖z − v‖², the data step of every splitting method; ‖r‖²_W = rᴴWr.
@@ -222,7 +221,8 @@ class NormalSolver:
 
     def _check(self, rho: float | Tensor = 1.0, x: Tensor | None = None, y: Tensor | None = None) -> None:
         """Raise the errors of bad input; a ρ that is a tensor is not looked into, which would wait for a GPU."""
-        if not isinstance(rho, Tensor) and not rho > 0:
+        real = not rho.is_complex() if isinstance(rho, Tensor) else isinstance(rho, int | float)
+        if not real or (not isinstance(rho, Tensor) and not rho > 0):
             raise SpecError(f"rho must be a positive number, got {rho}: pinv is the limit as it goes to zero")
         if not torch.compiler.is_compiling() and any(t._version != version for t, version in self.versions):
             raise SpecError(f"{self.operator!r} was changed in place after NormalSolver.of: make the solver anew")
@@ -313,6 +313,9 @@ class _Tangent(torch.autograd.Function):
         return ctx.N(tangents[-1])
 
     @staticmethod
-    @once_differentiable  # its own derivative would miss what A, ρ and x contribute
     def backward(ctx, *grads: Tensor):
+        if torch.is_grad_enabled():  # create_graph: its own derivative would miss what A, ρ and x contribute
+            raise SpecError(
+                "solves by iteration, or in tensors of A or W, have first derivatives only: no create_graph"
+            )
         return None, None, None, ctx.adjoint(grads[0])

@@ -55,10 +55,30 @@ def root(W: LinearOperator) -> LinearOperator:
 
     Raises:
         DtypeError: if W is not an operator.
-        SpecError: if W has a negative eigenvalue, or none of its structures gives them.
+        SpecError: if W is not self-adjoint, has a negative eigenvalue, or none of its structures gives them.
     """
     if not isinstance(W, LinearOperator):
         raise DtypeError(f"a weight must be an operator, such as Diagonal(w, A.out_shape), got {type(W).__name__}")
+    _check_self_adjoint(W.detach())
+    return _root_of(W)
+
+
+def _check_self_adjoint(W: LinearOperator) -> None:
+    """Raise a SpecError if ⟨W x, z⟩ and ⟨x, W z⟩ differ for two random tensors."""
+    if W.in_shape != W.out_shape:
+        raise SpecError(f"a weight takes measurements to measurements, and {W!r} changes their shape")
+    generator = torch.Generator().manual_seed(0)
+    shape, event = (2, *(1,) * len(W.batch_shape), *W.in_shape), tuple(range(-len(W.in_shape), 0))
+    x, z = torch.randn(shape, generator=generator, dtype=torch.complex128).to(W.device)
+    Wx, Wz = W(x), W(z)
+    gap = ((Wx.conj() * z).sum(event) - (x.conj() * Wz).sum(event)).abs()
+    norm = torch.linalg.vector_norm
+    size = norm(Wx, dim=event) * norm(z, dim=event) + norm(x, dim=event) * norm(Wz, dim=event)
+    if bool((gap > 1e-6 * size).any()):
+        raise SpecError(f"the weight {W!r} is not self-adjoint: ⟨W x, z⟩ is not ⟨x, W z⟩")
+
+
+def _root_of(W: LinearOperator) -> LinearOperator:
     c = scalar(W)
     if c is not None:
         return scale(_root(torch.as_tensor(c, dtype=torch.float64), W), Identity(W.in_shape))
@@ -73,11 +93,11 @@ def root(W: LinearOperator) -> LinearOperator:
         matrix = vectors * _root(values, W).unsqueeze(-2) @ vectors.mH
         return replace(W, matrix=matrix.to(W.matrix.dtype))
     if isinstance(W, Scaled):
-        return scale(_root(as_tensor(W.factor), W), root(W.operator))
+        return scale(_root(as_tensor(W.factor), W), _root_of(W.operator))
     if isinstance(W, Kron):
-        return kron(*(root(f) for f in W.factors))
+        return kron(*(_root_of(f) for f in W.factors))
     if isinstance(W, BlockDiagonal):
-        return BlockDiagonal(tuple(root(A) for A in W.operators))
+        return BlockDiagonal(tuple(_root_of(A) for A in W.operators))
     known = spectral(W.detach().to(dtype=torch.float64))
     if known is None:
         raise SpecError(f"the weight {W!r} has no known square root: weight by L @ A instead, with W = LᴴL")

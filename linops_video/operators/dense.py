@@ -10,7 +10,7 @@ from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
 from linops_video.algebra.parameters import Shape, added, beside, common, double, per_sample, show, tensor_field
-from linops_video.errors import ShapeError
+from linops_video.errors import DtypeError, ShapeError
 from linops_video.operators.blocks import ENTRIES_LIMIT, SIDE_LIMIT, Blocks, blocks_of, fits, matmul
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.kron import kron_outer
@@ -75,8 +75,16 @@ class Dense(LinearOperator):
         return torch.linalg.eigvalsh(wide @ wide.mH)[..., -1].clamp(min=0).sqrt()
 
 
+def _check_numbers(A: Dense | AxisMatrix) -> None:
+    """Raise a DtypeError for a matrix of integers, whose products overflow, or of bool."""
+    if not (A.matrix.is_floating_point() or A.matrix.is_complex()):
+        got = f"{A.matrix.dtype}: use .float()"
+        raise DtypeError(f"{type(A).__name__} needs a matrix of real or complex numbers, got {got}")
+
+
 def _check_matrix(A: Dense) -> None:
     """Raise a ShapeError unless M has a row for each entry of the output, and a column for each one of the input."""
+    _check_numbers(A)
     needed = (A.out_size, A.in_size)
     if tuple(A.matrix.shape[-2:]) != needed:
         raise ShapeError(
@@ -186,6 +194,7 @@ class DenseGram(LinearOperator):
 
 def _check_axis(A: AxisMatrix) -> None:
     """Raise a ShapeError unless there is such an axis, as long as M has columns."""
+    _check_numbers(A)
     if A.matrix.ndim < 2 or not 0 <= A.axis < len(A.in_shape) or A.matrix.shape[-1] != A.in_shape[A.axis]:
         raise ShapeError(
             f"a matrix along axis {A.axis} of {show(A.in_shape)} needs as many columns as that axis has entries, the "

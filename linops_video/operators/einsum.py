@@ -92,7 +92,7 @@ def _gram(A: Einsum, weight: Tensor) -> LinearOperator | None:
     sizes = square.shape[square.ndim - len(others) - 2 * len(contracted) :][: len(others)]
     alike, batch = math.prod(sizes) == 1, square.shape[: square.ndim - len(others) - 2 * len(contracted)]
     if not contracted:
-        return scale(square.reshape(batch), Identity(A.in_shape)) if alike else Diagonal(square, A.in_shape)
+        return scale(square.reshape(batch).real, Identity(A.in_shape)) if alike else Diagonal(square, A.in_shape)
     axis = of_x.index(contracted[0])
     return AxisMatrix(square.reshape(*batch, n, n), axis, A.in_shape) if alike else Blocks(square, axis, A.in_shape)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape, show
+from linops_video.algebra.parameters import Shape, complex_dtype, show
 from linops_video.errors import SpecError
 
 TensorFunction = Callable[[Tensor], Tensor]
@@ -26,12 +26,14 @@ class LinearFunction(LinearOperator):
         fn: a function of one tensor of shape `in_shape`; `torch.func.vmap` runs it over batches.
         in_shape, out_shape: event shapes.
         complex_valued: whether fn(x) is complex for a real x.
+        real_input: whether fn is for real tensors only; it is then applied to real and imaginary parts.
     """
 
     fn: TensorFunction
     in_shape: Shape
     out_shape: Shape
     complex_valued: bool = False
+    real_input: bool = False
 
     def is_complex(self) -> bool:
         return self.complex_valued
@@ -40,18 +42,44 @@ class LinearFunction(LinearOperator):
         if x.dtype.itemsize < 4:
             y = self._apply(x.float())  # float16 and bfloat16: many functions of torch do not take them
             return y if y.is_complex() else y.to(x.dtype)
+        if x.is_complex() and self.real_input:
+            return self._apply(x.real) + 1j * self._apply(x.imag)
         batch = x.shape[: x.ndim - len(self.in_shape)]
         if not batch:
             return self.fn(x)
         return torch.func.vmap(self.fn)(x.reshape(-1, *self.in_shape)).reshape(*batch, *self.out_shape)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        if not self.real_input or not (y.is_complex() or self.complex_valued):
+            return super()._apply_adjoint(y)
+        y = y.to(complex_dtype(y.dtype))
+        if self.complex_valued:
+            return torch.complex(self._real_adjoint(y), -self._real_adjoint(1j * y))
+        return torch.complex(self._real_adjoint(y.real), self._real_adjoint(y.imag))
+
+    def _real_adjoint(self, y: Tensor) -> Tensor:
+        """The real part of Aᴴ y, all that a function of real tensors tells."""
+        batch = y.shape[: y.ndim - len(self.out_shape)]
+        return torch.func.vjp(self._apply, y.real.new_zeros(*batch, *self.in_shape))[1](y)[0]
+
+
+def _is_complex_linear(fn: TensorFunction, x: Tensor, Ax: Tensor) -> bool:
+    """Whether fn takes complex tensors, and fn(i x) = i fn(x)."""
+    try:
+        turned = fn(1j * x)
+    except (RuntimeError, TypeError):
+        return False
+    return bool(torch.linalg.vector_norm(turned - 1j * Ax) <= TOLERANCE * (Ax.norm() + 1e-300))
 
 
 def linear_function(fn: TensorFunction, in_shape: Shape) -> LinearFunction:
     """The operator x ↦ fn(x), for a function of torch operations that is linear; the adjoint is derived by autograd.
 
     The function takes one tensor of shape `in_shape`, without batch axes, in the precision that it comes in: write
-    `M.to(x) @ x` for a constant M. It is tried out here, on a few random numbers in float64. Where a function for the
-    adjoint is at hand and faster, see `interop.from_functions`.
+    `M.to(x) @ x` for a constant M. It is tried out here, on a few random numbers in float64. A function that does not
+    take complex tensors, or is not linear for complex numbers, is applied to real and imaginary parts. Tensors inside
+    the function get a gradient through `A(x)`, but none through a solve. Where a function for the adjoint is at hand
+    and faster, see `interop.from_functions`.
 
     Raises:
         SpecError: if fn fails on a random tensor, changes its precision, is not linear (fn(2x − 3z) is not
@@ -74,7 +102,7 @@ def linear_function(fn: TensorFunction, in_shape: Shape) -> LinearFunction:
         ) from error
     if Ax.dtype not in (torch.float64, torch.complex128):
         raise SpecError(f"the function must keep the precision of its input, and made {Ax.dtype} of float64")
-    A = LinearFunction(fn, in_shape, tuple(Ax.shape), Ax.is_complex())
+    A = LinearFunction(fn, in_shape, tuple(Ax.shape), Ax.is_complex(), not _is_complex_linear(fn, x, Ax))
     gap = torch.linalg.vector_norm(Aboth - (2 * Ax - 3 * Az)) / (2 * Ax.norm() + 3 * Az.norm() + 1e-300)
     if not gap <= TOLERANCE:
         raise SpecError(

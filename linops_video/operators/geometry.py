@@ -328,6 +328,8 @@ def _transposed_factors(P: Transpose, weight: LinearOperator | None) -> LinearOp
     for f in factors:
         axes = P.axes[position : position + len(f.in_shape)]
         position += len(axes)
+        if not axes:  # a factor on no axis
+            return None
         first = min(axes)
         order = tuple(axis - first for axis in axes)
         if max(order) >= len(order):

@@ -41,6 +41,7 @@ class Stack(LinearOperator):
         for A in self.operators:
             if A.in_shape != self.operators[0].in_shape:
                 raise ShapeError(f"Stack needs operators on one input shape, got {self.operators[0]!r} and {A!r}")
+            _ = A.out_size  # which a `batch` of several shapes has not, and says so
         vars(self)["_text"] = call_on("stack", self.operators)
 
     @property
@@ -49,7 +50,7 @@ class Stack(LinearOperator):
 
     @property
     def out_shape(self) -> Shape:
-        return (sum(math.prod(A.out_shape) for A in self.operators),)
+        return (sum(A.out_size for A in self.operators),)
 
     def split(self, y: Tensor) -> tuple[Tensor, ...]:
         """The parts of a stacked measurement, each in the `out_shape` of its operator."""

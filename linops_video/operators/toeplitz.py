@@ -157,7 +157,7 @@ class ToeplitzInverse:
         """The smallest eigenvalue of each sample, as the largest one of (G + δI)⁻¹ by the Lanczos iteration; δ = 1e-12
         of the largest, as a smaller one would cost more digits than it gains."""
         G = self.operator
-        delta = 1e-12 * G.transfer.amax((-2, -1))
+        delta = _least_shift(G.transfer)
         frame = ToeplitzInverse.of(Toeplitz(G.transfer, G.in_shape[-2:], G.grid))
         like = torch.empty(*G.batch_shape, *G.in_shape[-2:], dtype=torch.float64, device=G.device)
         return (lanczos_norm(lambda x: frame.solve(delta, x), like, 2) ** -2 - delta).clamp(min=0)
@@ -181,9 +181,15 @@ class ToeplitzInverse:
         """
         if isinstance(rho, Tensor) or rho:
             return self.solve(rho, b)
-        delta = 1e-12 * self.operator.transfer.amax((-2, -1))
+        delta = _least_shift(self.operator.transfer)
         target, near = double(b), self.prepared(delta)
         x = near.solve(delta, target)
         for _ in range(2):
             x = x + near.solve(delta, target - self.operator._apply(x))
         return x.to(b.dtype)
+
+
+def _least_shift(transfer: Tensor) -> Tensor:
+    """1e-12 of the largest eigenvalue of each sample, and 1 where all are zero."""
+    largest = transfer.amax((-2, -1))
+    return torch.where(largest > 0, 1e-12 * largest, 1.0)

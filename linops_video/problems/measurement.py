@@ -38,7 +38,8 @@ def noise_of(y: Tensor, noise_floor: float, operator: LinearOperator, noise_std:
     """
     if noise_std is not None or noise_floor == 0:
         return max(noise_std or 0.0, noise_floor)
-    return max(estimate_noise(y, operator(y.new_ones(operator.in_shape))), noise_floor)
+    anything = torch.rand(operator.in_shape, generator=torch.Generator().manual_seed(0)).to(y)
+    return max(estimate_noise(y, operator(anything)), noise_floor)
 
 
 def infer_shape(spec: str, y_shape: Shape, kernel: Tensor | None = None) -> Shape:

@@ -49,12 +49,12 @@ def noise_level(problem: InverseProblem) -> float:
     rounding = torch.finfo(y.dtype).eps * all_of_it
     if freedom >= max(LEAST, 1e-3 * y.numel()) and power > rounding:
         return float((power / freedom).sqrt())
-    ones = torch.ones(A.in_shape, dtype=y.dtype, device=y.device)
+    anything = torch.rand(A.in_shape, generator=torch.Generator().manual_seed(0)).to(y)
     if isinstance(A, Stack):
         A = A.operators[0]
         y = problem.operator.split(y)[0]  # type: ignore[attr-defined]  # of a Stack
     if len(A.out_shape) == 4:
-        return estimate_noise(y, A(ones))
+        return estimate_noise(y, A(anything))
     raise MeasurementError(f"the noise of {A!r} cannot be told from y, which is no video: give noise_std")
 
 

@@ -25,6 +25,11 @@ SWAPPED = (4, 3, 5, 6)
 ANIMALS = [
     Animal("flip", lambda r: Flip((0, 3), VIDEO), "exact: scalar" + GRAM),
     Animal("roll", lambda r: Roll((2, -1), (0, 3), VIDEO), "exact: scalar" + GRAM),
+    Animal(
+        "transpose of a Kronecker product with a factor on no axis",
+        lambda r: kron(Dense(r(2, 1), (), (2,)), AxisMatrix(r(2, 2), 0, (2, 3))) @ Transpose((1, 0), (3, 2)),
+        "exact: eigh of 3×2",
+    ),
     Animal("transpose", lambda r: Transpose((0, 3, 1, 2), VIDEO), "exact: scalar" + GRAM),
     Animal("mosaic", lambda r: Mosaic(((0, 3), (1, 2)), VIDEO), "exact: scalar" + GRAM),
     Animal(
