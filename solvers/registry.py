@@ -54,8 +54,8 @@ def solve(
     """Solve a problem: y = A x + noise for x.
 
     Args:
-        problem: operator, measurement and noise; its name, if it has one, and its noise choose the tuned defaults, one set
-            for all samples of a batch.
+        problem: operator, measurement and noise; its name, if it has one, and its noise choose the tuned defaults, one
+            set for all samples of a batch.
         solver: a name in `SOLVERS`, or a solver object.
         on_step: called after each iteration with its number, the state and the residual.
         start: an earlier solution by the same solver to go on from.

@@ -30,6 +30,7 @@ from linops_video.errors import DtypeError, LinopsError, ShapeError, SpecError
 from linops_video.operators.kernels import disk, gaussian
 
 VIDEO = (4, 3, 6, 8)
+ONE: Any = 1
 
 
 @pytest.mark.parametrize(
@@ -59,11 +60,7 @@ VIDEO = (4, 3, 6, 8)
             r"got torch.uint8: use .float\(\)",
         ),
         (lambda: AxisMatrix(torch.ones(2, 4).bool(), 0, VIDEO), DtypeError, r"AxisMatrix .* got torch.bool: use"),
-        (
-            lambda: Fourier(1, (2, 3)),
-            SpecError,  # type: ignore[arg-type]
-            r"axes are a tuple, such as \(1,\), got 1",
-        ),
+        (lambda: Fourier(ONE, (2, 3)), SpecError, r"axes are a tuple, such as \(1,\), got 1"),
         (lambda: Hadamard(torch.ones(3), (2,)), ShapeError, r"signs .* got \(3\)"),
         (lambda: Hadamard(torch.tensor([2.0, 1.0]), (2,)), SpecError, "signs of a Hadamard transform are 1 and -1"),
         (lambda: Entries(torch.tensor([4]), (2, 2)), SpecError, r"entries of \(2×2\) are numbered 0 … 3"),

@@ -34,8 +34,8 @@ class NormalSolver:
     v, y, and in those tensors of A and W that require a gradient: implicitly, by one more solve, never through an
     eigendecomposition, and in these tensors once.
 
-    A solve that is pointwise (masks, box means of them) is done in the precision of A's own tensors: for data in float64,
-    take that of `A.to(dtype=torch.float64)`. All others are set up in float64.
+    A solve that is pointwise (masks, box means of them) is done in the precision of A's own tensors: for data in
+    float64, take that of `A.to(dtype=torch.float64)`. All others are set up in float64.
 
     A number ρ that is not positive raises a SpecError, a ρ, b, v or y of another shape a ShapeError, and a call after
     the tensors of A or W were changed in place, as by an optimiser's step, a SpecError: the set-up is of the old ones.
