@@ -92,11 +92,6 @@ def _along(A: Cosine, transform: Callable[[Tensor, int], Tensor], x: Tensor) -> 
     return transform(x, first) if 0 in A.axes else x
 
 
-def second_difference(n: int) -> Tensor:
-    """Eigenvalues of the second difference with free ends along an axis of n entries, increasing: of its DCT-II."""
-    return 2 - 2 * torch.cos(math.pi / n * torch.arange(n, dtype=torch.float64))
-
-
 def check_axes(axes: tuple[int, ...], shape: Shape) -> None:
     """Raise a SpecError unless `axes` are distinct axes of an event of this shape."""
     if not isinstance(axes, tuple):

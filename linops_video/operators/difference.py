@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -12,7 +13,7 @@ from linops_video.algebra.operator import Identity, LinearOperator, scalar, scal
 from linops_video.algebra.parameters import Shape, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, circulant
-from linops_video.operators.cosine import Cosine, second_difference
+from linops_video.operators.cosine import Cosine
 from linops_video.operators.dense import Dense
 from linops_video.operators.kron import kron, separable_gram, separable_outer
 from linops_video.operators.multiplier import Multiplier
@@ -121,7 +122,8 @@ def _structured_gram(D: Difference, weight: LinearOperator | None) -> LinearOper
     """DᴴWD where it is more than a product of matrices along axes: in the cosine transform, or circulant."""
     c, n = scalar(weight), D.in_shape[D.axis]
     if c is not None and (D.scheme, D.ends) == ("forward", "free"):
-        line = Multiplier(Cosine((0,), (n,)), second_difference(n))
+        eigenvalues = 2 - 2 * torch.cos(math.pi / n * torch.arange(n, dtype=torch.float64))
+        line = Multiplier(Cosine((0,), (n,)), eigenvalues)
         return scale(c, kron(Identity(D.in_shape[: D.axis]), line, Identity(D.in_shape[D.axis + 1 :])))
     in_frame = 2 <= len(D.in_shape) <= D.axis + 2
     if D.ends == "periodic" and in_frame and (c is not None or isinstance(weight, Circulant)):

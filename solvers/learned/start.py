@@ -17,9 +17,8 @@ from torch import Tensor
 from linops_video import Cosine, InverseProblem, NormalSolver
 from linops_video.algebra.parameters import per_sample
 from linops_video.batch import BatchNormal
-from linops_video.operators.cosine import second_difference
 from linops_video.solvers.priors.prior import each
-from linops_video.solvers.priors.variation import SquaredDifferences, TotalVariation
+from linops_video.solvers.priors.variation import SquaredDifferences, TotalVariation, second_difference
 
 NOISE_FLOOR = 1e-3
 """Standard deviation of the measurement in the noise-free case: keeps the augmented system well scaled in float32."""

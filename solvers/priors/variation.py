@@ -12,7 +12,6 @@ from torch import Tensor
 from linops_video import Cosine
 from linops_video.algebra.parameters import per_sample
 from linops_video.algebra.slabs import slabs
-from linops_video.operators.cosine import second_difference
 from linops_video.solvers.priors.prior import Memory, Prior, Step, check_video, check_weight, each, squares
 
 FLOOR = 1e-24
@@ -231,6 +230,11 @@ class SquaredDifferences(Differences):
 
     def _dual_factor(self, q: Tensor, sigma: float | Tensor) -> Tensor | float:
         return 1 / (1 + sigma / max(self.weight, FLOOR))
+
+
+def second_difference(n: int) -> Tensor:
+    """Eigenvalues of the second difference with free ends along an axis of n entries, increasing: of its DCT-II."""
+    return 2 - 2 * torch.cos(math.pi / n * torch.arange(n, dtype=torch.float64))
 
 
 def _periodic_difference(n: int) -> Tensor:
