@@ -15,7 +15,7 @@ from torch import Tensor
 from linops_video import InverseProblem, Solution
 from linops_video.algebra.parameters import Shape
 from linops_video.cli.picture import Column, measurement_column, save_figure
-from linops_video.cli.progress import progress
+from linops_video.cli.progress import bar, progress
 from linops_video.cli.report import Row, print_table, problem_line, report_of, tuning_line, write_json
 from linops_video.errors import CutError
 from linops_video.films.cut import cut_problem, middle
@@ -77,7 +77,8 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
     solver = build(task.problem, request.solver, **request.fields)
     tiles = count_tiles(solver, task.problem)
     if compared and tiles == 1:
-        task = replace(task, problem=task.problem.prepare())
+        with bar("set-up of the data step", None):
+            task = replace(task, problem=task.problem.prepare())
     solution, row = _timed(request.solver, solver, task)
     baselines = _baselines(request.solver, task) if compared else []
     rows = [baseline for _, baseline in baselines]
@@ -146,8 +147,7 @@ def _timed(name: str, solver: Solver, task: Task) -> tuple[Solution, Row]:
         start = time.perf_counter()
         solution = run_in_tiles(solver, task.problem, on_step)
         seconds = time.perf_counter() - start
-    if solution.x.is_complex():  # the nearest real video
-        solution = replace(solution, x=solution.x.real)
+    solution = solution.real()
     return solution, Row(name, score(task.problem, solution.x, task.truth), seconds)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -68,3 +68,7 @@ class Solution:
     converged: Tensor | None = None
     sample_steps: Tensor | None = None
     history: History | None = field(default=None, repr=False)
+
+    def real(self) -> Solution:
+        """The same with the nearest real video, the real part, in the place of a complex one."""
+        return replace(self, x=self.x.real) if self.x.is_complex() else self

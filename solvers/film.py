@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,8 @@ def solve_film(
         ready = ready or build(problem, solver, **(fields or {}))  # which depends on the problem's name and noise only
         began = time.perf_counter()
         with torch.no_grad():
-            solution = run_in_tiles(ready, problem, on_step)
+            solution = run_in_tiles(ready, problem, on_step).real()
             seconds = time.perf_counter() - began
-            if solution.x.is_complex():  # the nearest real frames
-                solution = replace(solution, x=solution.x.real)
             tally = _numbers(problem, solution) | {"seconds": seconds, "tiles": count_tiles(ready, problem)}
         window = _blended(film, windows, state, solution, tally)
         state = window.state
