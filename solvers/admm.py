@@ -164,7 +164,7 @@ class Admm(AdmmBase, AnyPriors):
 
     Attributes:
         prior: a `Prior`, or a tuple of them.
-        rho: penalty ρ > 0 of the splitting, a number or one per sample: how fast it converges, not where.
+        rho: penalty ρ > 0 of the splitting: how fast it converges, not where.
         relaxation: over-relaxation in (0, 2); 1.5 to 1.8 is often fastest.
         balance: let ρ follow the ratio of primal and dual residual, for each sample by itself.
         max_steps: at most so many iterations.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from linops_video import ForwardModel, InverseProblem, forward_model
-from linops_video.errors import ShapeError
+from linops_video.errors import DtypeError, ShapeError
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.metrics import data_misfit, psnr, ssim
 from linops_video.solvers.methods import parse_method
@@ -207,6 +207,8 @@ def _pose(problem: str, truth: Tensor, seed: int, eight_bit: bool, noise: float 
     posed = (model if noise is None else replace(model, noise_std=noise)).measure(truth, seed)
     if not eight_bit:
         return posed
+    if posed.y.is_complex():
+        raise DtypeError("complex measurements are not rounded to 8 bits: leave it out")
     y = (posed.y * 255).round() / 255
     return replace(posed, y=y, noise_std=math.hypot(float(posed.noise_std), EIGHT_BIT_NOISE))
 

@@ -18,8 +18,8 @@ from linops_video.solvers.start import start
 
 @dataclass(frozen=True, eq=False)
 class HqsState:
-    """The problem, the reconstruction z, what each prior keeps, how many steps are done, and how far z was from the
-    mean of what the priors answered, ‖mean(xᵢ) − z‖/‖z‖ of each sample."""
+    """The problem, the reconstruction z, what each prior keeps, how many steps are done, how far z was from the mean of
+    what the priors answered, ‖mean(xᵢ) − z‖/‖z‖ of each sample, and by which solver, in words."""
 
     problem: InverseProblem
     normal: NormalSolver
@@ -27,6 +27,7 @@ class HqsState:
     memory: tuple[Memory, ...]
     steps: int = 0
     gap: Tensor | None = None
+    solver: str = ""
 
     @property
     def estimate(self) -> Tensor:
@@ -69,15 +70,20 @@ class HalfQuadratic(AnyPriors):
             raise SpecError(f"growth must be 1 or more, got {self.growth}")
 
     def init(self, problem: InverseProblem) -> HqsState:
-        return HqsState(problem, *start(problem), ((),) * len(self.priors))
+        return HqsState(problem, *start(problem), ((),) * len(self.priors), solver=self._told)
+
+    @property
+    def _told(self) -> str:
+        return repr((self.priors, self.rho, self.growth))
 
     def resume(self, problem: InverseProblem, state: HqsState) -> HqsState:
-        """The state; for other measurements than its own, its z at the beginning of the schedule of ρ."""
-        if problem is state.problem:
-            return state
-        if same_measurements(problem, state.problem):
-            return replace(state, problem=problem, normal=problem.normal)
-        return replace(self.init(problem), z=state.z)
+        """The state; for another problem than its own, or by another schedule, its z at the beginning of that of ρ."""
+        own, z = state.problem, state.z
+        answers = (replace(p, y=p.operator(z)) for p in (problem, own))
+        same = problem is own or (same_measurements(problem, own) and same_measurements(*answers))
+        if not same or state.solver != self._told:
+            return replace(self.init(problem), z=z)
+        return state if problem is own else replace(state, problem=problem, normal=problem.normal)
 
     def step(self, problem: InverseProblem, state: HqsState) -> HqsState:
         rho = self.rho * self.growth**state.steps
@@ -86,7 +92,7 @@ class HalfQuadratic(AnyPriors):
         x = mean([x for x, _ in results])
         z = state.normal.prox(len(results) * rho, x, problem.y)
         gap = relative_change([(x, z)], z, z.ndim - len(problem.operator.in_shape))
-        return HqsState(problem, state.normal, z, tuple(memory for _, memory in results), state.steps + 1, gap)
+        return replace(state, z=z, memory=tuple(memory for _, memory in results), steps=state.steps + 1, gap=gap)
 
     def residual(self, before: HqsState, after: HqsState) -> Tensor:
         """The larger of ‖z₊ − z‖ and ‖mean(xᵢ) − z₊‖, relative to ‖z₊‖: with a small ρ, z hardly moves at first."""

@@ -199,6 +199,11 @@ def _resumed(solver: Any, problem: InverseProblem, state: Any) -> Any:
         new, old = getattr(fresh, f.name), getattr(state, f.name)
         if isinstance(new, tuple) and new and old and _shapes(new) != _shapes(old):
             raise SpecError(f"start is a solution by {type(solver).__name__} with other priors: begin without it")
+    kept = getattr(state, "memory", ())
+    memories = kept if all(isinstance(part, tuple) for part in kept) else (kept,)
+    pairs = zip(getattr(solver, "priors", ()), memories, strict=False)
+    if any(own and prior.parts not in (None, len(own)) for prior, own in pairs):
+        raise SpecError(f"start is a solution by {type(solver).__name__} with other priors: begin without it")
     state = _in_precision(state, fresh.estimate.dtype)
     return solver.resume(problem, state) if hasattr(solver, "resume") else state
 

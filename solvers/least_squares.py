@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, NormalSolver, Stack, gradient
-from linops_video.algebra.krylov import Map, conjugate_gradient
+from linops_video.algebra.krylov import IterativeSolve, Map, conjugate_gradient
 from linops_video.algebra.parameters import per_sample
 from linops_video.inverses.inverse import warn_of_residual
+from linops_video.inverses.normal import implicit_solution
 from linops_video.solvers.objective import check_positive, check_stopping, squared_misfit, squared_norm, times
 from linops_video.solvers.pinv import Direct, PinvState
 from linops_video.solvers.priors.prior import check_video, check_weight
@@ -165,13 +166,18 @@ class Tikhonov(Direct):
         D = gradient(A.in_shape, (self.time_weight * t, h, w))
         both = Stack((A, self.weight**0.5 * D))
         normal = NormalSolver.of(both)
-        ratio = float(self.weight / A.norm().square().max())
+        ratio = float(torch.as_tensor(self.weight).detach() / A.norm().square().max())
         if normal.exact and ratio > 1e-10:  # a smaller one is below what the pseudoinverse counts as zero
             flat = y.flatten(y.ndim - len(A.out_shape))
             return normal.pinv(torch.cat((flat, flat.new_zeros(*flat.shape[:-1], *D.out_shape)), -1))
         # what A does not see is told by the prior alone: a residual that counts there is as small as its weight
         rtol = max(1e-6 * min(1.0, ratio), 8 * torch.finfo(b.dtype).eps)
         G: Map = lambda x: both.H(both(x))  # noqa: E731
-        found = conjugate_gradient(G, b, len(A.in_shape), lambda r: prior.inverse(ratio, r), rtol)
+
+        def solved(r: Tensor) -> IterativeSolve:
+            with torch.no_grad():
+                return conjugate_gradient(G, r, len(A.in_shape), lambda r: prior.inverse(ratio, r), rtol)
+
+        found = solved(b.detach())
         warn_of_residual(found, 1e-6, "", "use a larger weight, or float64")
-        return found.x
+        return implicit_solution(found.x, b - G(found.x), lambda r: solved(r).x)

@@ -48,7 +48,7 @@ class Method:
         if self.name not in SOLVERS:
             return BASELINES[problem.name or ""][self.name]
         solver = build(problem, self.name, **self.fields)
-        return lambda posed: run(solver, posed).x
+        return lambda posed: run(solver, posed).real().x
 
 
 def parse_method(text: str, weights: str | None = None) -> Method:

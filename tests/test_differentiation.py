@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from linops_video import ConvergenceWarning, Diagonal, InverseProblem
+from linops_video import ConvergenceWarning, Diagonal, InverseProblem, parse
 from linops_video.errors import SpecError
 from linops_video.solvers import (
     Admm,
@@ -142,3 +142,15 @@ def test_cgls_has_no_fixed_point_to_differentiate():
     y = random(*EVENT, seed=1).requires_grad_()
     with pytest.raises(SpecError, match="has no fixed point: take `unrolled`"):
         implicit(Cgls(max_steps=400, tol=1e-10), problem_with(y))
+
+
+@pytest.mark.parametrize("text", ["mask(0.6, seed=1)", "blur(disk, 4, 2)"])
+def test_tikhonov_has_its_gradient_in_the_weight(text):
+    A = parse(text, (3, 2, 6, 6)).to(dtype=torch.float64)
+    y, target = random(*A.out_shape, seed=1).requires_grad_(), random(3, 2, 6, 6, seed=2)
+    weight = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+
+    def of(weight, y):
+        return (run(Tikhonov(weight), InverseProblem(A, y)).x * target).sum()
+
+    assert torch.autograd.gradcheck(of, (weight, y), eps=1e-3, atol=1e-3, rtol=1e-3)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from linops_video import forward_model
-from linops_video.errors import ShapeError, SpecError
+from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.media.video import demo_clip, read_video
 from linops_video.metrics import psnr, ssim
@@ -48,12 +48,25 @@ def test_every_solver_sees_the_same_fresh_masks(videos):
     still = videos[:1].expand(2, -1, -1, -1, -1)
     first, second = evaluate(still, ["pid"], ["pinv"])[0].psnr
     assert first != second
+    batches = evaluate(videos[:1].expand(65, -1, -1, -1, -1), ["pid"], ["pinv"])[0].psnr
+    assert batches[0] != batches[64]  # the first videos of two batches
+
+
+def test_complex_reconstructions_are_scored_by_their_real_part(videos):
+    (found,) = evaluate(videos[:2], ["fourier(h, w)"], ["pinv"], noise=0.05)
+    truth = videos[:2].float() / 255
+    problem = replace(forward_model("fourier(h, w)", truth.shape), noise_std=0.05).measure(truth)
+    torch.testing.assert_close(found.psnr, psnr(solve(problem, "pinv").x.real, truth))
+    with pytest.raises(DtypeError, match="complex measurements are not rounded"):
+        evaluate(videos[:1], ["fourier(h, w)"], ["pinv"], eight_bit=True)
 
 
 def test_rounded_measurements_are_solved_as_noisy(videos):
     exact, rounded = (evaluate(videos, ["dd"], ["pinv"], eight_bit=flag)[0] for flag in (False, True))
     assert (exact.psnr - rounded.psnr > 20).all()  # a blur loses most of the digits
     assert pytest.approx(0.00113, abs=1e-5) == EIGHT_BIT_NOISE
+    posed = evaluation._pose("dd", videos[:1].float() / 255, 0, True, 0.01)
+    assert posed.noise_std == pytest.approx((0.01**2 + EIGHT_BIT_NOISE**2) ** 0.5)
 
 
 def test_baselines_are_left_out_where_they_do_not_exist(videos):

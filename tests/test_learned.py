@@ -11,7 +11,7 @@ from videos import clip
 from linops_video import PROBLEMS, Diagonal, InverseProblem, Mosaic, NormalSolver, forward_model
 from linops_video.errors import DtypeError, FileError, ShapeError, SpecError
 from linops_video.metrics import psnr
-from linops_video.solvers import OneNet, VideoOneNet, run, solve
+from linops_video.solvers import OneNet, VideoOneNet, run, solve, unrolled
 from linops_video.solvers.baselines import BASELINES
 from linops_video.solvers.learned.blocks import PriorBlock, TemporalMemory, fold, pad_frames, unfold
 from linops_video.solvers.learned.checkpoint import describe, load_network, save_network, shipped
@@ -386,3 +386,12 @@ def test_loading_and_running_draw_no_random_numbers():
     before = torch.get_rng_state()
     run(VideoOneNet(), problem)
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("kind", [OneNet, VideoOneNet])
+def test_a_black_sample_has_a_gradient(kind):
+    A = forward_model("pid", (2, 3, 16, 16)).operator
+    y = A(clip(2, batch=(2,))) * torch.tensor([1.0, 0.0]).reshape(2, 1, 1, 1, 1)
+    y.requires_grad_()
+    found = unrolled(kind(), InverseProblem(A, y, 0.05), 2)
+    assert torch.autograd.grad(found.sum(), y)[0].isfinite().all()

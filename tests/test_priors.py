@@ -236,3 +236,10 @@ def test_constants_pass():
 def test_bad_arguments_are_told(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_details_along_an_axis_of_one_entry_are_none():
+    prior, x = WaveletL1(1.0, "haar", (1, 0, 0)), torch.full((1, 1, 4, 4), 0.5, dtype=torch.float64)
+    assert prior.value(x) == 0
+    close(prior(x, 0.2)[0], x, 0)
+    assert WaveletL1(1.0, levels=0).value(x) == 8

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import torch
-from videos import inpainting, smooth_video, video
+from videos import inpainting, smooth_video, tv_problem, video
 
 from linops_video import Diagonal, Identity, InverseProblem, Solution, forward_model
 from linops_video.errors import DtypeError, MeasurementError, ShapeError, SpecError
@@ -24,6 +24,7 @@ from linops_video.solvers import (
     PreconditionedPrimalDual,
     PrimalDual,
     ProximalGradient,
+    Red,
     SquaredNorm,
     Tikhonov,
     TotalVariation,
@@ -180,6 +181,32 @@ def test_half_quadratic_splitting_begins_its_schedule_again_for_another_measurem
     warm = run(solver, second, start=run(solver, first))
     assert (cold.x - second.operator.H(second.y)).abs().max() > 0.1
     torch.testing.assert_close(warm.x, cold.x, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("other", ["weight", "operator"])
+def test_half_quadratic_splitting_begins_its_schedule_again_for_another(other):
+    problem, solver = tv_problem("blur"), HalfQuadratic(TotalVariation(0.05))
+    first = {
+        "weight": lambda: run(HalfQuadratic(TotalVariation(1e-4)), problem),
+        "operator": lambda: run(solver, dataclasses.replace(problem, operator=0.5 * problem.operator)),
+    }[other]()
+    cold, warm = run(solver, problem).x, run(solver, problem, start=first).x
+    assert (first.x - cold).abs().max() > 0.05
+    torch.testing.assert_close(warm, cold, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("kind", [Admm, Fista, HalfQuadratic])
+def test_a_start_with_what_another_prior_keeps_is_refused(kind):
+    problem, red = inpainting(2, 1, 6, 6), Red(lambda x, sigma: 0.9 * x)
+    for prior, other in ((red, TotalVariation(0.1)), (TotalVariation(0.1), red)):
+        with pytest.raises(SpecError, match="other priors: begin without it"):
+            run(kind(prior, max_steps=3), problem, start=run(kind(other, max_steps=3), problem))
+
+
+def test_a_network_does_not_go_on_from_a_solution():
+    problem = forward_model("sr4", (4, 3, 16, 16)).measure(torch.rand(4, 3, 16, 16))
+    with pytest.raises(SpecError, match="a network has a fixed number of steps"):
+        solve(problem, "onenet", start=solve(problem, "onenet"))
 
 
 def test_a_start_with_another_operator_takes_the_step_of_this_one():

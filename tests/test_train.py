@@ -304,6 +304,9 @@ def test_what_training_cannot_use_is_said(tmp_path, videos):
         train(TINY, crops, truth, tmp_path)
     with pytest.raises(SpecError, match="other values of steps"):
         train(TINY, crops, truth, tmp_path, resume=True)
+    turned = dataclasses.replace(TINY, steps=1, problems=dict(reversed(list(TINY.problems.items()))))
+    with pytest.raises(SpecError, match="other values of problems, in their order"):
+        train(turned, crops, truth, tmp_path, resume=True)
     (tmp_path / "state.pt").write_bytes(b"junk")
     with pytest.raises(FileError, match="cannot continue"):
         train(TINY, crops, truth, tmp_path, resume=True)
@@ -317,3 +320,26 @@ def test_what_training_cannot_use_is_said(tmp_path, videos):
             dataclasses.replace(TINY, **wrong)
     with pytest.raises(SpecError, match="did you mean onenet-cnn"):
         recipe("onenet-cn", "ucf101", 3)
+
+
+def test_the_running_mean_is_that_of_the_weights_and_what_is_not_finite_is_left_out(videos):
+    config = dataclasses.replace(TINY, average=0.3, learning_rate=1e-2)
+    trainer = Trainer(config, Run.new(config, torch.device("cpu"), None), Crops((videos,), (1.0,), 16), Team())
+    weights = next(iter(trainer.run.network.parameters()))
+    mean = next(iter(trainer.run.average.parameters())).clone()
+    for step in range(4):
+        before = weights.detach().clone()
+        trainer.step()
+        assert not torch.equal(weights, before)
+        decay = min(0.3, (step + 1) / (step + 10))
+        mean = decay * mean + (1 - decay) * weights.detach()
+        torch.testing.assert_close(next(iter(trainer.run.average.parameters())), mean)
+
+    def spoilt() -> tuple[float, int]:
+        (weights.sum() * torch.nan).backward()
+        return math.nan, 1
+
+    trainer.gradient = spoilt  # type: ignore[method-assign]
+    before = weights.detach().clone()
+    trainer.step()
+    assert torch.equal(weights, before)

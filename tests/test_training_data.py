@@ -8,8 +8,8 @@ import pytest
 import torch
 from videos import waves
 
-from linops_video import PROBLEMS
-from linops_video.errors import FileError
+from linops_video import PROBLEMS, forward_model
+from linops_video.errors import FileError, ShapeError
 from linops_video.solvers.learned.data import Crops, Drawn, load_videos
 from linops_video.solvers.learned.objective import log_mse
 from linops_video.solvers.learned.pool import MIXTURE, ProblemPool, draw_noise
@@ -78,6 +78,23 @@ def test_crops_are_pieces_of_the_videos_and_the_same_for_the_same_seed(videos):
         assert found
 
 
+def test_crops_are_turned_mirrored_and_reversed():
+    video = torch.arange(2 * 4 * 4).reshape(1, 2, 1, 4, 4).to(torch.uint8)
+    crops = Crops((video,), (1.0,), size=4, enlarged=0.0, skipping=0.0)
+    drawn = crops.batch(300, 2, torch.Generator().manual_seed(0))
+    assert len({tuple(crop.flatten().tolist()) for crop in drawn}) == 16
+    with pytest.raises(ShapeError, match="crops of 3 frames need videos of as many, got one of 2"):
+        crops.batch(1, 3, torch.Generator())
+
+
+def test_validation_has_operators_that_training_never_draws():
+    truth, own = torch.rand(1, 4, 3, 32, 32), forward_model("vcs", (4, 3, 32, 32)).operator
+    pool = ProblemPool(solves=False)
+    for seed in range(8):
+        drawn = pool.draw("vcs", truth, 0.0, torch.Generator().manual_seed(seed))[0].operator
+        assert not all(torch.equal(a, b) for a, b in zip(drawn.tensors(), own.tensors(), strict=True))
+
+
 def test_enlarged_crops_stay_in_range(videos):
     crops = Crops((videos,), (1.0,), size=16, enlarged=1.0, skipping=1.0).batch(8, 3, torch.Generator().manual_seed(0))
     assert crops.shape == (8, 3, 3, 16, 16)
@@ -113,6 +130,7 @@ def test_noise_levels():
     assert all(level == 0 or 1e-3 <= level <= 0.1 for level in clean)
     assert min(levels("dd")) >= 1e-3
     assert max(levels("denoise")) <= 0.1
+    assert 0.4 < sum(level > 0.04 for level in levels("denoise")) / 400 < 0.65  # most are uniform, the others low
 
 
 def test_the_pool_keeps_operators_of_large_videos_alone_and_makes_fresh_masks():

@@ -139,7 +139,7 @@ class NormalSolver:
         if not (self._trained or _varies(rho, v, y)):
             return z
         slope = self._back(y - self.operator(z)) + per_sample(like(rho, z.real), len(self.operator.in_shape)) * (v - z)
-        return self._plus(z, slope, lambda g: self.inverse.normal(_detach(rho), g))
+        return implicit_solution(z, slope, lambda g: self.inverse.normal(_detach(rho), g))
 
     def data_step(self, rho: float | Tensor, y: Tensor) -> Callable[[Tensor], Tensor]:
         """v ↦ `prox(rho, v, y)` for many v: what ρ and y alone decide is worked out once, in float64.
@@ -164,13 +164,13 @@ class NormalSolver:
         if not self._implicit:
             return A.pinv(s)
         z = self._detached(A.pinv, s)
-        result = self._plus(z, s - B(z), A.pinv, A.pinv_adjoint)
+        result = implicit_solution(z, s - B(z), A.pinv, A.pinv_adjoint)
         if not self._trained:
             return result
         # dA⁺ = −A⁺ dA A⁺ + (AᴴA)⁺ dAᴴ (I − AA⁺) + (I − A⁺A) dAᴴ A⁺ᴴA⁺; Golub and Pereyra, SIAM J. Numer. Anal. 10, 1973
         misfit, source = (s - B(z)).detach(), A.pinv_adjoint(z)
-        result = self._plus(result, B.H(misfit), lambda g: A.pinv(A.pinv_adjoint(g)))
-        return self._plus(result, B.H(source), A.null)
+        result = implicit_solution(result, B.H(misfit), lambda g: A.pinv(A.pinv_adjoint(g)))
+        return implicit_solution(result, B.H(source), A.null)
 
     def null_projection(self, x: Tensor) -> Tensor:
         """(I − A⁺A) x, what A does not see of x."""
@@ -264,16 +264,16 @@ class NormalSolver:
         """x = (AᴴWA + ρI)⁻¹ b with its gradient: dx = (AᴴWA + ρI)⁻¹ d(b − (AᴴWA + ρI) x₀)."""
         if not (self._trained or _varies(rho, b)):
             return x
-        return self._plus(x, b - self._normal(rho, x), lambda g: self.inverse.normal(_detach(rho), g))
+        return implicit_solution(x, b - self._normal(rho, x), lambda g: self.inverse.normal(_detach(rho), g))
 
-    @staticmethod
-    def _plus(x: Tensor, residual: Tensor, N: Map, adjoint: Map | None = None) -> Tensor:
-        """x, with the derivative of x + N r, N a linear map; its adjoint where it is not its own."""
-        if not _varies(residual):
-            return x
-        if residual.requires_grad and unpack_dual(residual).tangent is not None:
-            raise SpecError("a solve has first derivatives: take them backwards or forwards, not one of the other")
-        return x + _Tangent.apply(N, adjoint or N, x.detach(), residual)  # type: ignore[operator]
+
+def implicit_solution(x: Tensor, residual: Tensor, N: Map, adjoint: Map | None = None) -> Tensor:
+    """x, with the derivative of x + N r, N a linear map; its adjoint where it is not its own."""
+    if not _varies(residual):
+        return x
+    if residual.requires_grad and unpack_dual(residual).tangent is not None:
+        raise SpecError("a solve has first derivatives: take them backwards or forwards, not one of the other")
+    return x + _Tangent.apply(N, adjoint or N, x.detach(), residual)  # type: ignore[operator]
 
 
 def _versions(*operators: LinearOperator | None) -> tuple[tuple[Tensor, int], ...]:

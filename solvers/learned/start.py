@@ -166,16 +166,21 @@ def _most_likely(problem: InverseProblem, normal: NormalSolver, prior: Smoothnes
     for _ in range(STEPS):
         q_z = prior(p_z)
         curvature = _dot(p_z, q_z, 4) + _dot(p_e, p_e, len(A.out_shape))
-        length = torch.where(energy > floor, energy / curvature, 0)
+        length = _ratio(energy, curvature, energy > floor)
         z = z + each(length) * p_z
         r_z = r_z - each(length) * q_z
         r_e = r_e - per_sample(length, len(A.out_shape)) * p_e
         g_z, g_e = precondition(r_z, r_e)
         before, energy = energy, _dot(r_z, g_z, 4) + _dot(r_e, g_e, len(A.out_shape))
-        ratio = torch.where(before > floor, energy / before, 0)
+        ratio = _ratio(energy, before, before > floor)
         p_z = g_z + each(ratio) * p_z
         p_e = g_e + per_sample(ratio, len(A.out_shape)) * p_e
     return z
+
+
+def _ratio(a: Tensor, b: Tensor, where: Tensor) -> Tensor:
+    """a/b, elsewhere 0, and so its derivative."""
+    return torch.where(where, a / torch.where(where, b, 1), 0)
 
 
 def _dot(a: Tensor, b: Tensor, event: int) -> Tensor:

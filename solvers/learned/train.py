@@ -105,8 +105,9 @@ class Run:
             raise FileError(f"cannot continue from {path}: not a training state; remove it to start again")
         state = torch.load(path, weights_only=True, map_location="cpu")
         saved = state["config"]
-        if saved != asdict(config):
-            changed = [name for name, value in asdict(config).items() if saved.get(name) != value]
+        now, order = asdict(config), list(config.problems)  # which is that of the draws
+        if saved != now or list(saved["problems"]) != order:
+            changed = [name for name, value in now.items() if saved.get(name) != value] or ["problems, in their order"]
             raise SpecError(
                 f"{path} was trained with other values of {', '.join(changed)}: use another folder, or the same values"
             )

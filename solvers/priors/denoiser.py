@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -69,6 +70,7 @@ class Red(Prior):
     weight: float = 0.1
     noise_std: float = 0.05
     frames: bool = True
+    parts: ClassVar[int | None] = 1
 
     def __post_init__(self) -> None:
         check_weight("weight", self.weight)

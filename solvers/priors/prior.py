@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -30,7 +31,13 @@ class Prior(ABC):
     A convex prior that has no closed proximal operator is written R(x) = g(K x), K linear, where g has one: then
     `__call__` is one iteration, and primal-dual methods use K and g by `analyse`, `synthesise`, `norm`, `dual_prox`.
     For all others K is the identity.
+
+    Attributes:
+        parts: how many tensors its memory has, by which a start with another prior is told; None where that is left
+            open.
     """
+
+    parts: ClassVar[int | None] = None
 
     @abstractmethod
     def __call__(self, v: Tensor, step: Step, memory: Memory = (), relaxation: float = 1.0) -> tuple[Tensor, Memory]:

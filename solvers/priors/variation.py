@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from linops_video import Cosine
 from linops_video.algebra.parameters import per_sample
 from linops_video.algebra.slabs import slabs
+from linops_video.errors import SpecError
 from linops_video.solvers.priors.prior import Memory, Prior, Step, check_video, check_weight, each, squares
 
 FLOOR = 1e-24
@@ -35,6 +37,8 @@ class Differences(Prior):
     def __post_init__(self) -> None:
         check_weight("weight", self.weight)
         check_weight("time_weight", self.time_weight)
+        if isinstance(self.time_weight, Tensor):
+            raise SpecError("time_weight is a number, and has no gradient")
 
     def gradient(self, x: Tensor) -> Tensor:
         """D x, shape (*batch, 3, T, C, H, W)."""
@@ -147,6 +151,7 @@ class TotalVariation(Differences):
 
     isotropic: bool = True
     huber: float = 0.0
+    parts: ClassVar[int | None] = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -71,7 +71,7 @@ class WaveletL1(Prior):
             moved = _rolled(v, shift)
             coefficients = W(moved[window])
             shrunk = soft_threshold(coefficients, threshold)
-            kept = _approximations(W)
+            kept = self._approximations(W)
             if kept is not None:
                 shrunk[kept] = coefficients[kept]
             part = W.H(shrunk)
@@ -82,9 +82,14 @@ class WaveletL1(Prior):
         values = []
         for shift, window, W in self._frames(x):
             coefficients = W(_rolled(x, shift)[window]).abs()
-            kept = _approximations(W)
+            kept = self._approximations(W)
             values.append(total(coefficients) - (0 if kept is None else total(coefficients[kept])))
         return self.weight * torch.stack(values).mean(0)
+
+    def _approximations(self, W: Wavelet) -> tuple | None:
+        """Where the coefficients are that count nothing; None where all do, because no level is asked for."""
+        asked = any(_per_axis("levels", self.levels))
+        return (..., *(slice(n) for n in W.approximation_shape)) if asked else None
 
     def _frames(self, v: Tensor) -> Iterator[tuple[int, tuple, Wavelet]]:
         """The transforms whose results are averaged: by how much v is moved, the window, and W on it."""
@@ -95,11 +100,6 @@ class WaveletL1(Prior):
         for shift, window in itertools.product(range(self.spins), _windows(sizes, depths)):
             shape = tuple(v[window].shape[-4:])
             yield shift, window, Wavelet(shape, (names[0], "haar", *names[1:]), (depths[0], 0, *depths[1:]))
-
-
-def _approximations(W: Wavelet) -> tuple | None:
-    """Where the coefficients are that count nothing; None where all do, without a level in any axis."""
-    return None if W.approximation_shape == W.out_shape else (..., *(slice(n) for n in W.approximation_shape))
 
 
 def _per_axis(name: str, value):
