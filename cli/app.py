@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import signal
 import sys
 import warnings
 from collections import Counter
@@ -53,8 +55,13 @@ def options(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `linops-video` with these arguments (default: those of the process) and exit.
 
-    Exit codes: 0 done; 2 bad input, with one sentence on standard error; 130 interrupted.
+    Exit codes: 0 done; 2 bad input, with one sentence on standard error; 130 interrupted; 143 terminated.
     """
+    for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is no reason to lose the work
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if arguments is None:  # the process is the command: terminated, it removes what is half written
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with _told():
             code = app(None if arguments is None else list(arguments), "linops-video", standalone_mode=False)

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from linops_video import InverseProblem, Solution
 from linops_video.algebra.parameters import Shape
-from linops_video.cli.picture import Column, measurement_column, save_figure
+from linops_video.cli.picture import Column, check_channels, measurement_column, save_figure
 from linops_video.cli.progress import bar, progress
 from linops_video.cli.report import Row, print_table, problem_line, report_of, tuning_line, write_json
 from linops_video.errors import CutError
 from linops_video.films.cut import cut_problem, middle
 from linops_video.media.arrays import NUMPY, read_clip, read_measurement, write_array
 from linops_video.media.encoding import check_sound
-from linops_video.media.video import check_video_shape, demo_clip, write_video
+from linops_video.media.video import check_frame_rate, check_video_shape, demo_clip, write_video
 from linops_video.problems.measurement import frame_rate_of, inverse_problem, model_of
 from linops_video.solvers.baselines import BASELINES
 from linops_video.solvers.evaluation import score
@@ -70,7 +70,9 @@ class Task:
 def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: Console) -> Row:
     """Solve a clip, or the demo clip, write what is asked for, and print the table."""
     task, sound = task_of(request, input), sound_of(input)
-    check_output(outputs.out, task.problem.operator.in_shape, sound)
+    check_output(outputs.out, task.problem.operator.in_shape, sound, task.fps)
+    if outputs.figure is not None:
+        check_channels(task.problem.operator.in_shape[1])
     truth = None if task.truth is None else task.truth.to(request.device)
     task = Task(task.problem.to(request.device), task.fps, truth)
     compared = truth is not None or outputs.figure is not None
@@ -82,15 +84,15 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
     solution, row = _timed(request.solver, solver, task)
     baselines = _baselines(request.solver, task) if compared else []
     rows = [baseline for _, baseline in baselines]
+    if outputs.out is not None and outputs.out.suffix.lower() == ".npz":
+        write_array(outputs.out, "x", solution.x, task.fps)
+    elif outputs.out is not None:
+        write_video(outputs.out, solution.x, task.fps, sound)
     print_table(console, problem_line(request.op, task.problem), [*rows, row])
     tuning = tuning_line(request.solver, task.problem, request.fields)
     if tuning is not None:
         console.print(tuning, highlight=False, markup=False)
     if outputs.out is not None:
-        if outputs.out.suffix.lower() == ".npz":
-            write_array(outputs.out, "x", solution.x, task.fps)
-        else:
-            write_video(outputs.out, solution.x, task.fps, sound)
         console.print(f"reconstruction: {outputs.out}", markup=False)
     if outputs.figure is not None:
         _save(outputs.figure, task, baselines, solution, row)
@@ -102,10 +104,11 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
     return row
 
 
-def check_output(out: Path | None, shape: Shape, sound: Path | None) -> None:
+def check_output(out: Path | None, shape: Shape, sound: Path | None, fps: float) -> None:
     """Raise, before any work, what writing a reconstruction of this shape with this sound would raise."""
     if out is not None and out.suffix.lower() != ".npz":
         check_video_shape(shape)
+        check_frame_rate(out, fps)
     if out is not None and sound is not None:
         check_sound(out, sound)
 

@@ -15,7 +15,7 @@ from linops_video.cli.progress import bar
 from linops_video.datasets import VideoSet, dataset, spread
 from linops_video.datasets.table1 import table1_problems
 from linops_video.errors import SpecError, near_names
-from linops_video.media.files import check_writable
+from linops_video.media.files import check_distinct, check_writable
 from linops_video.media.video import check_limit
 from linops_video.problems.forward_model import problem_named
 from linops_video.solvers.evaluation import evaluate as evaluate_solvers
@@ -64,6 +64,7 @@ def evaluate(
     check_seed(seed)
     check_noise(noise)
     check_limit(limit, "--limit")
+    check_distinct((json, markdown), (data, weights))
     for path in (json, markdown):
         if path is not None:
             check_writable(path)
@@ -73,9 +74,7 @@ def evaluate(
     chosen = spread(len(videos), limit)
 
     done = 0
-    pairs = sum(parse_method(name).applies(problem_named(task)) for task in tasks for name in names)
-    if not pairs:
-        raise SpecError(f"no solver of {', '.join(names)} is for {', '.join(tasks)}: add one, as admm-tv")
+    pairs = count_pairs(tasks, names)
     with bar("", total=pairs * len(chosen)) as advance:
 
         def on_batch(problem: str, solver: str, solved: int) -> None:
@@ -109,6 +108,14 @@ def parse_solvers(text: str, weights: str | None) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def count_pairs(tasks: list[str], names: list[str]) -> int:
+    """How many pairs of a problem and a solver for it there are; a `SpecError` if there are none."""
+    pairs = sum(parse_method(name).applies(problem_named(task)) for task in tasks for name in names)
+    if not pairs:
+        raise SpecError(f"no solver of {', '.join(names)} is for {', '.join(tasks)}: add one, as admm-tv")
+    return pairs
+
+
 def tasks_of(problems: list[str], videos: VideoSet) -> list[str]:
     """The problems of a list, "table1" alone being those of the data set."""
     return list(table1_problems(videos.name, videos.shape[1])) if problems == [TABLE1] else problems
@@ -119,6 +126,8 @@ def parse_problems(text: str) -> list[str]:
     if text == TABLE1:
         return [TABLE1]
     names = list(dict.fromkeys(split_list(text)))
+    if TABLE1 in names:
+        raise SpecError(f"{TABLE1} stands alone: write --problems {TABLE1}, or the names of problems")
     for name in names:
         if name.isidentifier() and name not in PROBLEMS and name not in OPERATORS:
             raise SpecError(f"unknown problem {name!r}, and no expression: {near_names(name, (TABLE1, *PROBLEMS))}")

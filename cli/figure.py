@@ -20,15 +20,18 @@ from linops_video.cli.evaluate import (
     Solvers,
     Split,
     Weights,
+    count_pairs,
     open_data,
     parse_problems,
     parse_solvers,
     tasks_of,
 )
 from linops_video.cli.options import Device, Seed, check_noise, check_png, check_seed, parse_device
+from linops_video.cli.picture import check_channels
 from linops_video.cli.progress import bar
 from linops_video.cli.sheet import save_sheet
 from linops_video.datasets import spread
+from linops_video.media.files import check_distinct
 from linops_video.media.video import check_limit
 from linops_video.solvers.evaluation import example
 
@@ -58,10 +61,13 @@ def figure(
     check_seed(seed)
     check_noise(noise)
     check_limit(limit, "--limit")
+    check_distinct((out,), (data, weights))
     check_png(out, "-o")
     named = parse_problems(problems)
     chosen = open_data(data, split, root, frames, size)
+    check_channels(chosen.shape[1])
     tasks = tasks_of(named, chosen)
+    count_pairs(tasks, names)
     indices = spread(len(chosen), limit)
     truth = chosen.videos(indices).to(parse_device(device))
     examples = []

@@ -17,13 +17,23 @@ from linops_video.cli.heap import is_out_of_memory, release_freed_memory
 from linops_video.cli.progress import bar
 from linops_video.cli.report import Row, film_report, print_table, write_json
 from linops_video.errors import CutError, FileError, LinopsError, SpecError
+from linops_video.expressions.source import files_named
 from linops_video.films.film import Film, measured_film, open_film, simulated_film
-from linops_video.films.parts import Parts
+from linops_video.films.parts import Parts, only_writer
 from linops_video.media.arrays import NUMPY, read_clip, read_measurement
 from linops_video.media.files import check_writable
-from linops_video.media.video import FILM_SUFFIXES, IMAGE_SUFFIXES, VIDEO_SUFFIXES, files_of, stream_video
+from linops_video.media.files import identity_of as identity_of_file
+from linops_video.media.video import (
+    FILM_SUFFIXES,
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    check_limit,
+    files_of,
+    stream_video,
+)
 from linops_video.problems.measurement import frame_rate_of
-from linops_video.solvers.film import WINDOW, identity_of, identity_of_file, score_of, solve_film, windows_of
+from linops_video.solvers.film import WINDOW, identity_of, score_of, solve_film, windows_of
+from linops_video.solvers.registry import check_name
 from linops_video.solvers.tiles import ONE_PIECE
 
 
@@ -47,6 +57,10 @@ def solve_files(request: Request, folder: Path, out: Path | None, console: Conso
 
     A file that fails does not stop the others: it is named at the end, and the exit code is 1.
     """
+    check_limit(request.frames)
+    check_name(request.solver)
+    if request.mask is not None and not request.mask.exists():
+        raise FileError(f"no such file: {request.mask}")
     if out is not None:
         _make_folder(out, folder)
     rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -96,7 +110,7 @@ def solve_file(request: Request, input: Path | None, outputs: Outputs, console: 
     try:
         film = _open(request, input)
     except CutError:
-        if not _fits(request, input):
+        if not _one_piece(request, input):
             raise
         return solve_clip(request, input, outputs, console)
     if outputs.figure is not None:
@@ -116,7 +130,7 @@ def _is_long(request: Request, path: Path) -> bool:
     return count * rate > WINDOW
 
 
-def _fits(request: Request, path: Path) -> bool:
+def _one_piece(request: Request, path: Path) -> bool:
     """Whether a film that cannot be cut is no larger than a window of one tile, and so can be solved whole."""
     shape = request.shape or open_film(path, request.frames, not request.simulate).shape
     entries = torch.Size(shape).numel()
@@ -135,11 +149,18 @@ def _open(request: Request, path: Path) -> Film:
 
 
 def _solve_film(request: Request, input: Path, film: Film, outputs: Outputs, console: Console) -> Row:
+    if outputs.out is None:
+        return _solve_windows(request, input, film, outputs, console)
+    with only_writer(outputs.out):
+        return _solve_windows(request, input, film, outputs, console)
+
+
+def _solve_windows(request: Request, input: Path, film: Film, outputs: Outputs, console: Console) -> Row:
     windows, sound = windows_of(film.shape[0]), sound_of(input)
     parts, state = None, None
     if outputs.out is not None:
-        check_writable(outputs.out)
-        check_output(outputs.out, film.shape, sound)
+        check_writable(outputs.out, folder=not outputs.out.suffix)
+        check_output(outputs.out, film.shape, sound, film.fps)
         parts = Parts(outputs.out, film.fps, _job(request, input, film))
         state = parts.finished()
     if state is not None:
@@ -173,8 +194,9 @@ def _job(request: Request, input: Path, film: Film) -> dict[str, Any]:
     kernel = None if request.kernel is None else request.kernel.tolist()
     return {
         "version": __version__,
-        "input": identity_of_file(input),
-        "mask": identity_of_file(request.mask),
+        "input": identity_of_file(input, IMAGE_SUFFIXES),
+        "mask": identity_of_file(request.mask, IMAGE_SUFFIXES),
+        "files": [identity_of_file(path) for path in files_named(request.op)],
         "kernel": kernel,
         "op": request.op,
         "simulate": request.simulate,

@@ -28,7 +28,7 @@ Kernel = Annotated[Path | None, typer.Option(help="Kernel of blur: an image, .np
 def parse_shape(text: str) -> tuple[int, int, int, int]:
     """ "8,3,64,64" as (T, C, H, W)."""
     parts = text.replace("x", ",").split(",")
-    if len(parts) != 4 or not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+    if len(parts) != 4 or not all(part.strip().isdecimal() and len(part) < 10 and int(part) > 0 for part in parts):
         raise ShapeError(f"--shape needs four positive numbers T,C,H,W as in 8,3,64,64, not {text!r}")
     frames, channels, height, width = (int(part) for part in parts)
     return frames, channels, height, width
@@ -62,7 +62,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         raise FileError(f"no such file: {path}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FileError(f"cannot read {path} as JSON: {error}") from None
     if not isinstance(content, dict):
         raise SpecError(f"{path} must hold a JSON object, not {type(content).__name__}")
@@ -107,7 +107,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if get_origin(hint) is Mapping:
         return isinstance(value, dict) and all(_fits(item, float) for item in value.values())
     if hint in (int, float):
-        return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
+        number = isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
+        return number and (isinstance(value, float) or abs(value) < 2**63)
     return isinstance(value, hint) if hint in KINDS else True
 
 
@@ -123,9 +124,9 @@ def _words(hint: Any) -> str:
 
 
 def check_seed(seed: int) -> None:
-    """Raise `SpecError` for negative seeds, which the random streams do not take."""
-    if seed < 0:
-        raise SpecError(f"--seed is a whole number, 0 or more, not {seed}")
+    """Raise `SpecError` for seeds that the random streams do not take."""
+    if not 0 <= seed < 2**63:
+        raise SpecError(f"--seed is a whole number, 0 or more and below 2⁶³, not {seed}")
 
 
 def check_png(path: Path, option: str) -> None:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from linops_video import InverseProblem
+from linops_video.errors import ShapeError
 from linops_video.media.files import replacing
 
 ROWS = 3
@@ -57,6 +58,12 @@ def measurement_column(problem: InverseProblem, sample: int | None = None) -> Co
     seen = pick(operator.T(torch.ones_like(problem.y))).flatten(1).abs().amax(1) > 0
     frames = [back[t] if seen[t] else None for t in range(times)]
     return Column("measurement", f"{pixels}, {y.shape[0]} of {times} frames", frames)
+
+
+def check_channels(channels: int) -> None:
+    """Raise `ShapeError` unless frames with so many channels can be drawn."""
+    if channels not in (1, 3):
+        raise ShapeError(f"a picture shows frames of one or three channels, not {channels}: leave out the figure")
 
 
 def save_figure(path: Path, columns: list[Column], difference: Tensor) -> None:

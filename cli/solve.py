@@ -25,9 +25,10 @@ from linops_video.cli.options import (
     parse_shape,
     read_fields,
 )
-from linops_video.errors import FileError, SpecError
+from linops_video.errors import SpecError
+from linops_video.expressions.source import files_named
 from linops_video.media.arrays import read_kernel
-from linops_video.media.files import check_writable
+from linops_video.media.files import check_distinct, check_writable
 from linops_video.media.video import check_video_suffix
 from linops_video.solvers import SOLVERS
 from linops_video.solvers.registry import fast_fields
@@ -95,19 +96,18 @@ def solve(
             raise SpecError("--json, --figure and --shape go with one file, not with a folder of videos")
         solve_files(request, input, out, console)
         return
-    _check_outputs(input, out, json, figure)
+    check_distinct((out, json, figure), (input, mask, kernel, config, weights, *files_named(op)))
+    _check_outputs(out, json, figure)
     solve_file(request, input, Outputs(out, json, figure), console)
 
 
-def _check_outputs(input: Path | None, out: Path | None, json: Path | None, figure: Path | None) -> None:
+def _check_outputs(out: Path | None, json: Path | None, figure: Path | None) -> None:
     """Fail before the work, not after it."""
-    for path in (out, json, figure):
-        if input is not None and path is not None and path.exists() and input.exists() and path.samefile(input):
-            raise FileError(f"{path} is INPUT, which would be replaced: give a new name")
     if out is not None and out.suffix.lower() != ".npz":
         check_video_suffix(out)
     if figure is not None:
         check_png(figure, "--figure")
-    for path in (out, json):
-        if path is not None:
-            check_writable(path)
+    if out is not None:
+        check_writable(out, folder=not out.suffix)
+    if json is not None:
+        check_writable(json)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,8 +29,9 @@ from linops_video.cli.options import (
 from linops_video.cli.progress import bar
 from linops_video.cli.report import finite, write_json
 from linops_video.errors import SpecError
-from linops_video.media.arrays import read_kernel
-from linops_video.media.files import check_writable
+from linops_video.expressions.source import files_named
+from linops_video.media.arrays import BROKEN, read_kernel
+from linops_video.media.files import check_distinct, check_writable
 from linops_video.media.video import check_limit
 from linops_video.solvers.learned.data import load_videos
 from linops_video.solvers.registry import build
@@ -65,7 +65,7 @@ def tune(
         str | None, typer.Option(help="Fields to search; default: weight,rho with true clips, else weight.")
     ] = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="INPUT is true: degrade it first.")] = False,
-    split: Annotated[str, typer.Option(help="Of an archive: train, val, test, or all.")] = "val",
+    split: Annotated[str | None, typer.Option(help="Of an archive: train, val (if not given), test, or all.")] = None,
     clips: Annotated[int, typer.Option(help="At most so many clips of an archive or a folder.")] = 4,
     frames: Annotated[int, typer.Option(help="At most so many frames of each.")] = 8,
     noise: Noise = None,
@@ -81,6 +81,7 @@ def tune(
     check_limit(frames)
     check_limit(clips, "clips")
     check_noise(noise)
+    check_distinct((json,), (input, mask, kernel, *files_named(op)))
     if json is not None:
         check_writable(json)
     where = parse_device(device)
@@ -88,10 +89,14 @@ def tune(
     blur = None if kernel is None else read_kernel(kernel)
     archive = input is not None and _is_archive(input)
     simulate = simulate or input is None or archive
+    if split is not None and not archive:
+        raise SpecError("--split is for an archive (.npz) of videos: leave it out")
+    if size is not None and simulate:
+        raise SpecError("--shape is for a measurement, whose video it cannot tell: leave it out")
     request = Request(op, solver, simulate, noise, seed, frames, size, mask, blur, where, {})
     if archive:
         assert input is not None
-        videos = load_videos(input, None if split == "all" else split)
+        videos = load_videos(input, None if split == "all" else split or "val")
         chosen = videos[:: max(1, len(videos) // clips)][:clips, :frames].float() / 255
         tasks = [simulated(request, video) for video in chosen]
     else:
@@ -117,9 +122,10 @@ def _is_archive(path: Path) -> bool:
     if path.suffix.lower() != ".npz" or not path.is_file():
         return False
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with path.open("rb") as file:
+            arrays: Any = np.load(file, allow_pickle=False)
             return bool({"video", "delta_xz"} & set(arrays.files))
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (*BROKEN, AttributeError):
         return False  # the reader of clips says what is wrong with it
 
 
@@ -157,7 +163,7 @@ def _print(console: Console, request: Request, tasks: list[Task], trials: list[T
     what = f"{request.op}, noise σ = {sigma:.4g}: {request.solver} on {len(tasks)} clip(s) of {video}"
     console.print(what, highlight=False, markup=False)
     table = Table(*trials[0][0], escape("PSNR [dB]") if truth else "misfit / noise")
-    distinct = {repr(point): (point, value) for point, value in trials}.values()
+    distinct = {tuple(f"{n:g}" for n in point.values()): (point, value) for point, value in trials}.values()
     order = sorted(distinct, key=lambda trial: -trial[1] if truth else abs(math.log(max(trial[1], 1e-12))))
     for index, (point, value) in enumerate(order[:SHOWN]):
         cells = (*(f"{number:g}" for number in point.values()), f"{value:.2f}")

@@ -61,7 +61,7 @@ def ssim(prediction: Tensor, truth: Tensor) -> Tensor | None:
             a.float(), b.float(), data_range=1.0, reduction="none", return_full_image=True
         )
         means.append(full[..., inside, inside].mean(dim=(-3, -2, -1)))
-    return torch.cat(means).reshape(truth.shape[:-3]).mean(dim=-1)
+    return torch.cat(means).reshape(truth.shape[:-3]).mean(dim=-1).clamp(max=1)  # but for rounding
 
 
 def data_misfit(operator: Callable[[Tensor], Tensor], prediction: Tensor, y: Tensor) -> float:

@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -136,15 +135,6 @@ def identity_of(solver: str, fields: dict[str, Any]) -> dict[str, str]:
     if default is not None:
         told["sha256"] = hashlib.sha256(locate(fields.get("weights", default)).read_bytes()).hexdigest()
     return told
-
-
-def identity_of_file(path: str | Path | None) -> list[Any]:
-    """What tells a file or folder from another one: its full name, and sizes and times of change of what is in it."""
-    if path is None:
-        return []
-    path = Path(path)
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return [str(path.resolve()), *([file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files)]
 
 
 def _numbers(problem: InverseProblem, solution: Solution) -> dict[str, float]:

@@ -81,14 +81,7 @@ def solve(
 def build(problem: InverseProblem, solver: str | Solver, **fields: Any) -> Solver:
     """The solver object that `solve` runs: by name with the defaults for this problem, and `fields` in their place."""
     if isinstance(solver, str):
-        if solver not in SOLVERS:
-            name, call, _ = solver.partition("(")
-            if call and name in SOLVERS:
-                raise SpecError(
-                    f"not {solver!r} but {name!r}, and its fields apart: solve(problem, {name!r}, field=value), or "
-                    "--config FILE"
-                )
-            raise SpecError(f"unknown solver {solver!r}: {near_names(solver, SOLVERS)}")
+        check_name(solver)
         check_fields(SOLVERS[solver], fields)
         start = tuned(solver, problem)
         if start is not None:
@@ -98,6 +91,18 @@ def build(problem: InverseProblem, solver: str | Solver, **fields: Any) -> Solve
         raise SpecError(f"a solver is a name, as admm-tv, or an object, as AdmmTV(), not {solver!r}")
     check_fields(type(solver), fields)
     return dataclasses.replace(solver, **fields)  # type: ignore[type-var]  # every solver is a dataclass
+
+
+def check_name(solver: str) -> None:
+    """Raise SpecError, with the near names, unless this is the name of a solver."""
+    if solver not in SOLVERS:
+        name, call, _ = solver.partition("(")
+        if call and name in SOLVERS:
+            raise SpecError(
+                f"not {solver!r} but {name!r}, and its fields apart: solve(problem, {name!r}, field=value), or "
+                "--config FILE"
+            )
+        raise SpecError(f"unknown solver {solver!r}: {near_names(solver, SOLVERS)}")
 
 
 def _prior_fields(kind: Any, problem: InverseProblem) -> dict[str, Any]:

@@ -190,8 +190,14 @@ REFUSALS = {
     "no frames named": (("clip.mkv", "--op", "frames", "-o", "out.mkv"), "frames takes numbers of frames"),
     "no number": ((*SIMULATE, "--op", "sr2", "--noise", "loud"), "--noise"),
     "no op": (SIMULATE, "--op"),
-    "the input as the output": ((*SIMULATE, "--op", "sr2", "-o", "./clip.mkv"), "clip.mkv is INPUT, which would be"),
-    "the input as the report": (("bytes.npz", "--op", "sr2", "-o", "x.npz", "--json", "bytes.npz"), "is INPUT"),
+    "the input as the output": (
+        (*SIMULATE, "--op", "sr2", "-o", "./clip.mkv"),
+        "clip.mkv is an input",
+    ),
+    "the input as the report": (
+        ("bytes.npz", "--op", "sr2", "-o", "x.npz", "--json", "bytes.npz"),
+        "is an input or another output",
+    ),
     "shape of a clip": ((*SIMULATE, "--op", "sr2", "--shape", "4,3,8,8"), "--shape is that of the video behind"),
     "no output": (("clip.mkv", "--op", "sr2"), "-o FILE"),
     "no folder": ((*SIMULATE, "--op", "sr2", "-o", "no/out.mp4"), "the folder no does not exist"),
@@ -209,7 +215,7 @@ REFUSALS = {
         "no.safetensors",
     ),
     "mask of another problem": ((*SIMULATE, "--op", "sr2", "--mask", "clip.mkv"), "a mask goes with"),
-    "negative seed": ((*SIMULATE, "--op", "sr2", "--seed", "-1"), "--seed is a whole number, 0 or more, not -1"),
+    "negative seed": ((*SIMULATE, "--op", "sr2", "--seed", "-1"), "--seed is a whole number, 0 or more and below"),
     "no frames wanted": ((*SIMULATE, "--op", "sr2", "--frames", "0"), "frames must be at least 1"),
 }
 

@@ -172,7 +172,15 @@ def test_check_writable_says_why_before_the_work(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "frame.png").write_bytes(b"")
     with pytest.raises(FileError, match="something in it"):
+        check_writable(tmp_path / "full", folder=True)
+    with pytest.raises(FileError, match="it is a folder; give the name of a file"):
         check_writable(tmp_path / "full")
+    os.mkfifo(tmp_path / "pipe")
+    for write in (check_writable, lambda path: replacing(path).__enter__()):
+        with pytest.raises(FileError, match="it is a device or a pipe"):
+            write(tmp_path / "pipe")
+    with pytest.raises(FileError, match="is a device or a pipe, which can be read only once"):
+        read_video(tmp_path / "pipe")
     with pytest.raises(FileError, match="does not exist"):
         check_writable(tmp_path / "no" / "clip.mp4")
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import lzma
-import zipfile
-import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from linops_video.datasets.cache import cached
 from linops_video.errors import FileError
+from linops_video.media.arrays import BROKEN
 
 ABOUT = ("split", "source", "scene", "category")
 """Arrays that tell something of each video."""
@@ -21,9 +21,10 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         raise FileError(f"no such file: {path}")
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error):
+        with path.open("rb") as file:
+            archive: Any = np.load(file, allow_pickle=False)
+            return {key: archive[key] for key in archive.files}  # which a single array has not
+    except (*BROKEN, AttributeError):
         raise FileError(f"cannot read {path}: not a .npz archive of plain arrays") from None
 
 

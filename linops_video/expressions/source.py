@@ -29,6 +29,17 @@ class Word:
     name: str
 
 
+def files_named(text: str) -> list[Path]:
+    """The files that an expression names, in its order; none for a text that is no expression."""
+    try:
+        source = Source(text)
+    except SpecError:
+        return []
+    quoted = (node.value for node in ast.walk(source.tree) if isinstance(node, ast.Constant))
+    named = [path for path in source.literals.values() if isinstance(path, Path)]
+    return named + [Path(word) for word in quoted if isinstance(word, str) and Path(word).is_file()]
+
+
 class Source:
     """A text, read with Python's own grammar; nothing in it is evaluated.
 

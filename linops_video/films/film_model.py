@@ -19,7 +19,7 @@ from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator
 from linops_video.algebra.parameters import Shape
-from linops_video.errors import CutError, FileError, LinopsError, ShapeError
+from linops_video.errors import CutError, FileError, LinopsError, MeasurementError, ShapeError
 from linops_video.expressions.named_sampling import block_corners, blocks_mask
 from linops_video.expressions.names import stream
 from linops_video.films.cut import Cut, cut, whole
@@ -230,11 +230,16 @@ def scattered_masks(shape: Shape, seed: int) -> Iterator[Tensor]:
 
 
 def check_mask_frames(path: str | Path, frames: int) -> None:
-    """Raise `ShapeError` for a mask video or folder of fewer frames than the film has, unless it has one for all."""
+    """Raise `ShapeError` for a mask video or folder of fewer frames than the film has, unless it has one for all, and
+    `MeasurementError` for one that keeps nothing."""
     if Path(path).suffix.lower() in FILM_SUFFIXES or Path(path).is_dir():
-        count = sum(1 for _ in stream_video(path, frames))
-        if 1 < count < frames:
-            raise ShapeError(f"the mask {path} has {count} frames, and the film {frames}: give it one for each, or one")
+        kept = [bool((frame > 0.5).any()) for frame in stream_video(path, frames)]
+        if 1 < len(kept) < frames:
+            raise ShapeError(
+                f"the mask {path} has {len(kept)} frames, and the film {frames}: give it one for each, or one"
+            )
+        if not any(kept):
+            raise MeasurementError(f"the mask {path} keeps nothing: white, or 1, is what is measured")
 
 
 def mask_frames(path: str | Path, shape: Shape) -> Iterator[Tensor]:

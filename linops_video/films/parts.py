@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -100,6 +102,24 @@ class Parts:
 
     def _part(self, number: int) -> Path:
         return self.folder / f"{number:06d}{self._suffix}"
+
+
+@contextmanager
+def only_writer(out: Path) -> Iterator[None]:
+    """Hold a file for this run alone, by a lock that is gone with the process; `FileError` if another one holds it."""
+    place = out.with_name(f".{out.name}.lock")
+    lock = FileLock(place, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise FileError(f"another run is writing {out}: wait for it, or give a new name") from None
+    except OSError as error:
+        raise FileError(f"cannot write {out}: {(error.strerror or str(error)).lower()}") from None
+    try:
+        yield
+    finally:
+        place.unlink(missing_ok=True)
+        lock.release()
 
 
 def _join_arrays(out: Path, parts: Sequence[Path], fps: float) -> None:

@@ -21,6 +21,9 @@ from linops_video.media.video import DEFAULT_FPS, LEAST_FPS, Video, check_limit,
 NUMPY = (".npz", ".npy")
 """Files of arrays."""
 
+BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What NumPy raises for a file that it cannot read."""
+
 EIGHT_BIT_NOISE = 1 / (255 * math.sqrt(12))
 """Standard deviation of rounding to 8 bits, for values in [0, 1]."""
 
@@ -118,7 +121,7 @@ def _load_numpy(path: Path, name: str) -> tuple[np.ndarray, float]:
             loaded: Any = np.load(file, allow_pickle=False)
             alone = isinstance(loaded, np.ndarray)
             arrays = {name: loaded} if alone else {key: loaded[key] for key in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except BROKEN as error:
         reason = "it holds pickled objects" if "Object arrays" in str(error) else f"not a {path.suffix} file"
         raise FileError(f"cannot read {path}: {reason}; write plain arrays with numpy.savez or numpy.save") from None
     fps = np.asarray(arrays.pop("fps", DEFAULT_FPS))

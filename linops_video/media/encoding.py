@@ -25,6 +25,9 @@ Frames = Callable[[], Iterable[np.ndarray]]
 _H264 = {"crf": "8", "preset": "medium", "x264-params": "mbtree=0"}
 _CODECS = {".mp4": ("libx264", _H264), ".mkv": ("ffv1", {}), ".avi": ("ffv1", {})}  # FFV1 is lossless
 
+HIGH_DEFINITION = 720
+"""Rows from which on a video is BT.709."""
+
 
 def encode(path: Path, frames: Frames, fps: float, sound: Path | None = None) -> None:
     """Write frames by the suffix of `path`, as `write_video` documents; `sound` as in `check_sound`, not for .gif.
@@ -66,9 +69,8 @@ def check_sound(path: Path, sound: Path) -> None:
             if container.streams:
                 container.start_encoding()
     except (av.error.FFmpegError, ValueError) as error:
-        raise FileError(
-            f"{path.name} cannot hold the sound of {sound} ({error}): write .mkv, which holds any"
-        ) from None
+        other = "write .mkv" if path.suffix.lower() != ".mkv" else "write .avi, or .npz or a folder, which have none"
+        raise FileError(f"{path.name} cannot hold the sound of {sound} ({error}): {other}") from None
     finally:
         staging.unlink(missing_ok=True)
 
@@ -98,13 +100,27 @@ def _encode_stream(path: Path, arrays: Iterable[np.ndarray], fps: float, sound: 
     with av.open(str(path.absolute()), "w") as container:
         stream = container.add_stream(codec, rate=rate, options=options)
         stream.width, stream.height = width, height
+        frames = _timed(chain([first], arrays), rate)
         if codec == "libx264":
             stream.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
+            frames = _tagged(frames, stream)
         else:
             stream.pix_fmt = "gray" if channels == 1 else "bgr0"
-        frames = chain(_timed(chain([first], arrays), rate), [None])
+        frames = chain(frames, [None])
         with _track(container, sound) as packets:
             _mux(container, (packet for frame in frames for packet in stream.encode(frame)), packets)
+
+
+def _tagged(frames: Iterator[av.VideoFrame], stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """Frames as YUV, and the stream told how: by BT.709 from 720 rows on, else by BT.601, as players expect."""
+    context, high = stream.codec_context, stream.height >= HIGH_DEFINITION
+    space, code = ("ITU709", 1) if high else ("ITU601", 6)
+    context.colorspace = context.color_primaries = context.color_trc = code
+    context.color_range = 1  # 16 … 235
+    for frame in frames:
+        yuv = frame.reformat(format=stream.pix_fmt, dst_colorspace=space, dst_color_range="MPEG")
+        yuv.pts, yuv.time_base = frame.pts, frame.time_base
+        yield yuv
 
 
 @contextmanager

@@ -34,6 +34,12 @@ DEFAULT_FPS = 25.0
 LEAST_FPS = 1e-3
 """Fewer are not written: containers keep them as a fraction."""
 
+UNEVEN = 0.05
+"""Share by which the mean rate of frames differs from the declared one where they are at uneven times."""
+
+MOST_FPS, GIF_FPS = 1e6, 100.0
+"""Most frames per second of a video, and of a GIF, whose delays are whole hundredths of a second."""
+
 
 @dataclass(frozen=True)
 class Video:
@@ -80,11 +86,15 @@ def frame_rate(path: str | Path) -> float:
         return DEFAULT_FPS
     with opened(Path(path)) as container:
         stream = container.streams.video[0]
-        if Path(path).suffix.lower() == ".gif":  # whose delays are whole hundredths of a second
-            times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
-            if len(times) > 1 and stream.time_base is not None:
-                return float((len(times) - 1) / ((times[-1] - times[0]) * stream.time_base))
-        return float(stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
+        rate = stream.average_rate or stream.guessed_rate
+        times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
+        if len(times) < 2 or stream.time_base is None or max(times) == min(times):
+            return float(rate or DEFAULT_FPS)
+        mean = (len(times) - 1) / ((max(times) - min(times)) * stream.time_base)
+        # what a file says of itself is exact, but not of frames at uneven times, nor in a GIF
+        if rate is not None and abs(mean / rate - 1) < UNEVEN and Path(path).suffix.lower() != ".gif":
+            return float(rate)
+        return float(mean)
 
 
 def write_video(path: str | Path, frames: Tensor, fps: float = DEFAULT_FPS, sound: str | Path | None = None) -> None:
@@ -107,8 +117,7 @@ def write_video(path: str | Path, frames: Tensor, fps: float = DEFAULT_FPS, soun
     check_video_shape(frames.shape)
     if not torch.isfinite(frames).all():
         raise LinopsError("a video to write must be finite: this one has NaN or infinite values")
-    if not LEAST_FPS <= fps < 1e6:
-        raise LinopsError(f"frames per second must be a positive number from {LEAST_FPS:g} to 1e6, not {fps}")
+    check_frame_rate(path, fps)
     arrays = to_arrays(frames)
     with replacing(path) as temporary, _refused(path):
         encode(temporary, lambda: arrays, fps, None if sound is None else Path(sound))
@@ -146,6 +155,14 @@ def check_limit(most: int | None, what: str = "frames") -> None:
     """Raise `LinopsError` unless `most`, how many to read, is positive or None (all)."""
     if most is not None and most < 1:
         raise LinopsError(f"{what} must be at least 1, not {most}")
+
+
+def check_frame_rate(path: str | Path, fps: float) -> None:
+    """Raise `LinopsError` unless a video of this suffix can have so many frames per second."""
+    most = GIF_FPS if Path(path).suffix.lower() == ".gif" else MOST_FPS
+    if not LEAST_FPS <= fps <= most:
+        what = f"{Path(path).suffix or 'a folder'} needs {LEAST_FPS:g} to {most:g} frames per second"
+        raise LinopsError(f"{what}, not {fps:g}: write .mkv, or an .npz with another fps")
 
 
 def check_video_suffix(path: str | Path) -> None:
@@ -197,6 +214,8 @@ def _decoded(path: Path, limit: int | None) -> Iterator[np.ndarray]:
     check_limit(limit)
     if not path.exists():
         raise FileError(f"no such file: {path}")
+    if not (path.is_file() or path.is_dir()):
+        raise FileError(f"{path} is a device or a pipe, which can be read only once: save it as a file first")
     frames = (f for image in _images(path) for f in _decoded_file(image, 1)) if path.is_dir() else _decoded_file(path)
     first: tuple[int, ...] | None = None
     for array in islice(frames, limit):
@@ -227,13 +246,13 @@ def _images(path: Path) -> list[Path]:
 
 def files_of(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     """The files of a folder with one of these suffixes, in natural order, without hidden ones."""
-    visible = (p for p in folder.iterdir() if not p.name.startswith("."))
+    visible = (p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file())
     return sorted((p for p in visible if p.suffix.lower() in suffixes), key=natural_order)
 
 
 def natural_order(path: Path) -> list[tuple[int, str]]:
     """A key that sorts names with numbers as people do: 2.png, 10.png."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.stem)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.stem)]
 
 
 def _to_array(frame: av.VideoFrame) -> np.ndarray:

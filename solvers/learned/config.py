@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -84,6 +85,13 @@ class TrainConfig:
         counts = (self.steps, self.samples, self.groups, self.validate_every, self.patience, *self.frames)
         if min(counts) < 1:
             raise SpecError("steps, samples, groups, frames, validate_every and patience must be 1 or more")
+        if not self.frames or not self.learning_rate > 0 or not self.clip > 0 or not math.isfinite(self.learning_rate):
+            raise SpecError("learning_rate and clip must be positive numbers, and frames one number or more")
+        shares = (*self.betas, self.average, self.end_rate, self.noisy)
+        if not all(0 <= share <= 1 for share in shares) or max(*self.betas, self.average) == 1:
+            raise SpecError("betas and average must lie between 0 and 1, below 1, and end_rate and noisy from 0 to 1")
+        if min(self.warm_up, self.save_minutes, self.seed) < 0 or self.seed >= 2**63:
+            raise SpecError("warm_up, save_minutes and seed must be 0 or more")
         if self.minutes is not None and not self.minutes > 0:
             raise SpecError(f"minutes must be positive, got {self.minutes}")
         net = self.network
