@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from linops_video.errors import FileError, LinopsError, ShapeError
-from linops_video.media.files import check_writable, replacing
-from linops_video.media.video import DEFAULT_FPS, demo_clip, read_video, write_video
+from linops_video.media.files import check_writable, identity_of, replacing
+from linops_video.media.video import DEFAULT_FPS, IMAGE_SUFFIXES, demo_clip, read_video, write_video
 from linops_video.metrics import psnr
 
 LOSSLESS = ["clip.mkv", "clip.avi", "clip"]
@@ -202,3 +202,38 @@ def test_sixteen_bits_are_rounded_to_eight(tmp_path, form):
     read = 255 * read_video(tmp_path / "deep.png").frames[0].double()
     exact = torch.from_numpy(values.astype("float64") / 257).reshape(16, 24, -1).permute(2, 0, 1)
     assert (read - exact).abs().max() <= 0.5 + 1e-4
+
+
+@pytest.mark.parametrize(("size", "code"), [((720, 1280), 1), ((64, 80), 6), ((33, 47), 6)])
+def test_mp4_tells_how_its_colours_are_meant(tmp_path, size, code):
+    colour = torch.tensor([200, 30, 60]).reshape(1, 3, 1, 1) / 255
+    write_video(tmp_path / "clip.mp4", colour.expand(2, 3, *size))
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        frame = next(container.decode(container.streams.video[0]))
+        assert (int(frame.colorspace), int(frame.color_range)) == (code, 1)
+    assert (read_video(tmp_path / "clip.mp4").frames - colour).abs().max() < 4 / 255
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4"])
+def test_frames_at_uneven_times_have_their_mean_rate(tmp_path, name):
+    times = [0, 30, 100, 130, 160, 400, 430, 460, 500, 1000]  # ms
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for time in times:
+            frame = av.VideoFrame(32, 32, "yuv420p")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert read_video(tmp_path / name).fps == pytest.approx(9.0, rel=0.01)
+
+
+def test_a_folder_of_images_is_the_same_when_other_things_come_into_it(tmp_path):
+    write_video(tmp_path / "images", torch.rand(2, 3, 16, 16))
+    before = identity_of(tmp_path / "images", IMAGE_SUFFIXES)
+    (tmp_path / "images" / "out.mkv.parts").mkdir()
+    assert identity_of(tmp_path / "images", IMAGE_SUFFIXES) == before
+    write_video(tmp_path / "more", torch.rand(1, 3, 16, 16))
+    (tmp_path / "more" / "00000.png").rename(tmp_path / "images" / "00009.png")
+    assert identity_of(tmp_path / "images", IMAGE_SUFFIXES) != before
