@@ -21,8 +21,7 @@ from linops_video.expressions.source import files_named
 from linops_video.films.film import Film, measured_film, open_film, simulated_film
 from linops_video.films.parts import Parts, only_writer
 from linops_video.media.arrays import NUMPY, read_clip, read_measurement
-from linops_video.media.files import check_writable
-from linops_video.media.files import identity_of as identity_of_file
+from linops_video.media.files import check_writable, identity_of_file
 from linops_video.media.video import (
     FILM_SUFFIXES,
     IMAGE_SUFFIXES,

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from videos import close
 
 from linops_video import Wavelet
 from linops_video.errors import ShapeError, SpecError
@@ -19,10 +20,6 @@ from linops_video.solvers import (
 
 def video(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def close(a, b, tolerance):
-    torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
 
 
 def iterate(prior, v, step, steps):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from videos import video
+from videos import close, video
 
 from linops_video.errors import DtypeError
 from linops_video.solvers import (
@@ -14,11 +14,6 @@ from linops_video.solvers import (
     TotalVariation,
     WaveletL1,
 )
-
-
-def close(a, b, tolerance):
-    torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
-
 
 COMPLEX = {
     "tv": TotalVariation(0.3, 2.0),

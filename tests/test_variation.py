@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from test_priors import close, iterate, video
+from test_priors import iterate, video
+from videos import close
 
 from linops_video import Cosine
 from linops_video.solvers import (

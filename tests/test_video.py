@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from linops_video.errors import FileError, LinopsError, ShapeError
-from linops_video.media.files import check_writable, identity_of, replacing
+from linops_video.media.files import check_writable, identity_of_file, replacing
 from linops_video.media.video import DEFAULT_FPS, IMAGE_SUFFIXES, demo_clip, read_video, write_video
 from linops_video.metrics import psnr
 
@@ -231,9 +231,9 @@ def test_frames_at_uneven_times_have_their_mean_rate(tmp_path, name):
 
 def test_a_folder_of_images_is_the_same_when_other_things_come_into_it(tmp_path):
     write_video(tmp_path / "images", torch.rand(2, 3, 16, 16))
-    before = identity_of(tmp_path / "images", IMAGE_SUFFIXES)
+    before = identity_of_file(tmp_path / "images", IMAGE_SUFFIXES)
     (tmp_path / "images" / "out.mkv.parts").mkdir()
-    assert identity_of(tmp_path / "images", IMAGE_SUFFIXES) == before
+    assert identity_of_file(tmp_path / "images", IMAGE_SUFFIXES) == before
     write_video(tmp_path / "more", torch.rand(1, 3, 16, 16))
     (tmp_path / "more" / "00000.png").rename(tmp_path / "images" / "00009.png")
-    assert identity_of(tmp_path / "images", IMAGE_SUFFIXES) != before
+    assert identity_of_file(tmp_path / "images", IMAGE_SUFFIXES) != before

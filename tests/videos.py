@@ -7,6 +7,11 @@ from linops_video import Convolution, Diagonal, InverseProblem, forward_model
 from linops_video.solvers import run
 
 
+def close(a, b, tolerance):
+    """Both are equal up to an absolute tolerance."""
+    torch.testing.assert_close(a, b, rtol=0, atol=tolerance)
+
+
 def video(*shape, seed=0, dtype=torch.float64):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 

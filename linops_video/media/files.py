@@ -62,13 +62,13 @@ def check_writable(path: str | Path, folder: bool = False) -> None:
 def check_distinct(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path | None]) -> None:
     """Raise `FileError` if an output is an input, or another output."""
     taken = {Path(path).resolve() for path in inputs if path is not None}
-    for path in outputs:
-        if path is not None and Path(path).resolve() in taken:
+    for path in (Path(path) for path in outputs if path is not None):
+        if path.resolve() in taken:
             raise FileError(f"{path} is an input or another output, which would be replaced: give a new name")
-        taken |= set() if path is None else {Path(path).resolve()}
+        taken.add(path.resolve())
 
 
-def identity_of(path: str | Path | None, suffixes: Sequence[str] | None = None) -> list[Any]:
+def identity_of_file(path: str | Path | None, suffixes: Sequence[str] | None = None) -> list[Any]:
     """What tells a file or folder from another one: its full name, and sizes and times of change of what is in it.
 
     `suffixes`: of the files of a folder that count; None for all.
