@@ -23,7 +23,7 @@ from linops_video.media.arrays import NUMPY, read_clip, read_measurement, write_
 from linops_video.media.encoding import check_sound
 from linops_video.media.video import check_frame_rate, check_video_shape, demo_clip, write_video
 from linops_video.problems.measurement import frame_rate_of, inverse_problem, model_of
-from linops_video.solvers.baselines import BASELINES
+from linops_video.solvers.baselines import BASELINES, yardsticks
 from linops_video.solvers.evaluation import score
 from linops_video.solvers.iteration import Solver
 from linops_video.solvers.registry import build
@@ -155,17 +155,16 @@ def _timed(name: str, solver: Solver, task: Task) -> tuple[Solution, Row]:
 
 
 def _baselines(solver: str, task: Task) -> list[tuple[Tensor, Row]]:
-    """The yardsticks: pinv, what the problem allows by interpolation, admm-tv; without the truth one for the figure."""
-    own = BASELINES.get(task.problem.name or "", {})
-    simple = tuple(own)
-    names = ("pinv", *simple, "admm-tv") if task.truth is not None else (*simple, "pinv")[:1]
+    """The yardsticks; without the truth one for the figure, by interpolation where the problem allows it."""
+    simple = BASELINES.get(task.problem.name or "", {})
+    names = yardsticks(task.problem.name, solver)
+    if task.truth is None:
+        names = [name for name in (*simple, *names) if name != "admm-tv"][:1]
     results = []
     for name in names:
-        if name == solver:
-            continue
         if name in simple:
             start = time.perf_counter()
-            x = own[name](task.problem)
+            x = simple[name](task.problem)
             seconds = time.perf_counter() - start
             results.append((x, Row(name, score(task.problem, x, task.truth), seconds)))
         else:

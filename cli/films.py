@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import typer
@@ -19,9 +20,9 @@ from linops_video.cli.report import Row, film_report, print_table, write_json
 from linops_video.errors import CutError, FileError, LinopsError, SpecError
 from linops_video.expressions.source import files_named
 from linops_video.films.film import Film, measured_film, open_film, simulated_film
-from linops_video.films.parts import Parts, only_writer
+from linops_video.films.parts import Parts, Share, locked
 from linops_video.media.arrays import NUMPY, read_clip, read_measurement
-from linops_video.media.files import check_writable, identity_of_file
+from linops_video.media.files import check_writable, identity_of_file, reason
 from linops_video.media.video import (
     FILM_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -31,7 +32,8 @@ from linops_video.media.video import (
     stream_video,
 )
 from linops_video.problems.measurement import frame_rate_of
-from linops_video.solvers.film import WINDOW, identity_of, score_of, solve_film, windows_of
+from linops_video.solvers.baselines import yardsticks
+from linops_video.solvers.film import WINDOW, identity_of, score_of, solve_film, total, windows_of
 from linops_video.solvers.registry import check_name
 from linops_video.solvers.tiles import ONE_PIECE
 
@@ -52,7 +54,7 @@ def films_in(folder: Path) -> list[Path]:
 
 
 def solve_files(request: Request, folder: Path, out: Path | None, console: Console) -> None:
-    """Solve every film of a folder into another folder; of several processes, each takes its share of the files.
+    """Solve every film of a folder into another folder; of several processes, each takes its share.
 
     A file that fails does not stop the others: it is named at the end, and the exit code is 1.
     """
@@ -62,17 +64,16 @@ def solve_files(request: Request, folder: Path, out: Path | None, console: Conso
         raise FileError(f"no such file: {request.mask}")
     if out is not None:
         _make_folder(out, folder)
-    rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    files = films_in(folder)
+    mine = shares_of(films_in(folder))
     failed: list[tuple[Path, str]] = []
-    with bar("files", len(files[rank::processes])) as advance:
-        for done, file in enumerate(files[rank::processes]):
+    with bar("files", len(mine)) as advance:
+        for done, (file, share) in enumerate(mine):
             target = None if out is None else out / _name_of(file)
             if target is not None and target.exists() and not Parts.folder_of(target).exists():
                 console.print(f"{file.name}: {target} is there already", highlight=False, markup=False)
             else:
                 try:
-                    solve_file(request, file, Outputs(target), console)
+                    solve_file(request, file, Outputs(target), console, share)
                 except LinopsError as error:
                     failed.append((file, str(error)))
                 except (MemoryError, RuntimeError) as error:
@@ -80,8 +81,8 @@ def solve_files(request: Request, folder: Path, out: Path | None, console: Conso
                         raise
                     failed.append((file, "out of memory"))
             advance(done + 1)
-    for file, reason in failed:
-        print(f"error: {file}: {reason}", file=sys.stderr)
+    for file, message in failed:
+        print(f"error: {file}: {message}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
 
@@ -94,7 +95,7 @@ def _make_folder(out: Path, folder: Path) -> None:
     try:
         out.mkdir(exist_ok=True)
     except OSError as error:
-        raise FileError(f"cannot write {out}: {(error.strerror or str(error)).lower()}") from None
+        raise FileError(f"cannot write {out}: {reason(error)}") from None
 
 
 def _name_of(file: Path) -> str:
@@ -102,19 +103,50 @@ def _name_of(file: Path) -> str:
     return file.name if file.suffix.lower() in (*VIDEO_SUFFIXES, ".npz") else f"{file.name}.mp4"
 
 
-def solve_file(request: Request, input: Path | None, outputs: Outputs, console: Console) -> Row:
-    """Solve a clip in one piece, or a film of more than `WINDOW` frames in windows."""
+def solve_file(
+    request: Request, input: Path | None, outputs: Outputs, console: Console, share: Share | None = None
+) -> None:
+    """Solve a clip in one piece, or a film of more than `WINDOW` frames in windows, of which processes take shares.
+
+    `share`: that of this process; None: that of one file among all processes.
+    """
+    share = share or shares_of([input])[0][1]
+    if share.index and outputs.out is None:
+        return  # where nothing is written, nothing can be put together
     if input is None or not _is_long(request, input):
-        return solve_clip(request, input, outputs, console)
+        return _solve_clip(request, input, outputs, console, share)
     try:
         film = _open(request, input)
     except CutError:
         if not _one_piece(request, input):
             raise
-        return solve_clip(request, input, outputs, console)
+        return _solve_clip(request, input, outputs, console, share)
     if outputs.figure is not None:
         raise SpecError(f"--figure shows clips of at most {WINDOW} frames: give --frames {WINDOW}, or leave it out")
-    return _solve_film(request, input, film, outputs, console)
+    _solve_film(request, input, film, outputs, share, console)
+
+
+def _solve_clip(request: Request, input: Path | None, outputs: Outputs, console: Console, share: Share) -> None:
+    """A clip has no windows: the first process that it belongs to solves it."""
+    if share.index == 0:
+        solve_clip(request, input, outputs, console)
+
+
+File = TypeVar("File")
+
+
+def shares_of(files: Sequence[File]) -> list[tuple[File, Share]]:
+    """The files of this process of those that torchrun started; of fewer files than processes, shares of their windows.
+
+    Example:
+        >>> shares_of(["a.mkv", "b.mkv"])  # by one process
+        [('a.mkv', Share(index=0, of=1)), ('b.mkv', Share(index=0, of=1))]
+    """
+    rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if processes <= len(files):
+        return [(file, Share()) for file in files[rank::processes]]
+    first = rank % len(files)
+    return [(files[first], Share(rank // len(files), len(range(first, processes, len(files)))))]
 
 
 def _is_long(request: Request, path: Path) -> bool:
@@ -147,45 +179,57 @@ def _open(request: Request, path: Path) -> Film:
     return film
 
 
-def _solve_film(request: Request, input: Path, film: Film, outputs: Outputs, console: Console) -> Row:
+def _solve_film(
+    request: Request, input: Path, film: Film, outputs: Outputs, share: Share, console: Console
+) -> list[Row] | None:
     if outputs.out is None:
-        return _solve_windows(request, input, film, outputs, console)
-    with only_writer(outputs.out):
-        return _solve_windows(request, input, film, outputs, console)
+        return _solve_windows(request, input, film, outputs, share, console)
+    with locked(outputs.out, share.index):
+        return _solve_windows(request, input, film, outputs, share, console)
 
 
-def _solve_windows(request: Request, input: Path, film: Film, outputs: Outputs, console: Console) -> Row:
+def _solve_windows(
+    request: Request, input: Path, film: Film, outputs: Outputs, share: Share, console: Console
+) -> list[Row] | None:
+    """Solve a share of the windows; where it is the last one, make the film, and report."""
     windows, sound = windows_of(film.shape[0]), sound_of(input)
+    mine = share.windows(len(windows))
+    beside = yardsticks(film.name, request.solver) if request.simulate else []
     parts, state = None, None
     if outputs.out is not None:
         check_writable(outputs.out, folder=not outputs.out.suffix)
         check_output(outputs.out, film.shape, sound, film.fps)
-        parts = Parts(outputs.out, film.fps, _job(request, input, film))
+        parts = Parts(outputs.out, film.fps, _job(request, input, film), len(windows), share)
         state = parts.finished()
-    if state is not None:
-        console.print(f"{input.name}: {state.windows} of {len(windows)} windows are done already", markup=False)
-    with bar(f"{input.name}: windows", len(windows), 0 if state is None else state.windows) as advance:
-        for window in solve_film(film, request.solver, request.fields, request.device, state):
+    done = 0 if state is None else state.windows - mine.start
+    if done:
+        console.print(f"{input.name}: {done} of {len(mine)} windows are done already", markup=False)
+    with bar(f"{input.name}: windows", len(mine), done) as advance:
+        solved = solve_film(film, request.solver, request.fields, request.device, state, share=share, beside=beside)
+        for window in solved:
             state = window.state
             if parts is not None:
                 parts.add(window.frames, state)
-            advance(state.windows)
+            advance(state.windows - mine.start)
             del window  # its frames are gone before the next ones are read
             release_freed_memory()
-    assert state is not None
-    if parts is not None:
-        parts.finish(len(windows), sound)
-    row = Row(request.solver, score_of(state), state.tally["seconds"])
-    video, tiles = "×".join(map(str, film.shape)), int(state.tally["tiles"])
-    what = f"a {video} film in {len(windows)} windows of {tiles} tiles, noise σ = {film.noise_std:.4g}"
-    print_table(console, f"{request.op}: {what}", [row])
+    states = parts.finish(sound) if parts is not None else [state] if state is not None else None
+    if states is None:
+        console.print(f"{input.name}: {len(mine)} windows are done, others are with other processes", markup=False)
+        return None
+    tallies = total(s.tallies for s in states)
+    rows = [Row(name, score_of(tally), tally["seconds"]) for name, tally in tallies.items()]
+    tally = tallies[request.solver]
+    video = "×".join(map(str, film.shape))
+    what = f"a {video} film in {len(windows)} windows of {int(tally['tiles'])} tiles, noise σ = {film.noise_std:.4g}"
+    print_table(console, f"{request.op}: {what}", rows)
     if outputs.out is not None:
         console.print(f"reconstruction: {outputs.out}", markup=False)
     if outputs.json is not None:
-        report = film_report(request.op, request.seed, film, row, state)
+        report = film_report(request.op, request.seed, film, rows, tally, len(windows))
         write_json(outputs.json, report | {"precision": request.fields.get("precision", "float32")})
         console.print(f"report: {outputs.json}", markup=False)
-    return row
+    return rows
 
 
 def _job(request: Request, input: Path, film: Film) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from linops_video import InverseProblem, Solution
 from linops_video.films.film import Film
-from linops_video.films.parts import Finished
+from linops_video.films.parts import Tally
 from linops_video.media.files import replacing
 from linops_video.solvers.defaults import tuned_row
 from linops_video.solvers.evaluation import Score
@@ -81,7 +81,6 @@ def report_of(
     op: str, seed: int, problem: InverseProblem, solution: Solution, row: Row, baselines: list[Row], tiles: int
 ) -> dict[str, Any]:
     """The report of a clip; what needs the truth is None without it, and so is a number that is not finite."""
-    known = row.score.psnr is not None
     return {
         "op": op,
         "solver": row.name,
@@ -93,14 +92,13 @@ def report_of(
         "status": solution.status,
         "windows": 1,
         "tiles": tiles,
-        "baselines": {baseline.name: {"psnr": finite(baseline.score.psnr)} for baseline in baselines}
-        if known
-        else None,
+        "baselines": _known(row, baselines),
     }
 
 
-def film_report(op: str, seed: int, film: Film, row: Row, state: Finished) -> dict[str, Any]:
-    """The report of a film that was solved in windows."""
+def film_report(op: str, seed: int, film: Film, rows: list[Row], tally: Tally, windows: int) -> dict[str, Any]:
+    """The report of a film that was solved in windows; the last row is of the solver, `tally` too."""
+    *baselines, row = rows
     return {
         "op": op,
         "solver": row.name,
@@ -108,12 +106,19 @@ def film_report(op: str, seed: int, film: Film, row: Row, state: Finished) -> di
         "noise_std": finite(film.noise_std),
         "seed": seed,
         **_scores(row),
-        "steps": int(state.tally["steps"]),
-        "status": status_of(state),
-        "windows": state.windows,
-        "tiles": int(state.tally["tiles"]),
-        "baselines": None,
+        "steps": int(tally["steps"]),
+        "status": status_of(tally),
+        "windows": windows,
+        "tiles": int(tally["tiles"]),
+        "baselines": _known(row, baselines),
     }
+
+
+def _known(row: Row, baselines: list[Row]) -> dict[str, Any] | None:
+    """The PSNR of the baselines, where the truth is known."""
+    if row.score.psnr is None:
+        return None
+    return {baseline.name: {"psnr": finite(baseline.score.psnr)} for baseline in baselines}
 
 
 def _scores(row: Row) -> dict[str, Any]:

@@ -82,3 +82,13 @@ BASELINES: dict[str, dict[str, Baseline]] = {
 """Problem name -> baseline name -> baseline; problems that are not listed have none."""
 
 BASELINE_NAMES: Sequence[str] = tuple(dict.fromkeys(name for entry in BASELINES.values() for name in entry))
+
+
+def yardsticks(problem: str | None, solver: str) -> list[str]:
+    """What a solver is compared with where the truth is known: pinv, what one does without a solver, admm-tv.
+
+    Example:
+        >>> yardsticks("fi2", "videoonet")
+        ['pinv', 'hold', 'linear', 'admm-tv']
+    """
+    return [name for name in ("pinv", *BASELINES.get(problem or "", {}), "admm-tv") if name != solver]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from torch import Tensor
 
 from linops_video import InverseProblem, Solution
 from linops_video.films.film import Film
-from linops_video.films.parts import Finished
+from linops_video.films.parts import WHOLE, Finished, Share, Tallies, Tally
 from linops_video.metrics import ssim
+from linops_video.solvers.baselines import BASELINES
 from linops_video.solvers.evaluation import Score
 from linops_video.solvers.iteration import OnStep
 from linops_video.solvers.learned.checkpoint import locate
@@ -26,6 +27,12 @@ WINDOW = 32
 
 OVERLAP = 8
 """Frames that neighbouring windows share: a second measured frame for "fi4", and twice the reach of "tdd"."""
+
+Way = Callable[[InverseProblem, OnStep | None], tuple[Solution, int]]
+"""What solves a window, and tells in how many tiles."""
+
+LARGEST = ("steps", "tiles")
+"""Numbers of a tally of which the largest counts, not the sum."""
 
 PERIOD = 4
 """Windows start at multiples of 4, with a frame that "fi2" and "fi4" measure."""
@@ -60,6 +67,8 @@ def solve_film(
     device: torch.device | str = "cpu",
     state: Finished | None = None,
     on_step: OnStep | None = None,
+    share: Share = WHOLE,
+    beside: Sequence[str] = (),
 ) -> Iterator[Window]:
     """Solve the windows of a film, in order; frames that two windows share are blended, with weights that add up to 1.
 
@@ -69,6 +78,8 @@ def solve_film(
         device: where each window is solved; its frames come back to the CPU.
         state: how far an earlier run came: the same windows follow as if there had been no break.
         on_step: as for `run`, for each window; steps count on over the tiles of large frames.
+        share: of the windows, those that are given. The one before them is solved too, since they begin with its blend.
+        beside: of `yardsticks`, what is run for its score, on each window for itself.
 
     Raises what `solve` raises, and the errors of `Film.problem`.
 
@@ -80,39 +91,69 @@ def solve_film(
         [16, 24]
     """
     windows = windows_of(film.shape[0])
-    state, ready = state or Finished(0, torch.zeros(0, 1, 1, 1), {}), None
-    for index in range(state.windows, len(windows)):
+    mine = share.windows(len(windows))
+    state = state or Finished(max(0, mine.start - 1), torch.zeros(0, 1, 1, 1), {})
+    ways: dict[str, Way] = {}
+    for index in range(state.windows, mine.stop) if mine else ():
         problem = film.problem(*windows[index]).to(device)
-        ready = ready or build(problem, solver, **(fields or {}))  # which depends on the problem's name and noise only
-        began = time.perf_counter()
-        with torch.no_grad():
-            solution = run_in_tiles(ready, problem, on_step).real()
-            seconds = time.perf_counter() - began
-            tally = _numbers(problem, solution) | {"seconds": seconds, "tiles": count_tiles(ready, problem)}
-        window = _blended(film, windows, state, solution, tally)
-        state = window.state
-        del problem, solution  # large: gone before the next window is read
-        yield window
-        del window
+        for name in (*beside, solver):  # each depends on the problem's name and noise only
+            ways[name] = ways.get(name) or _way(name, problem, fields if name == solver else None)
+        frames, tally = _timed(ways[solver], problem, on_step)
+        frames, tail = _blended(frames, windows, index, state.tail)
+        if index not in mine:
+            state = Finished(index + 1, tail, {})
+            continue
+        truth, tallies = film.truth(*windows[index]), {}
+        for name in beside:
+            other, tallies[name] = _timed(ways[name], problem)
+            tallies[name] |= _errors(other[: len(frames)], truth)
+        tallies[solver] = tally | _errors(frames, truth)
+        state = Finished(index + 1, tail, total([state.tallies, tallies]))
+        del problem, truth  # large: gone before the next window is read
+        yield Window(frames, state)
+        del frames
 
 
-def _blended(film: Film, windows: list[Span], state: Finished, solution: Solution, tally: dict[str, float]) -> Window:
-    """A solved window, blended with what the one before left for it."""
-    index = state.windows
+def _way(name: str, problem: InverseProblem, fields: dict[str, Any] | None) -> Way:
+    """What solves this problem, and others of its name and noise."""
+    baseline = BASELINES.get(problem.name or "", {}).get(name)
+    if baseline is not None:
+        return lambda posed, _: (Solution(baseline(posed), "direct", 0), 1)
+    solver = build(problem, name, **(fields or {}))
+    return lambda posed, on_step: (run_in_tiles(solver, posed, on_step).real(), count_tiles(solver, posed))
+
+
+def _timed(way: Way, problem: InverseProblem, on_step: OnStep | None = None) -> tuple[Tensor, dict[str, float]]:
+    """The frames that a window is solved to, and its numbers."""
+    began = time.perf_counter()
+    with torch.no_grad():
+        solution, tiles = way(problem, on_step)
+    seconds = time.perf_counter() - began
+    return solution.x.cpu(), _numbers(problem, solution) | {"seconds": seconds, "tiles": tiles}
+
+
+def _blended(frames: Tensor, windows: list[Span], index: int, tail: Tensor) -> tuple[Tensor, Tensor]:
+    """The finished frames of a solved window, blended with what the one before left for it; what it leaves itself."""
+    blended = frames * ramp(windows, index).reshape(-1, 1, 1, 1)
+    blended[: len(tail)] += tail
     start, stop = windows[index]
-    blended = solution.x.cpu() * ramp(windows, index).reshape(-1, 1, 1, 1)
-    blended[: len(state.tail)] += state.tail
     finished = (windows[index + 1][0] if index + 1 < len(windows) else stop) - start
-    frames, tail = blended[:finished], blended[finished:].clone()
-    truth = film.truth(start, stop)
-    if truth is not None:
-        tally = _added(tally, _errors(frames, truth[:finished]))
-    return Window(frames, Finished(index + 1, tail, _added(state.tally, tally)))
+    return blended[:finished], blended[finished:].clone()
 
 
-def score_of(state: Finished) -> Score:
+def total(many: Iterable[Tallies]) -> Tallies:
+    """The tallies of a film of those of its windows, or of its shares."""
+    added: dict[str, dict[str, float]] = {}
+    for tallies in many:
+        for solver, tally in tallies.items():
+            mine = added.setdefault(solver, {})
+            for name, value in tally.items():
+                mine[name] = max(mine.get(name, 0), value) if name in LARGEST else mine.get(name, 0.0) + value
+    return added
+
+
+def score_of(tally: Tally) -> Score:
     """The quality of the finished frames of a film: as `score`, but the data misfit is that of the single windows."""
-    tally = state.tally
     misfit = (tally["squared misfit"] / tally["measurements"]) ** 0.5
     if "squared error" not in tally:
         return Score(None, None, misfit)
@@ -121,11 +162,11 @@ def score_of(state: Finished) -> Score:
     return Score(float(-10 * torch.log10(error)), similar, misfit)
 
 
-def status_of(state: Finished) -> str:
+def status_of(tally: Tally) -> str:
     """As `Solution.status`: "max_steps" if one window met the limit first."""
-    if not state.tally["steps"]:
+    if not tally["steps"]:
         return "direct"
-    return "max_steps" if state.tally["stopped"] else "converged"
+    return "max_steps" if tally["stopped"] else "converged"
 
 
 def identity_of(solver: str, fields: dict[str, Any]) -> dict[str, str]:
@@ -147,16 +188,12 @@ def _numbers(problem: InverseProblem, solution: Solution) -> dict[str, float]:
     }
 
 
-def _errors(frames: Tensor, truth: Tensor) -> dict[str, float]:
+def _errors(frames: Tensor, truth: Tensor | None) -> dict[str, float]:
+    """What the first frames of a window have to be scored by, where the truth is known."""
+    if truth is None:
+        return {}
+    truth = truth[: len(frames)]
     squares = [(a.double() - b.double()).square().sum() for a, b in zip(frames, truth, strict=True)]
     numbers = {"squared error": float(sum(squares)), "entries": truth.numel(), "frames": len(frames)}
     similar = ssim(frames, truth)
     return numbers if similar is None else numbers | {"ssim": float(similar) * len(frames)}
-
-
-def _added(tally: Any, more: dict[str, float]) -> dict[str, float]:
-    total = dict(tally)
-    for name, value in more.items():
-        largest = name in ("steps", "tiles")
-        total[name] = max(total.get(name, 0), value) if largest else total.get(name, 0.0) + value
-    return total

@@ -36,7 +36,8 @@ def test_a_film_is_solved_in_windows_and_scored(here, capsys):
     assert run("solve", "film.mkv", "--simulate", *SOLVE, "-o", "out.mkv", "--json", "r.json") == 0
     report, out = json.loads((here / "r.json").read_text()), read_video("out.mkv")
     assert (report["windows"], report["tiles"], report["shape"]) == (3, 1, [FRAMES, 3, 16, 24])
-    assert (report["status"], report["steps"], report["baselines"]) == ("direct", 0, None)
+    assert (report["status"], report["steps"]) == ("direct", 0)
+    assert list(report["baselines"]) == ["bicubic", "bicubic-consistent", "admm-tv"]
     truth = read_video("film.mkv").frames
     error = -10 * torch.log10((out.frames - truth).double().square().mean())
     assert report["psnr"] == pytest.approx(error.item(), abs=0.05)  # the file is rounded
@@ -216,6 +217,41 @@ def test_processes_share_the_files(films, monkeypatch):
     monkeypatch.setenv("RANK", "0")
     assert run("solve", "films", *SOLVE, "-o", "out") == 0
     assert sorted(p.name for p in Path("out").iterdir()) == ["1.mkv", "10.mkv", "2.mkv", "loop.gif"]
+
+
+@pytest.mark.parametrize("inputs", ["film.mkv", "films"])
+def test_processes_share_the_windows_of_one_film(here, monkeypatch, capsys, inputs):
+    assert run("solve", "film.mkv", *SOLVE, "--simulate", "-o", "whole.mkv", "--json", "whole.json") == 0
+    out, target = ("out.mkv", "out.mkv") if inputs == "film.mkv" else ("out", "out/film.mkv")
+    if inputs == "films":
+        (here / "films").mkdir()
+        (here / "films" / "film.mkv").write_bytes((here / "film.mkv").read_bytes())
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    report = () if inputs == "films" else ("--json", "out.json")
+    for rank in (1, 0):
+        monkeypatch.setenv("RANK", str(rank))
+        assert run("solve", inputs, *SOLVE, "--simulate", "-o", out, *report) == 0
+        assert ("others are with other processes" in capsys.readouterr().out) == (rank == 1)
+        assert Path(target).exists() == (rank == 0)
+    assert torch.equal(read_video(target).frames, read_video("whole.mkv").frames)
+    assert not Path(f"{target}.parts").exists()
+    if report:
+        told, expected = (json.loads(Path(name).read_text()) for name in ("out.json", "whole.json"))
+        assert told.pop("seconds") > 0
+        assert expected.pop("seconds") > 0
+        for report in (told, expected):
+            report |= {name: entry["psnr"] for name, entry in report.pop("baselines").items()}
+        numbers = {key: value for key, value in expected.items() if isinstance(value, float)}
+        assert {"psnr", "ssim", "data_misfit", "bicubic", "admm-tv"} <= set(numbers)
+        assert told == expected | {key: pytest.approx(value, rel=1e-9) for key, value in numbers.items()}
+
+
+def test_of_several_processes_one_solves_a_clip(here, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in (1, 0):
+        monkeypatch.setenv("RANK", str(rank))
+        assert run("solve", "film.mkv", "--frames", 4, *SOLVE, "-o", "out.mkv") == 0
+        assert Path("out.mkv").exists() == (rank == 0)
 
 
 def test_torchrun_finds_the_module(monkeypatch, capsys):

@@ -8,7 +8,7 @@ import torch
 from command import run
 
 from linops_video.expressions.source import files_named
-from linops_video.films.parts import only_writer
+from linops_video.films.parts import locked
 from linops_video.media.video import read_video, write_video
 
 SOLVE = ("--op", "sr2", "--solver", "pinv")
@@ -112,7 +112,7 @@ def test_settings_that_cannot_be_are_told(here, capsys, fields):
 
 
 def test_one_run_writes_a_film_at_a_time(here, capsys):
-    with only_writer(here / "out.mkv"):
+    with locked(here / "out.mkv", 0):
         assert run("solve", "film.mkv", *SOLVE, "-o", "out.mkv") == 2
     assert "another run is writing out.mkv" in capsys.readouterr().err
     assert run("solve", "film.mkv", *SOLVE, "-o", "out.mkv") == 0

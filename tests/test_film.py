@@ -10,13 +10,13 @@ from linops_video import Diagonal, forward_model
 from linops_video.errors import CutError, FileError, ShapeError, SpecError
 from linops_video.films.film import measured_film, open_film, simulated_film
 from linops_video.films.film_model import Alike, Masked, Rolling, Whole, film_model
-from linops_video.films.parts import STATE, Finished, Parts
+from linops_video.films.parts import STATE, Finished, Parts, Share
 from linops_video.media.arrays import EIGHT_BIT_NOISE, read_clip, read_mask, write_array
 from linops_video.media.video import read_video, write_video
 from linops_video.metrics import psnr
 from linops_video.problems.measurement import estimate_noise, model_of
 from linops_video.solvers import AdmmTV, run, solve
-from linops_video.solvers.film import score_of, solve_film, status_of, windows_of
+from linops_video.solvers.film import score_of, solve_film, status_of, total, windows_of
 from linops_video.solvers.registry import fast_fields
 from linops_video.solvers.tiles import ALIGNMENT, count_tiles, ramp, run_in_tiles, spans
 
@@ -268,10 +268,11 @@ def test_windows_give_what_the_whole_film_gives(spec):
     assert x.shape == video.shape
     whole = solve(forward_model(spec, video.shape, 2).measure(video, 2), "admm-tv").x
     assert psnr(x, video) > min(psnr(whole, video), 60) - 0.3
-    score = score_of(windows[-1].state)
+    tally = windows[-1].state.tallies["admm-tv"]
+    score = score_of(tally)
     assert score.psnr == pytest.approx(psnr(x, video).item(), abs=1e-6)
     assert score.ssim is not None
-    assert status_of(windows[-1].state) in ("max_steps", "converged")
+    assert status_of(tally) in ("max_steps", "converged")
 
 
 def test_a_film_goes_on_where_it_was_stopped():
@@ -284,11 +285,11 @@ def test_a_film_goes_on_where_it_was_stopped():
         assert len(rest) == len(windows) - done
         for a, b in zip(rest, windows[done:], strict=True):
             assert torch.equal(a.frames, b.frames)
-        told, expected = dict(rest[-1].state.tally), dict(windows[-1].state.tally)
+        told, expected = (dict(some[-1].state.tallies["admm-tv"]) for some in (rest, windows))
         assert told.pop("seconds") > 0
         assert expected.pop("seconds") > 0
         assert told == expected
-    tally = windows[-1].state.tally
+    tally = windows[-1].state.tallies["admm-tv"]
     assert (len(windows), tally["steps"], tally["tiles"], tally["stopped"]) == (4, 3, 1, 4)
 
 
@@ -296,17 +297,18 @@ def test_a_film_goes_on_where_it_was_stopped():
 
 
 def finished(windows: int) -> Finished:
-    return Finished(windows, torch.full((2, 3, 8, 8), 0.1 * windows), {"steps": 4.0 * windows})
+    return Finished(windows, torch.full((2, 3, 8, 8), 0.1 * windows), {"pinv": {"steps": 4.0 * windows}})
 
 
 @pytest.mark.parametrize("name", ["out.mkv", "out.npz", "out", "out.avi"])
 def test_parts_become_the_film(tmp_path, name):
     video = torch.randint(0, 256, (9, 3, 16, 16), generator=torch.Generator().manual_seed(0)) / 255
-    parts = Parts(tmp_path / name, 12, {"op": "sr2"})
+    parts = Parts(tmp_path / name, 12, {"op": "sr2"}, 2)
     assert parts.finished() is None
     parts.add(video[:4], finished(1))
+    assert parts.finish(None) is None
     parts.add(video[4:], finished(2))
-    parts.finish(2, None)
+    assert parts.finish(None) is not None
     assert [p.name for p in tmp_path.iterdir()] == [name]
     out = read_clip(tmp_path / name)
     assert torch.equal(out.frames, video)
@@ -320,23 +322,23 @@ def test_parts_become_the_film(tmp_path, name):
 
 
 def test_parts_of_the_same_job_are_found_again(tmp_path):
-    Parts(tmp_path / "out.mkv", 12, {"op": "sr2"}).finished()
-    parts = Parts(tmp_path / "out.mkv", 12, {"op": "sr2"})
+    Parts(tmp_path / "out.mkv", 12, {"op": "sr2"}, 3).finished()
+    parts = Parts(tmp_path / "out.mkv", 12, {"op": "sr2"}, 3)
     parts.add(torch.rand(4, 3, 16, 16), finished(1))
-    found = Parts(tmp_path / "out.mkv", 12, {"op": "sr2"}).finished()
+    found = Parts(tmp_path / "out.mkv", 12, {"op": "sr2"}, 3).finished()
     assert found is not None
-    assert (found.windows, found.tally) == (1, {"steps": 4.0})
+    assert (found.windows, found.tallies) == (1, {"pinv": {"steps": 4.0}})
     assert torch.equal(found.tail, finished(1).tail)
     write_video(parts.folder / "000001.mkv", torch.rand(4, 3, 16, 16))  # killed before its state was written
-    again = Parts(tmp_path / "out.mkv", 12, {"op": "sr2"}).finished()
+    again = Parts(tmp_path / "out.mkv", 12, {"op": "sr2"}, 3).finished()
     assert again is not None
     assert again.windows == 1
-    assert Parts(tmp_path / "out.mkv", 12, {"op": "sr4"}).finished() is None
+    assert Parts(tmp_path / "out.mkv", 12, {"op": "sr4"}, 3).finished() is None
     assert not parts.folder.exists()
 
 
 def test_broken_parts_are_thrown_away(tmp_path):
-    parts = Parts(tmp_path / "out.mkv", 12, {})
+    parts = Parts(tmp_path / "out.mkv", 12, {}, 3)
     parts.finished()
     parts.add(torch.rand(4, 3, 16, 16), finished(1))
     (parts.folder / STATE).write_bytes(b"half")
@@ -344,6 +346,65 @@ def test_broken_parts_are_thrown_away(tmp_path):
     parts.add(torch.rand(4, 3, 16, 16), finished(1))
     (parts.folder / "000000.mkv").unlink()
     assert parts.finished() is None
+
+
+def test_shares_of_one_film_are_put_together_by_the_last(tmp_path):
+    video = torch.randint(0, 256, (9, 3, 16, 16), generator=torch.Generator().manual_seed(0)) / 255
+    first, second, none = (Parts(tmp_path / "out.mkv", 12, {}, 2, Share(i, 3)) for i in (1, 2, 0))
+    assert [list(windows) for windows in first.windows] == [[], [0], [1]]
+    assert first.finished() is second.finished() is none.finished() is None
+    assert none.finish(None) is None
+    second.add(video[4:], finished(2))
+    assert second.finish(None) is None
+    first.add(video[:4], finished(1))
+    assert [state.windows for state in first.finish(None) or []] == [1, 2]
+    assert torch.equal(read_clip(tmp_path / "out.mkv").frames, video)
+    assert second.finish(None) is None  # it is there
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mkv"]
+
+
+def test_what_another_job_left_does_not_count_in_any_share(tmp_path):
+    for share in (Share(0, 2), Share(1, 2)):
+        Parts(tmp_path / "out.mkv", 12, {"op": "sr2"}, 2, share).add(
+            torch.rand(4, 3, 16, 16), finished(share.index + 1)
+        )
+    other = Parts(tmp_path / "out.mkv", 12, {"op": "sr4"}, 2, Share(0, 2))
+    assert other.finished() is None
+    assert not list(other.folder.glob(f"*{STATE}"))
+    other.add(torch.rand(4, 3, 16, 16), finished(1))
+    assert other.finish(None) is None
+    alone = Parts(tmp_path / "out.mkv", 12, {"op": "sr4"}, 2)
+    assert alone.finished() is None
+    assert not alone.folder.exists()
+
+
+def test_shares_are_the_windows_of_one_process():
+    video = clip(130, 16, 16)
+    whole = list(solve_film(simulated_film_of(video, "pid", 2), "admm-tv", {"max_steps": 3}, beside=("pinv",)))
+    shares = [
+        list(
+            solve_film(
+                simulated_film_of(video, "pid", 2), "admm-tv", {"max_steps": 3}, share=Share(i, 3), beside=("pinv",)
+            )
+        )
+        for i in range(3)
+    ]
+    assert [len(share) for share in shares] == [2, 2, 2]
+    for a, b in zip(itertools.chain(*shares), whole, strict=True):
+        assert torch.equal(a.frames, b.frames)
+    tallies, expected = total(share[-1].state.tallies for share in shares), whole[-1].state.tallies
+    assert list(tallies) == list(expected) == ["pinv", "admm-tv"]
+    for name, tally in tallies.items():
+        for key in set(tally) - {"seconds"}:
+            assert tally[key] == pytest.approx(expected[name][key], rel=1e-12), (name, key)
+
+
+def test_what_runs_beside_is_scored_on_the_frames_of_the_film():
+    video = clip(60, 32, 32)
+    (*_, last) = solve_film(simulated_film_of(video, "fi2", 0), "admm-tv", {"max_steps": 2}, beside=("hold", "pinv"))
+    held = video[::2].repeat_interleave(2, 0)
+    assert score_of(last.state.tallies["hold"]).psnr == pytest.approx(psnr(held, video).item(), abs=1e-6)
+    assert score_of(last.state.tallies["pinv"]).data_misfit < 1e-6
 
 
 # --- precision ---------------------------------------------------------------------------------------------------

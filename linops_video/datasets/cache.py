@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from linops_video.errors import FileError
-from linops_video.media.files import replacing
+from linops_video.media.files import reason, replacing
 
 VARIABLE = "LINOPS_VIDEO_DATA"
 """Environment variable with the folder of the data sets."""
@@ -39,7 +39,7 @@ def cached(source: Path, form: str, decode: Callable[[], Iterable[np.ndarray]]) 
             try:
                 _write(temporary, decode())
             except OSError as error:
-                raise FileError(f"cannot write {path}: {error.strerror or error}; {VARIABLE} moves the cache") from None
+                raise FileError(f"cannot write {path}: {reason(error)}; {VARIABLE} moves the cache") from None
     return path
 
 
@@ -67,4 +67,4 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FileError(f"cannot make the folder {path}: {error.strerror or error}; set {VARIABLE}") from None
+        raise FileError(f"cannot make the folder {path}: {reason(error)}; set {VARIABLE}") from None

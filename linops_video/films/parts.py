@@ -19,10 +19,38 @@ from torch import Tensor
 
 from linops_video.errors import FileError
 from linops_video.media.arrays import write_array
-from linops_video.media.files import replacing
+from linops_video.media.files import reason, replacing
 from linops_video.media.video import join_videos, write_video
 
 STATE = "state.safetensors"
+"""How far a share is; of several shares, the number of each stands before it."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """The windows of a film that one of several processes solves: the `index`-th of `of` runs of equal length.
+
+    Example:
+        >>> [Share(i, 2).windows(5) for i in range(2)]
+        [range(0, 2), range(2, 5)]
+    """
+
+    index: int = 0
+    of: int = 1
+
+    def windows(self, count: int) -> range:
+        """Which of `count` windows are in this share; none where there are more shares than windows."""
+        return range(count * self.index // self.of, count * (self.index + 1) // self.of)
+
+
+WHOLE = Share()
+"""All windows."""
+
+Tally = Mapping[str, float]
+"""Numbers that are added up over the windows of a film."""
+
+Tallies = Mapping[str, Tally]
+"""Those of each solver."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +59,28 @@ class Finished:
 
     windows: int
     tail: Tensor
-    tally: Mapping[str, float]
+    tallies: Tallies
 
 
 class Parts:
-    """The folder `OUT.parts` of a film that is being solved.
+    """The folder `OUT.parts` of a film that is being solved, by one process or by several that see one disk.
 
-    Each finished window is a file of its own; `state.safetensors`, which is replaced as a whole after each, says how
-    many of them count. So the folder is right whenever the run is killed.
+    Each finished window is a file of its own; the state of its share, which is replaced as a whole after each, says how
+    many of them count. So the folder is right whenever a run is killed.
 
     Args:
         out: the file that the film will be: what `write_video` writes, or `.npz`.
         fps: its frames per second.
-        job: JSON values that tell one run from another: windows of another job are thrown away.
+        job: JSON values that tell one run from another: windows of another job do not count.
+        count: how many windows the film has.
+        share: those of them that are solved here.
     """
 
-    def __init__(self, out: str | Path, fps: float, job: Mapping[str, Any]) -> None:
-        self.out, self.fps = Path(out), fps
+    def __init__(self, out: str | Path, fps: float, job: Mapping[str, Any], count: int, share: Share = WHOLE) -> None:
+        self.out, self.fps, self.share = Path(out), fps, share
+        self.windows = [Share(i, share.of).windows(count) for i in range(share.of)]
         self.folder = self.folder_of(self.out)
-        self._job = json.dumps(job, sort_keys=True)
+        self._job = json.dumps({**job, "shares": share.of}, sort_keys=True)
         suffix = self.out.suffix.lower()
         self._suffix = suffix if suffix in (".mp4", ".mkv", ".avi", ".npz") else ".mkv"
 
@@ -59,62 +90,90 @@ class Parts:
         return Path(out).with_name(f"{Path(out).name}.parts")
 
     def finished(self) -> Finished | None:
-        """How far an earlier run of the same job came; None where there is none, and no folder then."""
-        state = self._state()
-        if state is None:
+        """How far an earlier run of the same job came with this share; None where there is none.
+
+        What another job has left is thrown away.
+        """
+        for place in self.folder.glob(f"*{STATE}"):
+            if _read(place, self._job) is None:
+                place.unlink(missing_ok=True)
+        state = self._state(self.share.index)
+        if state is None and self.share.of == 1:
             shutil.rmtree(self.folder, ignore_errors=True)
         return state
-
-    def _state(self) -> Finished | None:
-        try:
-            with safe_open(self.folder / STATE, "pt") as file:
-                told = file.metadata() or {}
-                if told.get("job") != self._job:
-                    return None
-                state = Finished(int(told["windows"]), file.get_tensor("tail"), json.loads(told["tally"]))
-        except (SafetensorError, OSError, KeyError, ValueError):
-            return None
-        return state if all(self._part(i).exists() for i in range(state.windows)) else None
 
     def add(self, frames: Tensor, state: Finished) -> None:
         """Keep the frames that window number `state.windows − 1` has finished."""
         try:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise FileError(f"cannot write {self.folder}: {(error.strerror or str(error)).lower()}") from None
+            raise FileError(f"cannot write {self.folder}: {reason(error)}") from None
         part = self._part(state.windows - 1)
         if self._suffix == ".npz":
             write_array(part, "x", frames, self.fps)
         else:
             write_video(part, frames, self.fps)
-        told = {"job": self._job, "windows": str(state.windows), "tally": json.dumps(dict(state.tally))}
-        with replacing(self.folder / STATE) as temporary:
+        told = {"job": self._job, "windows": str(state.windows), "tallies": json.dumps(state.tallies)}
+        with replacing(self._place(self.share.index)) as temporary:
             save_file({"tail": state.tail.contiguous()}, temporary, told)
 
-    def finish(self, windows: int, sound: str | Path | None) -> None:
-        """Make the film of its parts, with the sound of a file, and remove the folder."""
-        parts = [self._part(i) for i in range(windows)]
-        if self._suffix == ".npz":
-            _join_arrays(self.out, parts, self.fps)
-        else:
-            join_videos(self.out, parts, self.fps, sound)
-        shutil.rmtree(self.folder)
+    def finish(self, sound: str | Path | None) -> list[Finished] | None:
+        """Make the film of its parts, with the sound of a file, and remove the folder, if all shares are done.
+
+        Gives the last state of each share; None where another process still works, or has made the film.
+        """
+        with locked(self.out, "joined", timeout=-1):
+            states = [self._state(i) for i, windows in enumerate(self.windows) if windows]
+            ends = [windows.stop for windows in self.windows if windows]
+            done = [state for state, end in zip(states, ends, strict=True) if state and state.windows == end]
+            if len(done) < len(ends):
+                return None
+            parts = [self._part(i) for windows in self.windows for i in windows]
+            if self._suffix == ".npz":
+                _join_arrays(self.out, parts, self.fps)
+            else:
+                join_videos(self.out, parts, self.fps, sound)
+            shutil.rmtree(self.folder)
+        return done
+
+    def _state(self, index: int) -> Finished | None:
+        state = _read(self._place(index), self._job)
+        complete = state and all(self._part(i).exists() for i in range(self.windows[index].start, state.windows))
+        return state if complete else None
+
+    def _place(self, index: int) -> Path:
+        return self.folder / (STATE if self.share.of == 1 else f"{index}-{STATE}")
 
     def _part(self, number: int) -> Path:
         return self.folder / f"{number:06d}{self._suffix}"
 
 
+def _read(place: Path, job: str) -> Finished | None:
+    """The state in a file, if it is one of this job."""
+    try:
+        with safe_open(place, "pt") as file:
+            told = file.metadata() or {}
+            if told.get("job") != job:
+                return None
+            return Finished(int(told["windows"]), file.get_tensor("tail"), json.loads(told["tallies"]))
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return None
+
+
 @contextmanager
-def only_writer(out: Path) -> Iterator[None]:
-    """Hold a file for this run alone, by a lock that is gone with the process; `FileError` if another one holds it."""
-    place = out.with_name(f".{out.name}.lock")
-    lock = FileLock(place, timeout=0)
+def locked(out: Path, what: str | int, timeout: float = 0) -> Iterator[None]:
+    """Hold a file beside `out` for this run alone, by a lock that is gone with the process.
+
+    Raises `FileError` if another run holds it for longer than `timeout` seconds; −1: waits as long as it takes.
+    """
+    place = out.with_name(f".{out.name}.{what}.lock")
+    lock = FileLock(place, timeout=timeout)
     try:
         lock.acquire()
     except Timeout:
         raise FileError(f"another run is writing {out}: wait for it, or give a new name") from None
     except OSError as error:
-        raise FileError(f"cannot write {out}: {(error.strerror or str(error)).lower()}") from None
+        raise FileError(f"cannot write {out}: {reason(error)}") from None
     try:
         yield
     finally:

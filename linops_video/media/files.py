@@ -29,14 +29,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         staging = Path(tempfile.mkdtemp(prefix=".linops-video-", dir=path.parent))
     except OSError as error:
-        raise FileError(f"cannot write {path}: {_reason(error, path)}") from None
+        raise FileError(f"cannot write {path}: {reason(error, path)}") from None
     try:
         temporary = staging / path.name  # the suffix stays: writers choose the format by it
         yield temporary
         try:
             os.replace(temporary, path)
         except OSError as error:
-            raise FileError(f"cannot write {path}: {_reason(error, path)}") from None
+            raise FileError(f"cannot write {path}: {reason(error, path)}") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -56,7 +56,7 @@ def check_writable(path: str | Path, folder: bool = False) -> None:
         with tempfile.TemporaryDirectory(prefix=".linops-video-", dir=path.parent):
             pass
     except OSError as error:
-        raise FileError(f"cannot write {path}: {_reason(error, path)}") from None
+        raise FileError(f"cannot write {path}: {reason(error, path)}") from None
 
 
 def check_distinct(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path | None]) -> None:
@@ -88,7 +88,8 @@ def _check_replaceable(path: Path) -> None:
         raise FileError(f"cannot write {path}: give the name of a new file or folder")
 
 
-def _reason(error: OSError, path: Path) -> str:
-    if not path.parent.is_dir():
+def reason(error: OSError, path: Path | None = None) -> str:
+    """Why the system refuses, in words that go on a sentence; `path`: what should have been written."""
+    if path is not None and not path.parent.is_dir():
         return f"the folder {path.parent} does not exist"
     return (error.strerror or str(error)).lower()

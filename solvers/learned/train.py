@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from linops_video.errors import FileError, SpecError
-from linops_video.media.files import replacing
+from linops_video.media.files import reason, replacing
 from linops_video.solvers.learned.checkpoint import save_network
 from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.curve import Curve, Row
@@ -287,4 +287,4 @@ def _check_folder(folder: Path, state: Path, resume: bool) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FileError(f"cannot make the folder {folder}: {(error.strerror or str(error)).lower()}") from None
+        raise FileError(f"cannot make the folder {folder}: {reason(error)}") from None
