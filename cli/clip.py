@@ -16,7 +16,7 @@ from linops_video import InverseProblem, Solution
 from linops_video.algebra.parameters import Shape
 from linops_video.cli.picture import Column, check_channels, measurement_column, save_figure
 from linops_video.cli.progress import bar, progress
-from linops_video.cli.report import Row, print_table, problem_line, report_of, tuning_line, write_json
+from linops_video.cli.report import Row, Run, print_table, problem_line, report_of, tuning_line, write_json
 from linops_video.errors import CutError
 from linops_video.films.cut import cut_problem, middle
 from linops_video.media.arrays import NUMPY, read_clip, read_measurement, write_array
@@ -89,7 +89,7 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
     elif outputs.out is not None:
         write_video(outputs.out, solution.x, task.fps, sound)
     print_table(console, problem_line(request.op, task.problem), [*rows, row])
-    tuning = tuning_line(request.solver, task.problem, request.fields)
+    tuning = tuning_line(task.problem, request.solver, solver, request.fields)
     if tuning is not None:
         console.print(tuning, highlight=False, markup=False)
     if outputs.out is not None:
@@ -98,8 +98,9 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
         _save(outputs.figure, task, baselines, solution, row)
         console.print(f"figure: {outputs.figure}", markup=False)
     if outputs.json is not None:
-        report = report_of(request.op, request.seed, task.problem, solution, row, rows, tiles)
-        write_json(outputs.json, report | {"precision": request.fields.get("precision", "float32")})
+        run, noise_std = Run(solution.steps, solution.status, 1, tiles), float(task.problem.noise_std)
+        shape = task.problem.operator.in_shape
+        write_json(outputs.json, report_of(request.op, request.seed, shape, noise_std, [*rows, row], run, solver))
         console.print(f"report: {outputs.json}", markup=False)
     return row
 

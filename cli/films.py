@@ -16,7 +16,7 @@ from linops_video import __version__
 from linops_video.cli.clip import Outputs, Request, check_output, solve_clip, sound_of
 from linops_video.cli.heap import is_out_of_memory, release_freed_memory
 from linops_video.cli.progress import bar
-from linops_video.cli.report import Row, film_report, print_table, write_json
+from linops_video.cli.report import Row, Run, print_table, report_of, tuning_line, write_json
 from linops_video.errors import CutError, FileError, LinopsError, SpecError
 from linops_video.expressions.source import files_named
 from linops_video.films.film import Film, measured_film, open_film, simulated_film
@@ -33,8 +33,8 @@ from linops_video.media.video import (
 )
 from linops_video.problems.measurement import frame_rate_of
 from linops_video.solvers.baselines import yardsticks
-from linops_video.solvers.film import WINDOW, identity_of, score_of, solve_film, total, windows_of
-from linops_video.solvers.registry import check_name
+from linops_video.solvers.film import WINDOW, identity_of, score_of, solve_film, status_of, total, windows_of
+from linops_video.solvers.registry import build, check_name
 from linops_video.solvers.tiles import ONE_PIECE
 
 
@@ -201,6 +201,10 @@ def _solve_windows(
         check_output(outputs.out, film.shape, sound, film.fps)
         parts = Parts(outputs.out, film.fps, _job(request, input, film), len(windows), share)
         state = parts.finished()
+    first = film.problem(*windows[max(0, mine.start - 1)])  # whose name and noise, those of all, choose the fields
+    solver = build(first, request.solver, **request.fields)
+    tuning = tuning_line(first, request.solver, solver, request.fields)
+    del first
     done = 0 if state is None else state.windows - mine.start
     if done:
         console.print(f"{input.name}: {done} of {len(mine)} windows are done already", markup=False)
@@ -223,11 +227,14 @@ def _solve_windows(
     video = "×".join(map(str, film.shape))
     what = f"a {video} film in {len(windows)} windows of {int(tally['tiles'])} tiles, noise σ = {film.noise_std:.4g}"
     print_table(console, f"{request.op}: {what}", rows)
+    if tuning is not None:
+        console.print(tuning, highlight=False, markup=False)
     if outputs.out is not None:
         console.print(f"reconstruction: {outputs.out}", markup=False)
     if outputs.json is not None:
-        report = film_report(request.op, request.seed, film, rows, tally, len(windows))
-        write_json(outputs.json, report | {"precision": request.fields.get("precision", "float32")})
+        run = Run(int(tally["steps"]), status_of(tally), len(windows), int(tally["tiles"]))
+        report = report_of(request.op, request.seed, film.shape, film.noise_std, rows, run, solver)
+        write_json(outputs.json, report)
         console.print(f"report: {outputs.json}", markup=False)
     return rows
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from linops_video import InverseProblem, Solution
-from linops_video.films.film import Film
-from linops_video.films.parts import Tally
+from linops_video import InverseProblem
 from linops_video.media.files import replacing
 from linops_video.solvers.defaults import tuned_row
 from linops_video.solvers.evaluation import Score
-from linops_video.solvers.film import status_of
-from linops_video.solvers.registry import build
+from linops_video.solvers.iteration import Solver
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,16 @@ class Row:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Run:
+    """How a solver ended: its steps and status, and in how many parts the video was solved."""
+
+    steps: int
+    status: str
+    windows: int
+    tiles: int
+
+
 def problem_line(op: str, problem: InverseProblem) -> str:
     """What is solved, in a line."""
     video = "×".join(map(str, problem.operator.in_shape))
@@ -40,16 +48,25 @@ def problem_line(op: str, problem: InverseProblem) -> str:
     return f"{op}: {y} measured of a {video} video, noise σ = {sigma:.4g}"
 
 
-def tuning_line(solver: str, problem: InverseProblem, fields: dict[str, Any]) -> str | None:
-    """Which row of the tuned values a solver took, and with what in it; None for one that is not tuned."""
-    row = tuned_row(solver, problem)
+def tuning_line(problem: InverseProblem, name: str, solver: Solver, given: Iterable[str]) -> str | None:
+    """Which row of the tuned values a solver took, and with what in it; None for one that is not tuned.
+
+    `given`: the fields that were not taken from the table.
+    """
+    row = tuned_row(name, problem)
     if row is None:
         return None
-    name, std = row
-    used = build(problem, solver, **fields)
-    values = ", ".join(f"{f.name}={_short(getattr(used, f.name))}" for f in dataclasses.fields(used))  # type: ignore[arg-type]
-    given = f"; {', '.join(fields)} as given" if fields else ""
-    return f"{solver}, tuned for {name} {f'at σ = {std:.3g}' if std else 'without noise'}{given}: {values}"
+    of, std = row
+    values = ", ".join(f"{field}={_short(value)}" for field, value in fields_of(solver).items())
+    own = f"; {', '.join(given)} as given" if given else ""
+    return f"{name}, tuned for {of} {f'at σ = {std:.3g}' if std else 'without noise'}{own}: {values}"
+
+
+def fields_of(solver: Solver) -> dict[str, Any]:
+    """The fields that a solver runs with, as JSON has them; what JSON has not, as text."""
+    fields = {f.name: getattr(solver, f.name) for f in dataclasses.fields(solver)}  # type: ignore[arg-type]
+    plain = (bool, int, float, str, tuple, type(None))
+    return {name: value if isinstance(value, plain) else str(value) for name, value in fields.items()}
 
 
 def _short(value: object) -> str:
@@ -78,55 +95,27 @@ def _fixed(value: float | None, digits: int) -> str:
 
 
 def report_of(
-    op: str, seed: int, problem: InverseProblem, solution: Solution, row: Row, baselines: list[Row], tiles: int
+    op: str, seed: int, shape: Sequence[int], noise_std: float, rows: list[Row], run: Run, solver: Solver
 ) -> dict[str, Any]:
-    """The report of a clip; what needs the truth is None without it, and so is a number that is not finite."""
-    return {
-        "op": op,
-        "solver": row.name,
-        "shape": list(problem.operator.in_shape),
-        "noise_std": finite(float(problem.noise_std)),
-        "seed": seed,
-        **_scores(row),
-        "steps": solution.steps,
-        "status": solution.status,
-        "windows": 1,
-        "tiles": tiles,
-        "baselines": _known(row, baselines),
-    }
+    """The report of a clip or film, the last row that of the solver which was asked for.
 
-
-def film_report(op: str, seed: int, film: Film, rows: list[Row], tally: Tally, windows: int) -> dict[str, Any]:
-    """The report of a film that was solved in windows; the last row is of the solver, `tally` too."""
+    What needs the truth is None without it, and so is a number that is not finite.
+    """
     *baselines, row = rows
+    psnrs = {baseline.name: {"psnr": finite(baseline.score.psnr)} for baseline in baselines}
     return {
         "op": op,
         "solver": row.name,
-        "shape": list(film.shape),
-        "noise_std": finite(film.noise_std),
+        "shape": list(shape),
+        "noise_std": finite(noise_std),
         "seed": seed,
-        **_scores(row),
-        "steps": int(tally["steps"]),
-        "status": status_of(tally),
-        "windows": windows,
-        "tiles": int(tally["tiles"]),
-        "baselines": _known(row, baselines),
-    }
-
-
-def _known(row: Row, baselines: list[Row]) -> dict[str, Any] | None:
-    """The PSNR of the baselines, where the truth is known."""
-    if row.score.psnr is None:
-        return None
-    return {baseline.name: {"psnr": finite(baseline.score.psnr)} for baseline in baselines}
-
-
-def _scores(row: Row) -> dict[str, Any]:
-    return {
         "psnr": finite(row.score.psnr),
         "ssim": finite(row.score.ssim),
         "data_misfit": finite(row.score.data_misfit),
         "seconds": round(row.seconds, 3),
+        **dataclasses.asdict(run),
+        "baselines": None if row.score.psnr is None else psnrs,
+        "fields": fields_of(solver),
     }
 
 

@@ -58,6 +58,15 @@ def test_a_measured_film_is_reconstructed_with_its_sound(here, op):
     assert sound_of(here / "out.mkv")[-1][0] == pytest.approx(seconds, abs=0.2)
 
 
+def test_a_film_tells_what_its_solver_was_tuned_for(here, capsys):
+    (here / "few.json").write_text('{"fields": {"max_steps": 2}}')
+    options = ("--op", "sr2", "--solver", "admm-tv", "--config", "few.json", "-o", "out.mkv", "--json", "r.json")
+    assert run("solve", "film.mkv", *options) == 0
+    assert "admm-tv, tuned for sr2 at σ = 0.02; max_steps as given: tol=" in " ".join(capsys.readouterr().out.split())
+    report = json.loads((here / "r.json").read_text())
+    assert (report["fields"]["max_steps"], report["steps"], report["baselines"]) == (2, 2, None)
+
+
 def test_a_clip_keeps_its_sound_too(here):
     add_sound(here / "film.mkv", here / "loud.mkv", seconds=6)
     assert run("solve", "loud.mkv", *SOLVE, "-o", "out.mp4", "--frames", 12) == 0

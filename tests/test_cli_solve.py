@@ -1,5 +1,6 @@
 """`linops-video solve`: what it writes, and what it refuses."""
 
+import dataclasses
 import json
 import math
 import os
@@ -14,6 +15,7 @@ from linops_video import NormalSolver, forward_model
 from linops_video.media.arrays import EIGHT_BIT_NOISE, read_clip, write_array
 from linops_video.media.video import demo_clip, read_video, write_video
 from linops_video.metrics import psnr
+from linops_video.solvers import AdmmTV
 
 SHAPE = (4, 3, 24, 32)
 
@@ -47,7 +49,7 @@ def test_simulated_solve_reports_what_it_wrote(here, capsys):
     report, clip, out = strict(here / "report.json"), read_clip("clip.mkv"), read_clip("out.npz")
     assert list(report) == [
         *("op", "solver", "shape", "noise_std", "seed", "psnr", "ssim", "data_misfit", "seconds", "steps", "status"),
-        *("windows", "tiles", "baselines", "precision"),
+        *("windows", "tiles", "baselines", "fields"),
     ]
     assert (report["op"], report["solver"], report["shape"]) == ("sr2", "admm-tv", list(SHAPE))
     assert (report["seed"], report["noise_std"]) == (3, 0)
@@ -55,6 +57,7 @@ def test_simulated_solve_reports_what_it_wrote(here, capsys):
     assert report["psnr"] == pytest.approx(psnr(out.frames, clip.frames).item(), abs=1e-4)
     assert set(report["baselines"]) == {"pinv", "bicubic", "bicubic-consistent"}
     assert report["psnr"] > report["baselines"]["pinv"]["psnr"] + 1
+    assert report["fields"].keys() == {f.name for f in dataclasses.fields(AdmmTV)}
     assert (here / "figure.png").read_bytes().startswith(b"\x89PNG")
     for words in (
         "admm-tv, tuned for sr2 without noise: ",
