@@ -28,7 +28,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from record import machine
+from record import COMMIT, machine
 from torch import Tensor
 
 from linops_video import forward_model
@@ -67,7 +67,7 @@ def main() -> None:
             known = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
             known.setdefault(arguments.what, {})[
                 f"{solver} {arguments.op}" + (f" {arguments.size}" if arguments.what == "memory" else "")
-            ] = {"machine": machine(), **rows[0]}
+            ] = {"machine": machine(), "commit": COMMIT, **rows[0]}
             arguments.json.write_text(json.dumps(known, indent=1) + "\n")
 
 

@@ -64,7 +64,7 @@ def tuning_line(problem: InverseProblem, name: str, solver: Solver, given: Itera
 
 def fields_of(solver: Solver) -> dict[str, Any]:
     """The fields that a solver runs with, as JSON has them; what JSON has not, as text."""
-    fields = {f.name: getattr(solver, f.name) for f in dataclasses.fields(solver)}  # type: ignore[arg-type]
+    fields = {f.name: getattr(solver, f.name) for f in dataclasses.fields(solver) if f.init}  # type: ignore[arg-type]
     plain = (bool, int, float, str, tuple, type(None))
     return {name: value if isinstance(value, plain) else str(value) for name, value in fields.items()}
 
