@@ -112,5 +112,7 @@ def test_a_wheel_holds_exactly_the_sources(tmp_path):
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
         entry = next(name for name in archive.namelist() if name.endswith("entry_points.txt"))
         assert "linops-video = linops_video.cli:main" in archive.read(entry).decode()
+        terms = {name.partition(".dist-info/licenses/")[2] for name in archive.namelist()}
+        assert {"LICENSE", "solvers/learned/weights/LICENSE"} <= terms
     assert held == set(sources())
     assert "linops_video/py.typed" in held
