@@ -186,7 +186,7 @@ class NormalSolver:
         """The eigenvalues of AᴴWA, float64, largest first, shape (*batch_shape, prod(in_shape)).
 
         Raises:
-            SpecError: where the solve is iterative, or of the Toeplitz kind.
+            SpecError: where the solve is iterative, or by FFT and a margin (full and valid convolutions).
         """
         self._check()
         return self.inverse.eigenvalues().clamp(min=0)
