@@ -1,5 +1,6 @@
 """What the documentation shows runs: code blocks of README and docs, examples in docstrings, links between pages."""
 
+import ast
 import doctest
 import importlib
 import itertools
@@ -51,6 +52,15 @@ def test_the_api_reference_has_every_public_name():
     for module in (linops_video, linops_video.solvers):
         documented = [name for name in module.__all__ if callable(getattr(module, name)) and name != "Shape"]
         assert [name for name in documented if f"::: {module.__name__}.{name}\n" not in page] == []
+
+
+def test_the_api_reference_has_every_name_that_the_pages_import():
+    page, used = (DOCS / "api.md").read_text(), set()
+    for parameters in BLOCKS:
+        for node in ast.walk(ast.parse(parameters.values[1])):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("linops_video"):
+                used |= {f"{node.module}.{alias.name}" for alias in node.names} - {"linops_video.Shape"}
+    assert {name for name in used if f"::: {name}\n" not in page} == set()
 
 
 def test_the_tables_of_expressions_are_those_of_the_registry():
