@@ -99,6 +99,11 @@ class Batch(Samples, LinearOperator):
 
     The samples are the last batch axis: x has the shape (*more, B, *in_shape), and the i-th measurement the shape
     (*more, *out_shape[i]). `A.H` takes such a tuple back.
+
+    Example:
+        >>> from linops_video import BoxMean
+        >>> batch([BoxMean(2, (4, 4)), BoxMean(4, (4, 4))]).out_shape
+        ((2, 2), (1, 1))
     """
 
     operators: tuple[LinearOperator, ...]
@@ -284,6 +289,8 @@ class BatchNormal(NormalSolver):
 def batch(operators: Sequence[LinearOperator]) -> Batch:
     """One operator per sample, of different types, factors and output shapes.
 
+    `A(x)` takes x of shape (*more, B, *in_shape), B = len(operators), and gives a tuple of B tensors of shape
+    (*more, *out_shape[i]); `A.H(y)` takes such a tuple, and raises a ShapeError for another number of tensors.
     Samples go through one after another: measured on a CPU, that is as fast as operators with batch axes of their own.
 
     Raises:

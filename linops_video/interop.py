@@ -145,6 +145,10 @@ def from_deepinv(physics: Any, in_shape: Shape) -> LinearOperator:
 
     Raises:
         SpecError: if its measurement is not one tensor.
+
+    Example:
+        >>> import deepinv  # doctest: +SKIP
+        >>> A = from_deepinv(deepinv.physics.Blur(kernel), (3, 64, 64))  # doctest: +SKIP
     """
     place = next((t for t in (*physics.parameters(), *physics.buffers())), torch.zeros(()))
     with torch.no_grad():
@@ -207,6 +211,9 @@ def to_deepinv(A: LinearOperator) -> Any:
 
     `prox_l2` and `A_dagger` are those of `NormalSolver`, exact wherever A has a structure for it; what deepinv passes
     to its own iterative solvers is ignored. `.to(device)` moves A's parameters.
+
+    Example:
+        >>> to_deepinv(parse("sr(2)", (4, 3, 64, 64))).A_dagger(y)  # doctest: +SKIP
     """
     import deepinv  # pyright: ignore[reportMissingImports]  # not a dependency
 

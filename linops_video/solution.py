@@ -19,6 +19,13 @@ class History:
         misfit: root mean square of A x − y over the measurements.
         objective: what the solver minimises; None where it has no formula.
         psnr: against the true video, in dB; None where that was not given.
+
+    Example:
+        >>> from linops_video import forward_model
+        >>> from linops_video.solvers import solve
+        >>> x = torch.rand(4, 3, 8, 8)
+        >>> solve(forward_model("sr2", x.shape).measure(x), "admm-tv", max_steps=3, tol=0, truth=x).history.psnr.shape
+        torch.Size([3])
     """
 
     residual: Tensor

@@ -23,6 +23,13 @@ class State(Protocol):
     """What a solver carries from step to step: a frozen dataclass.
 
     Its tensors begin with the batch axes of the problem, so that a sample that has stopped can be kept as it is.
+
+    Example:
+        >>> from linops_video import forward_model
+        >>> from linops_video.solvers import Cgls
+        >>> problem = forward_model("sr2", (2, 3, 8, 8)).measure(torch.rand(2, 3, 8, 8))
+        >>> Cgls().init(problem).estimate.shape
+        torch.Size([2, 3, 8, 8])
     """
 
     @property
@@ -42,7 +49,16 @@ S = TypeVar("S", bound=State)
 
 
 class Solver(Protocol[S]):
-    """A frozen dataclass of parameters with three pure methods; `max_steps` = 0 is a solver without iteration."""
+    """A frozen dataclass of parameters with three pure methods; `max_steps` = 0 is a solver without iteration.
+
+    A field out of its range raises a SpecError that names it, when the solver is made.
+
+    Example:
+        >>> from linops_video.solvers import AdmmTV
+        >>> AdmmTV(rho=-1)
+        Traceback (most recent call last):
+        linops_video.errors.SpecError: rho must be a positive number, got -1
+    """
 
     @property
     def max_steps(self) -> int: ...

@@ -151,7 +151,7 @@ class LinearOperator(LinearMap):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Identity(LinearOperator):
-    """I x = x on tensors of shape `(*batch, *in_shape)`."""
+    """I x = x on tensors of shape `(*batch, *in_shape)`: `Identity((2, 3)) @ A` is A."""
 
     in_shape: Shape
 
@@ -333,7 +333,7 @@ class Scaled(LinearOperator):
 
 
 def compose(left: LinearOperator, right: LinearOperator) -> LinearOperator:
-    """left∘right, simplified: identities vanish, multiples move out, neighbours that know each other merge.
+    """left∘right, `left @ right`, simplified: identities vanish, multiples move out, neighbours may merge.
 
     Raises:
         ShapeError: if the output of `right` is not the input of `left`.
@@ -360,7 +360,7 @@ def compose(left: LinearOperator, right: LinearOperator) -> LinearOperator:
 
 
 def add(*operators: LinearOperator) -> LinearOperator:
-    """Σ Aᵢ, simplified: sums are flattened, and terms that know each other merge.
+    """Σ Aᵢ, `A + B`, simplified: sums are flattened, and terms that know each other merge.
 
     Raises:
         ShapeError: if the operators differ in their shapes, or there are none.
@@ -387,7 +387,7 @@ def _with_term(terms: list[LinearOperator], term: LinearOperator) -> list[Linear
 
 
 def scale(factor: float | Tensor, A: LinearOperator) -> LinearOperator:
-    """factor · A; the factor is a number, or a tensor of shape `batch` with one number per sample."""
+    """factor · A, `2 * A`; the factor is a number, or a tensor of shape `batch` with one number per sample."""
     if not isinstance(factor, Tensor) and factor == 1:
         return A
     return A._times(factor)

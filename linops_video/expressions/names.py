@@ -71,6 +71,11 @@ class Name:
         example: one that works on a video of 8 frames, 3 channels and 16×16 pixels, on its own or on the last one's.
         build: (place, *arguments) -> operator; the annotations of the arguments say what they may be.
         behind: (shape of the output, *arguments) -> the smallest shape of the input, None if that cannot be told.
+
+    Example:
+        >>> from linops_video import OPERATORS
+        >>> OPERATORS["sr"].usage, OPERATORS["sr"].example
+        ('sr(k)', 'sr(2)')
     """
 
     usage: str
@@ -82,7 +87,12 @@ class Name:
 
 @dataclass(frozen=True)
 class Problem:
-    """A named problem: a line on what it is, the expression that it stands for, and its noise."""
+    """A named problem: a line on what it is, the expression that it stands for, and its noise.
+
+    Example:
+        >>> PROBLEMS["pid"].text, PROBLEMS["pid"].noise_std
+        ('mask(0.5)', 0.1)
+    """
 
     summary: str
     text: str

@@ -48,6 +48,12 @@ def load_operator(path: str | Path) -> LinearOperator:
 
     Raises:
         FileError: if there is no such file, or it holds no operator.
+
+    Example:
+        >>> from linops_video import BoxMean
+        >>> save_operator("camera.safetensors", BoxMean(2, (4, 4)))
+        >>> load_operator("camera.safetensors").in_shape
+        (4, 4)
     """
     if not Path(path).is_file():
         raise FileError(f"no such file: {path}")

@@ -24,7 +24,12 @@ CG_STEPS = 500
 
 
 class ConvergenceWarning(UserWarning):
-    """An iterative solve stopped before it reached its tolerance; the message says how far it came."""
+    """An iterative solve stopped before it reached its tolerance; the message says how far it came.
+
+    Example:
+        >>> import warnings
+        >>> warnings.filterwarnings("error", category=ConvergenceWarning)  # stop there instead
+    """
 
 
 class Decomposition(Protocol):

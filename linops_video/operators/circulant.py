@@ -82,9 +82,11 @@ def _impulse_response(A: Circulant) -> Tensor:
 class Circulant(LinearOperator):
     """A periodic convolution with a real kernel over the last two axes: x ↦ F⁻¹(w ⊙ F x), w its transfer function.
 
-    Args:
-        transfer: w on the half spectrum of `rfft2`, shape (*batch, H, W//2 + 1), real where the kernel is even.
-        in_shape: the event shape (…, H, W); a ShapeError if w is not of it.
+    `transfer` is w on the half spectrum of `rfft2`, (*batch, H, W//2 + 1); a ShapeError unless it fits `in_shape`.
+
+    Example:
+        >>> Circulant(torch.full((4, 3), 2.0), (4, 4))(torch.ones(4, 4)).mean()
+        tensor(2.)
     """
 
     transfer: Tensor = tensor_field(2)

@@ -35,6 +35,14 @@ class Prior(ABC):
     Attributes:
         parts: how many tensors its memory has, by which a start with another prior is told; None where that is left
             open.
+
+    A field out of its range raises a SpecError that names it, when the prior is made; a tensor that cannot be a video
+    raises a ShapeError, when the prior is called.
+
+    Example:
+        >>> from linops_video.solvers import SquaredNorm
+        >>> SquaredNorm(1.0)(torch.ones(1, 1, 1, 2), 1.0)[0]
+        tensor([[[[0.5000, 0.5000]]]])
     """
 
     parts: ClassVar[int | None] = None
