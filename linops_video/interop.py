@@ -148,7 +148,7 @@ def from_deepinv(physics: Any, in_shape: Shape) -> LinearOperator:
 
     Example:
         >>> import deepinv  # doctest: +SKIP
-        >>> A = from_deepinv(deepinv.physics.Blur(kernel), (3, 64, 64))  # doctest: +SKIP
+        >>> A = from_deepinv(deepinv.physics.Blur(filter=torch.ones(1, 1, 3, 3) / 9), (3, 64, 64))  # doctest: +SKIP
     """
     place = next((t for t in (*physics.parameters(), *physics.buffers())), torch.zeros(()))
     with torch.no_grad():
@@ -213,7 +213,10 @@ def to_deepinv(A: LinearOperator) -> Any:
     to its own iterative solvers is ignored. `.to(device)` moves A's parameters.
 
     Example:
-        >>> to_deepinv(parse("sr(2)", (4, 3, 64, 64))).A_dagger(y)  # doctest: +SKIP
+        >>> from linops_video import BoxMean
+        >>> physics = to_deepinv(BoxMean(2, (3, 64, 64)))  # doctest: +SKIP
+        >>> physics.A_dagger(torch.ones(1, 3, 32, 32)).shape  # doctest: +SKIP
+        torch.Size([1, 3, 64, 64])
     """
     import deepinv  # pyright: ignore[reportMissingImports]  # not a dependency
 
