@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from linops_video import (
     kron,
 )
 from linops_video.errors import DtypeError, LinopsError, ShapeError, SpecError
+from linops_video.operators.convolution import Boundary
 from linops_video.solvers import Admm, AdmmTV, run, solve
 from linops_video.solvers.registry import SOLVERS
 from linops_video.solvers.tuning import tune
@@ -90,6 +92,19 @@ def test_derivatives_forwards_are_the_adjoint_of_those_backwards(name) -> None:
         assert ahead is not None
         scale = float(back.norm() * tangent.norm())
         assert abs(float((ahead * VIDEO).sum() - (back * tangent).sum())) < 1e-10 * scale, solve_name
+
+
+@pytest.mark.parametrize("boundary", get_args(Boundary))
+def test_derivatives_forwards_of_a_kernel_of_rank_one_leave_its_rank(boundary) -> None:
+    box, tangent = torch.full((3, 3), 1 / 9, dtype=torch.float64), BLUR
+    frame, out = VIDEO[0, 0, :6, :7], Convolution(box, (6, 7), boundary).out_shape
+    for fn in (
+        lambda k: Convolution(k, (6, 7), boundary).gram()(frame),
+        lambda k: Convolution(k, (6, 7), boundary).outer()(torch.ones(out, dtype=torch.float64)),
+        lambda k: Convolution(k, (2, 6, 7), boundary).norm(),
+    ):
+        ahead, back = torch.func.jvp(fn, (box,), (tangent,))[1], torch.func.jacrev(fn)(box)
+        assert torch.allclose(ahead, (back * tangent).sum((-2, -1)), rtol=1e-8, atol=1e-10)
 
 
 def test_second_derivatives_in_an_operator_are_refused_forwards_over_backwards() -> None:

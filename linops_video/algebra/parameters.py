@@ -13,6 +13,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from linops_video.errors import DtypeError
 
@@ -212,6 +213,13 @@ def double(t: Tensor) -> Tensor:
 def is_complex_number(value: object) -> bool:
     """Whether this is a complex number or a complex tensor."""
     return value.is_complex() if isinstance(value, Tensor) else isinstance(value, complex)
+
+
+def varies(*values: float | Tensor) -> bool:
+    """Whether a derivative is taken with respect to one of these: backwards, or forwards."""
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    backwards = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    return backwards or any(unpack_dual(t).tangent is not None for t in tensors)
 
 
 def by_parts(fn: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch.autograd.forward_ad import unpack_dual
 
 from linops_video.algebra.krylov import IterativeSolve, Map
 from linops_video.algebra.operator import LinearOperator, compose
-from linops_video.algebra.parameters import like, per_sample, show
+from linops_video.algebra.parameters import like, per_sample, show, varies
 from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.inverses.aliasing import in_spectrum
 from linops_video.inverses.choice import choose
@@ -136,7 +136,7 @@ class NormalSolver:
         if not self._implicit:
             return v + self.inverse.change(rho, v, target)
         z = (v + self._detached(self.inverse.change, rho, v, target)).detach()
-        if not (self._trained or _varies(rho, v, y)):
+        if not (self._trained or varies(rho, v, y)):
             return z
         slope = self._back(y - self.operator(z)) + per_sample(like(rho, z.real), len(self.operator.in_shape)) * (v - z)
         return implicit_solution(z, slope, lambda g: self.inverse.normal(_detach(rho), g))
@@ -238,7 +238,7 @@ class NormalSolver:
     def _trained(self) -> bool:
         """Whether a derivative is taken with respect to a tensor of A or W."""
         parts = [p for p in (self.operator, self.weight) if p is not None]
-        return _varies(*(t for p in parts for t in p.tensors()))
+        return varies(*(t for p in parts for t in p.tensors()))
 
     @property
     def _implicit(self) -> bool:
@@ -262,14 +262,14 @@ class NormalSolver:
 
     def _with_gradient(self, rho: float | Tensor, b: Tensor, x: Tensor) -> Tensor:
         """x = (AᴴWA + ρI)⁻¹ b with its gradient: dx = (AᴴWA + ρI)⁻¹ d(b − (AᴴWA + ρI) x₀)."""
-        if not (self._trained or _varies(rho, b)):
+        if not (self._trained or varies(rho, b)):
             return x
         return implicit_solution(x, b - self._normal(rho, x), lambda g: self.inverse.normal(_detach(rho), g))
 
 
 def implicit_solution(x: Tensor, residual: Tensor, N: Map, adjoint: Map | None = None) -> Tensor:
     """x, with the derivative of x + N r, N a linear map; its adjoint where it is not its own."""
-    if not _varies(residual):
+    if not varies(residual):
         return x
     if residual.requires_grad and unpack_dual(residual).tangent is not None:
         raise SpecError("a solve has first derivatives: take them backwards or forwards, not one of the other")
@@ -290,13 +290,6 @@ def _check_numbers(rho: Tensor, data: Tensor, event_ndim: int) -> None:
 
 def _detach(number: float | Tensor) -> float | Tensor:
     return number.detach() if isinstance(number, Tensor) else number
-
-
-def _varies(*values: float | Tensor) -> bool:
-    """Whether a derivative is taken with respect to one of these: backwards, or forwards."""
-    tensors = [value for value in values if isinstance(value, Tensor)]
-    backwards = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    return backwards or any(unpack_dual(t).tangent is not None for t in tensors)
 
 
 class _Tangent(torch.autograd.Function):

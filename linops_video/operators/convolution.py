@@ -12,7 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, by_parts, common, double, like, per_sample, show, tensor_field
+from linops_video.algebra.parameters import (
+    Shape,
+    by_parts,
+    common,
+    double,
+    like,
+    per_sample,
+    show,
+    tensor_field,
+    varies,
+)
 from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, circulant
 from linops_video.operators.cosine import Cosine
@@ -113,12 +123,12 @@ def structured(A: Convolution) -> LinearOperator | None:
     """The same convolution by what diagonalises it, if anything does: a Circulant; a `Multiplier` of the cosine
     transform for kernels that are odd-sized and even along each axis; a matrix an axis for kernels of rank one.
 
-    Rank and symmetry are those of the kernel's numbers up to rounding in their precision. A kernel that requires a
-    gradient has neither: a step in any direction takes them away.
+    Rank and symmetry are those of the kernel's numbers up to rounding in their precision. A kernel that a
+    derivative is taken of has neither: a step in any direction takes them away.
     """
     if A.boundary == "circular":
         return circular(A)
-    if _is_trained(A):
+    if varies(A.kernel):
         return None
     kernel, rounding = double(A.kernel), 4 * torch.finfo(A.kernel.dtype).eps
     if A.boundary == "symmetric" and _even(kernel, rounding):
@@ -131,10 +141,6 @@ def structured(A: Convolution) -> LinearOperator | None:
     lines = Convolution(rows, (height, 1), A.boundary), Convolution(columns, (1, width), A.boundary)
     matrices = [Dense(line.to_dense(), (n,), (line.out_size,)) for line, n in zip(lines, (height, width), strict=True)]
     return kron(Identity(A.in_shape[:-2]), *matrices)
-
-
-def _is_trained(A: Convolution) -> bool:
-    return A.kernel.requires_grad and torch.is_grad_enabled()
 
 
 def _even(kernel: Tensor, rounding: float) -> bool:
@@ -174,7 +180,7 @@ def _gram(A: Convolution, weight: LinearOperator | None) -> LinearOperator | Non
     known, c = structured(A), scalar(weight)
     if known is not None:
         return known.gram(weight)
-    if c is None or _is_trained(A):
+    if c is None or varies(A.kernel):
         return kron_gram(A, weight)
     if A.boundary == "full" and not A.kernel.is_complex():
         return scale(c, _toeplitz(A.kernel, A.in_shape, A.out_shape))
@@ -189,7 +195,7 @@ def _outer(A: Convolution, weight: LinearOperator | None) -> LinearOperator | No
     known, c = structured(A), scalar(weight)
     if known is not None:
         return known.outer(weight)
-    if c is None or _is_trained(A):
+    if c is None or varies(A.kernel):
         return kron_outer(A, weight)
     real_valid = A.boundary == "valid" and not A.kernel.is_complex()
     return scale(c, _toeplitz(A.kernel, A.out_shape, A.in_shape)) if real_valid else None
