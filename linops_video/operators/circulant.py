@@ -20,16 +20,16 @@ from linops_video.algebra.parameters import (
     show,
     tensor_field,
 )
-from linops_video.errors import ShapeError
+from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.operators.fourier import Fourier
 from linops_video.operators.kron import kron_gram
 from linops_video.operators.multiplier import Multiplier
 
 
-def _filter(A: Circulant, x: Tensor) -> Tensor:
-    w = like(A.transfer, x)
-    w = w.reshape(w.shape[:-2] + (1,) * (len(A.in_shape) - 2) + w.shape[-2:])
-    return torch.fft.irfft2(w * torch.fft.rfft2(x), s=A.in_shape[-2:])
+def _filter(w: Tensor, x: Tensor, shape: Shape) -> Tensor:
+    w = like(w, x)
+    w = w.reshape(w.shape[:-2] + (1,) * (len(shape) - 2) + w.shape[-2:])
+    return torch.fft.irfft2(w * torch.fft.rfft2(x), s=shape[-2:])
 
 
 def _product(self: Circulant, other: LinearOperator) -> LinearOperator | None:
@@ -65,12 +65,29 @@ def _as_multiplier(A: Circulant) -> Multiplier:
 
 
 def _check(A: Circulant) -> None:
-    """Raise a ShapeError unless w is the half spectrum of a frame."""
+    """Raise the errors of a w that is not on the half spectrum of a frame, or belongs to no real kernel."""
     if len(A.in_shape) < 2 or A.transfer.shape[-2:] != (A.in_shape[-2], A.in_shape[-1] // 2 + 1):
         raise ShapeError(
             f"a Circulant on {show(A.in_shape)} needs w on a half spectrum (*batch, H, W//2 + 1) of its frames "
             f"{show(A.in_shape[-2:])}, got {show(A.transfer.shape)}: circulant(kernel, in_shape) makes one of a kernel"
         )
+    if not (A.transfer.is_floating_point() or A.transfer.is_complex()):
+        raise DtypeError(f"a Circulant needs a real or complex w, got {A.transfer.dtype}: use .float()")
+    if A.transfer.device.type == "cpu" and not torch.compiler.is_compiling() and not _is_real(A.transfer, A.in_shape):
+        raise SpecError(
+            f"a Circulant on {show(A.in_shape)} needs the w of a real kernel, where column 0, and W/2 of an even W, "
+            "have at row H − k the conjugate of row k: circulant(kernel, in_shape) makes one of a kernel"
+        )
+
+
+def _is_real(w: Tensor, shape: Shape) -> bool:
+    """Whether the columns of w that are their own mirror images are Hermitian, up to rounding."""
+    own = w.detach()[..., :: shape[-1] // 2] if shape[-1] % 2 == 0 else w.detach()[..., :1]
+    gap = (own - own.conj().flip(-2).roll(1, -2)).abs().amax((-2, -1))
+    try:
+        return not bool((gap > torch.finfo(w.dtype).eps ** 0.5 * w.detach().abs().amax((-2, -1))).any())
+    except RuntimeError:  # under vmap, where there are no numbers to look at
+        return True
 
 
 def _impulse_response(A: Circulant) -> Tensor:
@@ -82,11 +99,13 @@ def _impulse_response(A: Circulant) -> Tensor:
 class Circulant(LinearOperator):
     """A periodic convolution with a real kernel over the last two axes: x ↦ F⁻¹(w ⊙ F x), w its transfer function.
 
-    `transfer` is w on the half spectrum of `rfft2`, (*batch, H, W//2 + 1); a ShapeError unless it fits `in_shape`.
+    Args:
+        transfer: w on the half spectrum of `rfft2`, shape (*batch, H, W//2 + 1), real where the kernel is even.
+        in_shape: the event shape (…, H, W).
 
-    Example:
-        >>> Circulant(torch.full((4, 3), 2.0), (4, 4))(torch.ones(4, 4)).mean()
-        tensor(2.)
+    Raises:
+        ShapeError: if w is not of that shape.
+        SpecError: if no real kernel has this w: w[H − k, j] is conj(w[k, j]) for j = 0, and j = W/2 where W is even.
     """
 
     transfer: Tensor = tensor_field(2)
@@ -103,10 +122,10 @@ class Circulant(LinearOperator):
         return self.in_shape
 
     def _apply(self, x: Tensor) -> Tensor:
-        return by_parts(lambda part: _filter(self, part), x)
+        return by_parts(lambda part: _filter(self.transfer, part, self.in_shape), x)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return self.H._apply(y)
+        return by_parts(lambda part: _filter(self.transfer.conj(), part, self.in_shape), y)
 
     @property
     def H(self) -> Circulant:
