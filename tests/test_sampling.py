@@ -142,12 +142,20 @@ def test_cameras_by_their_formulas() -> None:
         (lambda: Difference(0, (1, 4)), "axis of 2 entries or more"),
         (lambda: Difference(1, (4, 2), "centred", "periodic"), "axis of 3 entries or more"),
         (lambda: gradient((4, 4, 4), (0, 0, 0)), "a weight that is not 0"),
+        (lambda: gradient((4,)), r"needs rows and columns, \(…, H, W\), got \(4\)"),
         (lambda: gaussian(5, 0.0), "positive standard deviations"),
     ],
 )
 def test_what_is_refused(make, words: str) -> None:
     with pytest.raises(LinopsError, match=words):
         make()
+
+
+def test_the_gradient_of_a_frame_has_no_differences_in_time() -> None:
+    parts = gradient((3, 4), (9.0, 0.5, 2.0)).operators
+    assert [A.in_shape[0] - A.out_shape[0] for A in parts] == [1, 0]
+    x = torch.arange(12.0).reshape(3, 4)
+    assert [float(A(x).mean()) for A in parts] == [0.5 * 4, 2.0]
 
 
 def test_kernels_turn_and_sum_to_one() -> None:

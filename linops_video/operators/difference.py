@@ -140,20 +140,23 @@ def gradient(in_shape: Shape, weights: tuple[float, float, float] = (1.0, 1.0, 1
     (∇ᴴ∇ + ρI)⁻¹, the solution of a screened Poisson equation with free (Neumann) ends, is pointwise in the DCT-II.
 
     Args:
-        in_shape: (T, …, H, W).
+        in_shape: (T, …, H, W), or (H, W) for a frame, which has no differences in time.
         weights: of the differences along T, H and W; an axis with the weight 0 is left out.
 
     Raises:
         SpecError: if all weights are 0.
-        ShapeError: if an axis with a weight has one entry only.
+        ShapeError: if there are no rows and columns, or an axis with a weight has one entry only.
 
     Example:
         >>> from linops_video import NormalSolver
         >>> NormalSolver.of(gradient((8, 3, 32, 32), (0.5, 1.0, 1.0))).method
         'exact: DCT, from the Gram'
     """
-    axes = (0, len(in_shape) - 2, len(in_shape) - 1)
-    parts = [w * Difference(axis, in_shape) for w, axis in zip(weights, axes, strict=True) if w]
+    n = len(in_shape)
+    if n < 2:
+        raise ShapeError(f"a gradient needs rows and columns, (…, H, W), got {show(in_shape)}: take a Difference")
+    axes = list(zip(weights, (0, n - 2, n - 1), strict=True))
+    parts = [w * Difference(axis, in_shape) for w, axis in (axes if n > 2 else axes[1:]) if w]
     if not parts:
         raise SpecError("a gradient needs a weight that is not 0")
     return Stack(tuple(parts))

@@ -112,6 +112,7 @@ ANIMALS = [
         "exact: eigh of 3×3" + OUTER,
     ),
     Animal("gradient", lambda r: gradient(VIDEO, (0.5, 1.0, 2.0)), "exact: DCT" + GRAM),
+    Animal("gradient of a frame", lambda r: gradient((6, 5), (0.5, 1.0, 2.0)), "exact: DCT" + GRAM),
     Animal("gradient in space", lambda r: gradient((3, 1, 5, 4), (0, 1.0, 1.0)), "exact: DCT" + GRAM),
     Animal(
         "centred gradient",
@@ -228,7 +229,7 @@ LEAVES = [
     lambda r, shape: Difference(len(shape) - 1, shape, "centred") if shape[-1] > 2 else None,
     lambda r, shape: Difference(len(shape) - 1, shape, "centred", "periodic") if shape[-1] > 2 else None,
     lambda r, shape: Difference(0, shape, ends="periodic") if shape[0] > 1 else None,
-    lambda r, shape: gradient(shape) if len(shape) > 2 and min(shape[0], *shape[-2:]) > 1 else None,
+    lambda r, shape: gradient(shape) if len(shape) > 1 and min(shape[0], *shape[-2:]) > 1 else None,
     lambda r, shape: resize((2, 3), shape) if len(shape) > 1 else None,
     lambda r, shape: resize((3, 2), shape, "area") if len(shape) > 1 else None,
 ]
