@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from linops_video import (
     Fourier,
     Hadamard,
     Identity,
+    LinearOperator,
     Multiplier,
     NormalSolver,
     Wavelet,
@@ -71,6 +73,32 @@ def test_a_diagonal_commutes_with_a_transform_along_other_axes() -> None:
     assert isinstance(C.gram(frames), Diagonal)
     assert isinstance(C.gram(Diagonal(random(4, 5, 1), (4, 5, 6))), Multiplier)
     assert isinstance(C.outer(C.gram(Diagonal(random(4, 5, 6), (4, 5, 6)))), Diagonal)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Reflection(LinearOperator):
+    """I − 2vvᵀ along all axes but those in `axes`, v constant: a transform of a user's, with a field of that name."""
+
+    axes: tuple[int, ...]
+    in_shape: tuple[int, ...]
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        return self.in_shape
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        mixed = [i - len(self.in_shape) for i in range(len(self.in_shape)) if i not in self.axes]
+        return x - 2 * x.mean(mixed, keepdim=True)
+
+
+def test_structure_comes_of_what_a_transform_declares_not_of_how_it_names_its_fields() -> None:
+    U, d = Reflection((1,), (4, 3)), Diagonal(random(4, 1), (4, 3))
+    A = Multiplier(U, random(4, 3, seed=1)) + d
+    assert not isinstance(A, Multiplier)
+    M = U.to_dense()
+    expected = M.T @ torch.diag(random(4, 3, seed=1).flatten()) @ M + d.to_dense()
+    torch.testing.assert_close(A.to_dense(), expected, rtol=0, atol=1e-12)
+    assert NormalSolver.of(Multiplier(U, random(4, 3))).method == "exact: Reflection, from the Gram"
 
 
 def test_axes_are_checked() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ class LinearMap(Parameters, ABC):
 
     in_shape: Shape
     out_shape: Shape
+    method_name: ClassVar[str] = ""
+    """What `NormalSolver.method` calls a solve that is pointwise after this transform, if not by its type."""
 
     @property
     def in_size(self) -> int:
@@ -89,6 +92,10 @@ class LinearMap(Parameters, ABC):
     def _known_norm(self) -> Tensor | None:
         """‖A‖, float64, where a formula gives it, else None."""
         return None
+
+    def _separable_axes(self) -> tuple[int, ...]:
+        """The event axes that A, made of its fields `axes` and `in_shape` alone, transforms each by itself; () else."""
+        return ()
 
     def to_dense(self, dtype: torch.dtype = torch.float64) -> Tensor:
         """The matrix of A, shape (*batch_shape, prod(out_shape), prod(in_shape)); in `dtype` if A has no parameters."""

@@ -73,8 +73,8 @@ class Cosine(LinearOperator):
     def _embed(self, before: Shape, behind: Shape) -> Cosine:
         return Cosine(tuple(axis + len(before) for axis in self.axes), (*before, *self.in_shape, *behind))
 
-    def _known_norm(self) -> Tensor:
-        return torch.ones((), dtype=torch.float64)
+    def _separable_axes(self) -> tuple[int, ...]:
+        return self.axes
 
 
 def _along(A: Cosine, transform: Callable[[Tensor, int], Tensor], x: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ def _sizes(A: Diagonal) -> Shape:
 
 def _values_in(A: Diagonal, transform: LinearOperator) -> Tensor | None:
     """d where it is constant along the axes that the transform acts on, and so commutes with it."""
-    axes = getattr(transform.operator if isinstance(transform, Adjoint) else transform, "axes", None)
+    axes = (transform.operator if isinstance(transform, Adjoint) else transform)._separable_axes()
     return number(A.diagonal) if axes and all(_sizes(A)[axis] == 1 for axis in axes) else None
 
 

@@ -71,8 +71,8 @@ class Fourier(LinearOperator):
     def _embed(self, before: Shape, behind: Shape) -> Fourier:
         return Fourier(tuple(axis + len(before) for axis in self.axes), (*before, *self.in_shape, *behind))
 
-    def _known_norm(self) -> Tensor:
-        return torch.ones((), dtype=torch.float64)
+    def _separable_axes(self) -> tuple[int, ...]:
+        return self.axes
 
 
 def single(x: Tensor) -> Tensor:

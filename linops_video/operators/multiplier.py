@@ -35,8 +35,7 @@ def _long(values: Tensor) -> set[int]:
 
 
 def _axes(transform: LinearOperator) -> set[int]:
-    """The axes of a transform that acts on each of some axes by itself (`axes` of `Cosine`, `Fourier`)."""
-    return set(getattr(transform, "axes", ()))
+    return set(transform._separable_axes())
 
 
 def _joined(U: LinearOperator, V: LinearOperator) -> LinearOperator | None:
@@ -97,7 +96,7 @@ def _separated(self: Multiplier) -> tuple[LinearOperator, ...] | None:
     first, end = n + min(used, default=0), n + max(used, default=0) + 1
     if not _axes(transform) or end - first == n:
         return None
-    axes = tuple(axis - first for axis in transform.axes)
+    axes = tuple(axis - first for axis in transform._separable_axes())
     inner = dataclasses.replace(transform, axes=axes, in_shape=self.in_shape[first:end])
     batch = self.values.ndim - n
     values = self.values.reshape(self.values.shape[:batch] + self.values.shape[batch:][first:end])
@@ -206,4 +205,4 @@ def undone(self: LinearOperator, other: LinearOperator) -> LinearOperator | None
 def transform_name(U: LinearOperator) -> str:
     """What `NormalSolver.method` calls a solve that is pointwise after U."""
     inner = U.operator if isinstance(U, Adjoint) else U
-    return getattr(inner, "method_name", type(inner).__name__)
+    return inner.method_name or type(inner).__name__
