@@ -90,7 +90,7 @@ class LinearMap(Parameters, ABC):
         return repr(self) if text is None else text.words
 
     def _known_norm(self) -> Tensor | None:
-        """‖A‖, float64, where a formula gives it, else None."""
+        """‖A‖, float64, where a formula gives it that those of AᴴA and AAᴴ do not lead to, else None."""
         return None
 
     def _separable_axes(self) -> tuple[int, ...]:

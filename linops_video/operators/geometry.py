@@ -69,9 +69,6 @@ class Flip(LinearOperator):
     def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
         return Flip(tuple(axis + len(before) for axis in self.axes), (*before, *self.in_shape, *behind))
 
-    def _known_norm(self) -> Tensor:
-        return torch.ones((), dtype=torch.float64)
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Roll(LinearOperator):
@@ -132,9 +129,6 @@ class Roll(LinearOperator):
     def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
         return Roll(self.shifts, tuple(axis + len(before) for axis in self.axes), (*before, *self.in_shape, *behind))
 
-    def _known_norm(self) -> Tensor:
-        return torch.ones((), dtype=torch.float64)
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Transpose(LinearOperator):
@@ -189,9 +183,6 @@ class Transpose(LinearOperator):
         axes = (*range(first), *(first + axis for axis in self.axes), *range(last, last + len(behind)))
         return Transpose(axes, (*before, *self.in_shape, *behind))
 
-    def _known_norm(self) -> Tensor:
-        return torch.ones((), dtype=torch.float64)
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Mosaic(LinearOperator):
@@ -240,9 +231,6 @@ class Mosaic(LinearOperator):
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return permuted(self.H, weight) or super().outer(weight)
-
-    def _known_norm(self) -> Tensor:
-        return torch.ones((), dtype=torch.float64)
 
 
 def permuted(P: LinearOperator, weight: LinearOperator | None) -> LinearOperator | None:

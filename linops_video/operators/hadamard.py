@@ -74,9 +74,6 @@ class Hadamard(LinearOperator):
 
     _after = _before = undone
 
-    def _known_norm(self) -> Tensor:
-        return torch.ones((), dtype=torch.float64)
-
 
 def _transform(x: Tensor, shape: Shape, adjoint: bool) -> Tensor:
     """(U₁ ⊗ U₂ ⊗ …) x, or that of the adjoint, group of axes by group."""

@@ -82,9 +82,6 @@ class Wavelet(LinearOperator):
 
     _after = _before
 
-    def _known_norm(self) -> Tensor | None:
-        return torch.ones((), dtype=torch.float64) if _is_orthonormal(self) else None
-
 
 def _is_orthonormal(W: Wavelet) -> bool:
     """Whether every length that is halved is even, so that W⁻¹ = Wᵀ."""
