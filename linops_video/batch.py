@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +12,15 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import IterativeSolve
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape, conj, moved, show
+from linops_video.algebra.parameters import Shape, conj, moved, show, times
 from linops_video.errors import ShapeError
 from linops_video.inverses.normal import RTOL, NormalSolver
 
 
 class Ragged(tuple[Tensor, ...]):
     """Measurements of different shapes, one tensor a sample: a tuple that is also a vector, with +, − and multiples.
+
+    A factor or divisor is a number, or a tensor with one number for each sample along its last axis.
 
     Example:
         >>> import torch
@@ -31,6 +34,9 @@ class Ragged(tuple[Tensor, ...]):
     def __add__(self, other: Ragged) -> Ragged:  # type: ignore[override]  # of vectors, not of tuples
         return Ragged(a + b for a, b in zip(self, other, strict=True))
 
+    def __radd__(self, other: int | Sequence[Tensor]) -> Ragged:
+        return self if isinstance(other, int) and other == 0 else Ragged(other) + self  # type: ignore[arg-type]  # sum
+
     def __sub__(self, other: Ragged) -> Ragged:
         return Ragged(a - b for a, b in zip(self, other, strict=True))
 
@@ -38,9 +44,14 @@ class Ragged(tuple[Tensor, ...]):
         return Ragged(other) - self
 
     def __mul__(self, factor: float | Tensor) -> Ragged:  # type: ignore[override]
-        return Ragged(factor * part for part in self)
+        more = factor.ndim - 1 if isinstance(factor, Tensor) and factor.ndim else 0
+        own = [sample_of(factor, i, len(self)) for i in range(len(self))]
+        return Ragged(times(c, part, part.ndim - more) for c, part in zip(own, self, strict=True))
 
     __rmul__ = __mul__  # type: ignore[assignment]
+
+    def __truediv__(self, factor: float | Tensor) -> Ragged:
+        return self * (1 / factor)
 
     def __neg__(self) -> Ragged:
         return self * -1
@@ -73,12 +84,11 @@ class Samples:
 
     operators: tuple[LinearOperator, ...]
     in_shape: Shape
-    batch_shape: Shape
 
     def samples(self, x: Tensor) -> tuple[Tensor, ...]:
         """The samples of a tensor (*more, B, *in_shape), or of one sample for all of shape (*more, 1, *in_shape)."""
         n = len(self.in_shape)
-        more = torch.broadcast_shapes(x.shape[: x.ndim - n], self.batch_shape)
+        more = torch.broadcast_shapes(x.shape[: x.ndim - n], (len(self.operators),))
         return x.expand(*more, *self.in_shape).unbind(-n - 1)
 
     def join(self, samples: Sequence[Tensor]) -> Tensor:
@@ -116,9 +126,8 @@ class Batch(Samples, LinearOperator):
     def out_shape(self) -> tuple[Shape, ...]:  # type: ignore[override]  # one shape a sample
         return tuple(A.out_shape for A in self.operators)
 
-    @property
-    def batch_shape(self) -> Shape:
-        return (len(self.operators),)
+    def _batch_shapes(self) -> Iterator[Shape]:
+        yield (len(self.operators),)
 
     @property
     def out_size(self) -> int:
@@ -130,12 +139,17 @@ class Batch(Samples, LinearOperator):
     def _apply(self, x: Tensor) -> Ragged:  # type: ignore[override]
         return Ragged(A._apply(part) for A, part in zip(self.operators, self.samples(x), strict=True))
 
+    def _apply_adjoint(self, y: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
+        return self.H._apply(y)
+
     @property
     def H(self) -> BatchAdjoint:
         return BatchAdjoint(self)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
-        return None if other.batch_shape else batch([A @ other for A in self.operators])
+        if isinstance(other, BatchAdjoint) or other.batch_shape not in ((), (1,), (len(self.operators),)):
+            return None
+        return batch([A @ operator_of(other, i) for i, A in enumerate(self.operators)])
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return batch([sample_of(factor, i, len(self.operators)) * A for i, A in enumerate(self.operators)])
@@ -167,10 +181,6 @@ class BatchAdjoint(LinearOperator):
         return self.operator.in_shape
 
     @property
-    def batch_shape(self) -> Shape:
-        return self.operator.batch_shape
-
-    @property
     def in_size(self) -> int:
         return self.operator.out_size
 
@@ -190,6 +200,9 @@ class BatchAdjoint(LinearOperator):
         parts = zip(self.operator.operators, x, strict=True)
         return self.operator.join([A._apply_adjoint(part) for A, part in parts])
 
+    def _apply_adjoint(self, y: Tensor) -> Ragged:  # type: ignore[override]
+        return self.operator._apply(y)
+
     @property
     def H(self) -> Batch:
         return self.operator
@@ -201,7 +214,8 @@ class BatchAdjoint(LinearOperator):
         return (self.operator + other.operator).H if isinstance(other, BatchAdjoint) else None
 
     def _before(self, other: LinearOperator) -> LinearOperator | None:
-        return None if other.batch_shape else (self.operator @ other.H).H
+        merged = self.operator._after(other.H)
+        return merged and merged.H
 
     def _normal_solver(self, rtol: float) -> NormalSolver:
         raise ShapeError(f"{self!r} takes measurements of several shapes, and has no normal solve: take that of its H")
@@ -317,6 +331,27 @@ def batch(operators: Sequence[LinearOperator]) -> Batch:
                 f"{show(A.batch_shape)}: build it without batch axes, once for each sample"
             )
     return Batch(tuple(operators))
+
+
+def operator_of(A: LinearOperator, i: int) -> LinearOperator:
+    """What an operator with one batch axis, or none, does to the i-th sample."""
+    if isinstance(A, Batch):
+        return A.operators[i]
+    if isinstance(A, BatchAdjoint):
+        return A.operator.operators[i].H
+
+    def of_sample(value: Any, n: int) -> Any:
+        if isinstance(value, tuple):
+            return tuple(of_sample(item, n) for item in value)
+        if isinstance(value, LinearOperator):
+            return operator_of(value, i)
+        if isinstance(value, Tensor) and value.ndim > n:
+            return value.select(-n - 1, min(i, value.shape[-n - 1] - 1))  # the only one for all samples
+        return value
+
+    me: Any = A
+    fields = dataclasses.fields(me)
+    return dataclasses.replace(me, **{f.name: of_sample(getattr(A, f.name), A._event_ndim(f)) for f in fields})
 
 
 def sample_of(number: float | Tensor, i: int, count: int) -> float | Tensor:

@@ -10,18 +10,22 @@ from linops_video import (
     PROBLEMS,
     AxisMatrix,
     Batch,
+    BlockDiagonal,
     BoxMean,
     Convolution,
     Dense,
     Diagonal,
     Flip,
+    Identity,
     InverseProblem,
     LinearOperator,
     NormalSolver,
     Select,
+    Stack,
     batch,
     collate,
     forward_model,
+    kron,
 )
 from linops_video.batch import BatchNormal, Ragged
 from linops_video.errors import MeasurementError, ShapeError
@@ -138,6 +142,56 @@ def test_a_composition_with_one_operator_and_multiples_stay_batches():
     torch.testing.assert_close(A.norm(), torch.stack([B.norm() for B in A.operators]))
 
 
+def test_a_composition_with_operators_of_the_samples_is_that_of_each_sample():
+    r = normal_numbers(4)
+    A, M = batch(operators()[1:3]), Diagonal(r(2, *SHAPE), SHAPE)
+    both = A @ M
+    assert isinstance(both, Batch)
+    each_one = [B @ Diagonal(d, SHAPE) for B, d in zip(A.operators, M.diagonal, strict=True)]
+    x = r(2, *SHAPE)
+    for B, part, got in zip(each_one, x, both(x), strict=True):
+        torch.testing.assert_close(got, B(part))
+    torch.testing.assert_close(both.norm(), torch.stack([B.norm() for B in each_one]))
+    assert normal_of(both).method == "; ".join(NormalSolver.of(B).method for B in each_one)
+    torch.testing.assert_close((M @ A.H)(both(x)), both.H(both(x)))  # type: ignore[arg-type]
+    assert isinstance(A @ Diagonal(r(1, *SHAPE), SHAPE), Batch)
+    below = (A @ (A.gram() + M))(x)  # a batch inside the other operator
+    for B, part, d, got in zip(A.operators, x, M.diagonal, below, strict=True):
+        torch.testing.assert_close(got, B(B.gram()(part) + d * part))
+
+
+def test_the_gram_of_a_batch_is_an_operator_on_tensors():
+    A, r = batch(operators()[1:3]), normal_numbers(5)
+    dense = torch.stack([B.gram().to_dense() for B in A.operators])
+    torch.testing.assert_close(A.gram().to_dense(), dense)
+    torch.testing.assert_close(A.gram().norm(), torch.linalg.matrix_norm(dense, 2), rtol=1e-6, atol=0)
+    b = r(2, *SHAPE)
+    got = NormalSolver.of(Stack((A.gram(), Identity(SHAPE))), rtol=1e-12)(0.3, b)
+    system = dense @ dense + 1.3 * torch.eye(dense.shape[-1], dtype=torch.float64)
+    expected = torch.linalg.solve(system, b.flatten(1).unsqueeze(-1)).reshape(b.shape)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-10)
+
+
+def test_measurements_are_a_vector():
+    y = Ragged((torch.ones(2), torch.ones(1, 2)))
+    for got, want in (
+        (torch.tensor([1.0, 10.0]) * y, (1, 10)),
+        (y / torch.tensor([1.0, 2.0]), (1, 0.5)),
+        (y / 4, (0.25, 0.25)),
+        (sum([y, y]), (2, 2)),
+        (tuple(y) + y, (2, 2)),
+    ):
+        assert isinstance(got, Ragged)
+        for part, one, c in zip(got, y, want, strict=True):
+            assert torch.equal(part, c * one)
+    more = Ragged((torch.ones(3, 2), torch.ones(3, 1, 2)))
+    factors = torch.arange(6.0).reshape(3, 2)
+    for i, part in enumerate(factors * more):
+        assert torch.equal(part, factors[:, i].reshape(3, *(1,) * (part.ndim - 1)).expand(part.shape))
+    with pytest.raises(ShapeError, match=r"one number, or one a sample, got \(3\)"):
+        _ = torch.ones(3) * y
+
+
 def test_precision_follows():
     A = batch(operators()).to(dtype=torch.float32)
     assert A.dtype == torch.float32
@@ -211,6 +265,16 @@ def test_bad_input_is_told():
     with pytest.raises(ShapeError, match="batch of shape"):
         batch([good[0], Diagonal(torch.ones(2, *SHAPE), SHAPE)])
     A = batch(good)
+    for made in (
+        lambda: Stack((A,)),
+        lambda: Stack((A.H,)),
+        lambda: BlockDiagonal((A, good[0])),
+        lambda: BlockDiagonal((A.H,)),
+        lambda: kron(A, Identity((2,))),
+        lambda: kron(Identity((2,)), A.H),
+    ):
+        with pytest.raises(ShapeError, match="measurements of several shapes, and no one matrix"):
+            made()
     _, y = vectors(A)
     for wrong in ((y[0],), y[0]):
         with pytest.raises(ShapeError, match="tuple of 2 measurements"):

@@ -65,16 +65,22 @@ class Parameters(metaclass=Fields):
 
     def is_complex(self) -> bool:
         """Whether A x is complex for a real x: because a parameter is complex, or the formula."""
-        me: Any = self
-        values = [getattr(me, f.name) for f in dataclasses.fields(me)]
-        items = [item for value in values for item in (value if isinstance(value, tuple) else (value,))]
+        items = (item for item, _ in self._items())
         return any(item.is_complex() if isinstance(item, Parameters) else is_complex_number(item) for item in items)
 
     @property
     def batch_shape(self) -> Shape:
         """The batch axes that the parameters carry, () when all samples share them."""
-        shapes = [t.shape[: t.ndim - n] for t, n in self._tensors() if t.ndim > n]
+        shapes = [shape for shape in self._batch_shapes() if shape]
         return tuple(torch.broadcast_shapes(*shapes)) if shapes else ()  # which takes longer than a small operator
+
+    def _batch_shapes(self) -> Iterator[Shape]:
+        """The batch axes of every parameter here and below."""
+        for item, f in self._items():
+            if isinstance(item, Parameters):
+                yield from item._batch_shapes()
+            elif isinstance(item, Tensor):
+                yield tuple(item.shape[: max(0, item.ndim - self._event_ndim(f))])
 
     def to(self: Self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same with its parameters on `device` and in the precision `dtype` (masks of bool stay bool)."""
@@ -108,14 +114,18 @@ class Parameters(metaclass=Fields):
 
     def _tensors(self) -> Iterator[tuple[Tensor, int]]:
         """The parameters, with the number of their axes that are not batch axes."""
+        for item, f in self._items():
+            if isinstance(item, Parameters):
+                yield from item._tensors()
+            elif isinstance(item, Tensor):
+                yield item, self._event_ndim(f)
+
+    def _items(self) -> Iterator[tuple[Any, dataclasses.Field]]:
+        """The values of the fields, and of the tuples in them, with their fields."""
         me: Any = self  # every subclass is a dataclass, which the base cannot say
         for f in dataclasses.fields(me):
             value = getattr(self, f.name)
-            for item in value if isinstance(value, tuple) else (value,):
-                if isinstance(item, Parameters):
-                    yield from item._tensors()
-                elif isinstance(item, Tensor):
-                    yield item, self._event_ndim(f)
+            yield from ((item, f) for item in (value if isinstance(value, tuple) else (value,)))
 
     def _map_tensors(self: Self, fn: TensorMap) -> Self:
         def convert(value: Any, n: int) -> Any:

@@ -41,7 +41,7 @@ class Stack(LinearOperator):
         for A in self.operators:
             if A.in_shape != self.operators[0].in_shape:
                 raise ShapeError(f"Stack needs operators on one input shape, got {self.operators[0]!r} and {A!r}")
-            _ = A.out_size  # which a `batch` of several shapes has not, and says so
+            _ = A.in_size, A.out_size  # which a `batch` of several shapes has not, and says so
         vars(self)["_text"] = call_on("stack", self.operators)
 
     @property
@@ -89,14 +89,15 @@ class BlockDiagonal(LinearOperator):
     def __post_init__(self) -> None:
         if not self.operators:
             raise ShapeError("BlockDiagonal needs at least one operator, got none")
+        _ = self.in_shape, self.out_shape  # which a `batch` of several shapes has not, and says so
 
     @property
     def in_shape(self) -> Shape:
-        return (sum(math.prod(A.in_shape) for A in self.operators),)
+        return (sum(A.in_size for A in self.operators),)
 
     @property
     def out_shape(self) -> Shape:
-        return (sum(math.prod(A.out_shape) for A in self.operators),)
+        return (sum(A.out_size for A in self.operators),)
 
     def _apply(self, x: Tensor) -> Tensor:
         parts = zip(self.operators, split_parts(x, [A.in_shape for A in self.operators]), strict=True)
