@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from linops_video import PROBLEMS, NormalSolver, forward_model
+from linops_video import PROBLEMS, ForwardModel, NormalSolver, batch, forward_model
 from linops_video.errors import MemoryLimitError, ShapeError, SpecError
 from linops_video.operators.kernels import disk, motion_line, motion_line_3
 
@@ -79,6 +79,18 @@ def test_a_seed_decides(name: str) -> None:
     assert torch.equal(first.y, again.y)
     if name in {"pid", "si", "cs", "vcs", "md", "denoise"}:
         assert not torch.equal(first.y, other.y)
+
+
+@pytest.mark.parametrize("spec", ["identity", "transpose(t, c, h, w)", "resize(8, 8, bicubic)", "wavelet(haar, 0)"])
+def test_a_measurement_is_not_the_video_itself(spec: str) -> None:
+    video, model = torch.rand(4, 3, 8, 8), forward_model(spec, (4, 3, 8, 8))
+    kept = video.clone()
+    problem = model.measure(video)
+    problem.y.add_(1)
+    for part in ForwardModel(batch([model.operator])).measure(video).y:
+        part.add_(1)
+    assert torch.equal(video, kept)
+    assert torch.equal(problem.y, model.operator(video) + 1)
 
 
 def test_noise_is_white_and_of_the_stated_size() -> None:

@@ -51,7 +51,8 @@ class LinearMap(Parameters, ABC):
     def __call__(self, x: Tensor) -> Tensor:
         """Return A x for x of shape `(*batch, *in_shape)`, in the precision of x.
 
-        Parameters of another precision are cast at each call: keep them in that of the data with `A.to(dtype=…)`.
+        It may be x itself or a view of it, as of an `Identity`: clone it before you change it in place. Parameters of
+        another precision are cast at each call: keep them in that of the data with `A.to(dtype=…)`.
 
         Raises:
             DtypeError: if x is not a tensor.

@@ -130,15 +130,22 @@ class ForwardModel:
     name: str | None = None
 
     def measure(self, video: Tensor, seed: int = 0) -> InverseProblem:
-        """Measure a video (*batch, T, C, H, W): the same noise for the same seed, on any device."""
+        """Measure a video (*batch, T, C, H, W): the same noise for the same seed, on any device; y is its own copy."""
         y = self.operator(video)
         if self.noise_std:
             y = y + self.noise_std * _noise_like(y, stream(seed, 1))
+        y = Ragged(_apart(part, video) for part in y) if isinstance(y, Ragged) else _apart(y, video)
         return InverseProblem(self.operator, y, self.noise_std, self.name)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> ForwardModel:
         """The same model on another device or in another precision."""
         return replace(self, operator=self.operator.to(device, dtype))
+
+
+def _apart(y: Tensor, video: Tensor) -> Tensor:
+    """y, or a copy of it where it lies in the memory of the video, as where the operator is the identity."""
+    shared = y.untyped_storage().data_ptr() == video.untyped_storage().data_ptr()
+    return y.clone() if shared else y
 
 
 def _noise_like(y: Any, generator: torch.Generator) -> Any:
