@@ -26,6 +26,7 @@ from linops_video import (
     batch,
     circulant,
 )
+from linops_video.algebra.operator import add
 from linops_video.errors import DtypeError, LinopsError, ShapeError, SpecError
 from linops_video.operators.kernels import disk, gaussian
 
@@ -81,6 +82,26 @@ ONE: Any = 1
         (lambda: disk(3, -1.2), SpecError, "a disk of radius -1.2"),
         (lambda: gaussian(4, 0.01), SpecError, r"a Gaussian of \(0.01, 0.01\) pixels reaches none of a 4×4 kernel"),
         (lambda: Select((0,), 9, VIDEO), SpecError, "axes must be distinct and in 0 … 3"),
+        (
+            lambda: Diagonal(torch.ones(2, 5), (5,)) @ Dense(torch.ones(3, 5, 5), (5,), (5,)),
+            ShapeError,
+            r"Diagonal\(.*\) @ Dense\(.*\): parameters for batches of shapes \(2\) and \(3\)",
+        ),
+        (
+            lambda: add(*(Dense(torch.ones(n, 5, 5), (5,), (5,)) for n in (1, 3, 2))),
+            ShapeError,
+            r"Dense\(.*\) \+ Dense\(.*\): parameters for batches of shapes \(3\) and \(2\)",
+        ),
+        (
+            lambda: torch.ones(2) * Dense(torch.ones(3, 5, 5), (5,), (5,)),
+            ShapeError,
+            r"times a factor of shape \(2\): parameters for batches of shapes \(3\)",
+        ),
+        (
+            lambda: Stack((Diagonal(torch.ones(2, 5), (5,)), Diagonal(torch.ones(3, 5), (5,)))),
+            ShapeError,
+            r"Stack has parameters for batches of shapes \(2\) and \(3\)",
+        ),
         (lambda: Stack(()), ShapeError, "at least one operator"),
     ],
 )

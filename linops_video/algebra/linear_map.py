@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from linops_video.algebra.parameters import Parameters, Shape, complex_dtype, show
+from linops_video.algebra.parameters import Parameters, Shape, complex_dtype, fit, show
 from linops_video.algebra.text import spelled
 from linops_video.errors import DtypeError, ShapeError
 
@@ -74,13 +74,28 @@ class LinearMap(Parameters, ABC):
             raise ShapeError(f"{self!r} needs {name} of shape {show(('*…',) + event)}, got {show(shape)}")
         if 0 in shape[:leading]:
             raise ShapeError(f"{self!r} needs {name} of one sample or more, got shape {show(shape)}")
-        if leading and (batch := self.batch_shape):
-            pairs = zip(reversed(shape[:leading]), reversed(batch), strict=False)
-            if any(1 != given != own != 1 for given, own in pairs):
-                raise ShapeError(
-                    f"{self!r} has parameters for a batch of shape {show(batch)}, got {name} of shape "
-                    f"{show(shape)}: its leading axes must be equal to it or 1"
-                )
+        if leading and (batch := self.batch_shape) and not fit(shape[:leading], batch):
+            raise ShapeError(
+                f"{self!r} has parameters for a batch of shape {show(batch)}, got {name} of shape "
+                f"{show(shape)}: its leading axes must be equal to it or 1"
+            )
+
+    def _check_after(self, right: LinearMap) -> None:
+        """Raise a ShapeError unless A∘right can be made: event shapes and batch axes fit."""
+        if self.in_shape != right.out_shape:
+            raise ShapeError(
+                f"{self!r} @ {right!r}: the right operator gives {show(right.out_shape)}, "
+                f"the left one needs {show(self.in_shape)}"
+            )
+        self._check_batch(right.batch_shape, f"@ {right!r}")
+
+    def _check_batch(self, other: Shape, what: str) -> None:
+        """Raise a ShapeError unless the parameters' batch axes and other ones can be broadcast."""
+        if other and (own := self.batch_shape) and not fit(own, other):
+            raise ShapeError(
+                f"{self!r} {what}: parameters for batches of shapes {show(own)} and {show(other)}, whose axes must be "
+                "equal or 1"
+            )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({show(self.in_shape)} → {show(self.out_shape)})"

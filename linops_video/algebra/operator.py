@@ -336,13 +336,9 @@ def compose(left: LinearOperator, right: LinearOperator) -> LinearOperator:
     """left∘right, `left @ right`, simplified: identities vanish, multiples move out, neighbours may merge.
 
     Raises:
-        ShapeError: if the output of `right` is not the input of `left`.
+        ShapeError: if the output of `right` is not the input of `left`, or their batch axes do not fit.
     """
-    if left.in_shape != right.out_shape:
-        raise ShapeError(
-            f"{left!r} @ {right!r}: the right operator gives {show(right.out_shape)}, "
-            f"the left one needs {show(left.in_shape)}"
-        )
+    left._check_after(right)
     if isinstance(left, Identity):
         return right
     if isinstance(right, Identity):
@@ -363,7 +359,7 @@ def add(*operators: LinearOperator) -> LinearOperator:
     """Σ Aᵢ, `A + B`, simplified: sums are flattened, and terms that know each other merge.
 
     Raises:
-        ShapeError: if the operators differ in their shapes, or there are none.
+        ShapeError: if the operators differ in their shapes, their batch axes do not fit, or there are none.
     """
     if not operators:
         raise ShapeError("a sum needs at least one operator, got none")
@@ -378,6 +374,7 @@ def add(*operators: LinearOperator) -> LinearOperator:
 def _with_term(terms: list[LinearOperator], term: LinearOperator) -> list[LinearOperator]:
     """The terms of a sum and one more; what it merges with one of them may merge with the others."""
     for i, known in enumerate(terms):
+        known._check_batch(term.batch_shape, f"+ {term!r}")
         c, d = scalar(known), scalar(term)
         both = None if c is None or d is None else scale(c + d, Identity(term.in_shape))
         merged = both or known._plus(term) or term._plus(known)
@@ -388,7 +385,9 @@ def _with_term(terms: list[LinearOperator], term: LinearOperator) -> list[Linear
 
 def scale(factor: float | Tensor, A: LinearOperator) -> LinearOperator:
     """factor · A, `2 * A`; the factor is a number, or a tensor of shape `batch` with one number per sample."""
-    if not isinstance(factor, Tensor) and factor == 1:
+    if isinstance(factor, Tensor):
+        A._check_batch(factor.shape, f"times a factor of shape {show(factor.shape)}")
+    elif factor == 1:
         return A
     return A._times(factor)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
-from linops_video.errors import DtypeError
+from linops_video.errors import DtypeError, ShapeError
 
 Shape = tuple[int, ...]
 TensorMap = Callable[[Tensor, int], Tensor]
@@ -72,7 +72,13 @@ class Parameters(metaclass=Fields):
     def batch_shape(self) -> Shape:
         """The batch axes that the parameters carry, () when all samples share them."""
         shapes = [shape for shape in self._batch_shapes() if shape]
-        return tuple(torch.broadcast_shapes(*shapes)) if shapes else ()  # which takes longer than a small operator
+        try:
+            return tuple(torch.broadcast_shapes(*shapes)) if shapes else ()  # which takes longer than a small operator
+        except RuntimeError:
+            given = " and ".join(map(show, dict.fromkeys(shapes)))
+            raise ShapeError(
+                f"{type(self).__name__} has parameters for batches of shapes {given}, whose axes must be equal or 1"
+            ) from None
 
     def _batch_shapes(self) -> Iterator[Shape]:
         """The batch axes of every parameter here and below."""
@@ -249,6 +255,11 @@ def times(factor: float | Tensor, x: Tensor, event_ndim: int) -> Tensor:
 def conj(number: float | Tensor) -> float | Tensor:
     """The complex conjugate."""
     return number.conj() if isinstance(number, Tensor) else number.conjugate()
+
+
+def fit(a: Shape, b: Shape) -> bool:
+    """Whether two batch shapes can be broadcast."""
+    return all(m == n or 1 in (m, n) for m, n in zip(reversed(a), reversed(b), strict=False))
 
 
 def show(shape: Iterable[object]) -> str:

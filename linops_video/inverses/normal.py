@@ -12,7 +12,7 @@ from torch.autograd.forward_ad import unpack_dual
 
 from linops_video.algebra.krylov import IterativeSolve, Map
 from linops_video.algebra.operator import LinearOperator, compose
-from linops_video.algebra.parameters import like, per_sample, show, varies
+from linops_video.algebra.parameters import fit, like, per_sample, show, varies
 from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.inverses.aliasing import in_spectrum
 from linops_video.inverses.choice import choose
@@ -284,7 +284,7 @@ def _versions(*operators: LinearOperator | None) -> tuple[tuple[Tensor, int], ..
 def _check_numbers(rho: Tensor, data: Tensor, event_ndim: int) -> None:
     """Raise a ShapeError unless ρ has one number for each sample of the data, or one for all."""
     batch = data.shape[: data.ndim - event_ndim]
-    if any(1 != own != given != 1 for own, given in zip(reversed(rho.shape), reversed(batch), strict=False)):
+    if not fit(rho.shape, batch):
         raise ShapeError(f"rho needs one number for each sample of a batch {show(batch)}, got shape {show(rho.shape)}")
 
 
