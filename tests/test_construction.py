@@ -21,6 +21,7 @@ from linops_video import (
     Fourier,
     Identity,
     InverseProblem,
+    Mosaic,
     NormalSolver,
     Patches,
     Select,
@@ -49,6 +50,23 @@ def test_lists_serve_as_tuples() -> None:
     assert torch.equal(A(VIDEO), B(VIDEO))
     assert A.to(dtype=torch.float32).dtype == torch.float32  # the tensors below a list are seen
     check_operator(A)
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        (BoxMean(np.int64(2), (np.int64(4), 4)), BoxMean(2, (4, 4))),
+        (Select(torch.tensor([0, 2]), 0, (4,)), Select((0, 2), 0, (4,))),  # type: ignore[arg-type]
+        (Select((np.int64(0), np.int64(2)), np.int64(0), (4,)), Select((0, 2), 0, (4,))),
+        (Mosaic(torch.tensor([[0, 1]]), (2, 3, 4, 4)), Mosaic(((0, 1),), (2, 3, 4, 4))),  # type: ignore[arg-type]
+        (Mosaic([[0, 1]], (2, 3, 4, 4)), Mosaic(((0, 1),), (2, 3, 4, 4))),  # type: ignore[arg-type]
+        (np.float32(0.5) * Identity((4,)), 0.5 * Identity((4,))),
+    ],
+)
+def test_numbers_of_numpys_and_whole_tensors_serve_as_pythons(given, plain) -> None:
+    fields = [[getattr(A, f.name) for f in dataclasses.fields(A) if f.name != "operator"] for A in (given, plain)]
+    assert repr(fields[0]) == repr(fields[1])
+    assert torch.equal(given.to_dense(), plain.to_dense())
 
 
 def test_tensors_below_a_list_carry_batch_axes_and_gradients() -> None:

@@ -29,7 +29,8 @@ def tensor_field(event_ndim: int | None) -> Any:
 
 
 class Fields(ABCMeta):
-    """How all `Parameters` are made: lists become tuples first, and what is declared a tensor has to be one."""
+    """How all `Parameters` are made: lists, arrays and tensors become tuples first where no tensor is declared, numbers
+    of NumPy's those of Python, and what is declared a tensor has to be one."""
 
     def __call__(cls, *args: Any, **named: Any):
         fields: tuple[dataclasses.Field, ...] = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
@@ -39,7 +40,10 @@ class Fields(ABCMeta):
                     f"{cls.__name__} needs a torch tensor as its {f.name}, got {type(value).__name__}: "
                     "torch.as_tensor makes one"
                 )
-        return super().__call__(*map(_tuple, args), **{name: _tuple(value) for name, value in named.items()})
+        kinds = {f.name: str(f.type) for f in fields}
+        given = [_plain(value, kind) for value, kind in zip(args, kinds.values(), strict=False)]
+        named = {name: _plain(value, kinds.get(name, "")) for name, value in named.items()}
+        return super().__call__(*given, *args[len(given) :], **named)
 
     @property
     def __signature__(cls) -> inspect.Signature:
@@ -48,10 +52,13 @@ class Fields(ABCMeta):
         return own.replace(parameters=tuple(own.parameters.values())[1:])
 
 
-def _tuple(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
+def _plain(value: Any, kind: str = "") -> Any:
+    """The value in Python's own types, for a field of this annotation."""
+    if isinstance(value, np.ndarray) or (isinstance(value, Tensor) and kind.startswith(("tuple", "Shape"))):
         value = value.tolist()
-    return tuple(value) if isinstance(value, list | range) else value
+    if isinstance(value, np.generic):
+        return value.item()
+    return tuple(map(_plain, value)) if isinstance(value, list | range) or type(value) is tuple else value
 
 
 class Parameters(metaclass=Fields):
