@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,12 +20,21 @@ from linops_video import (
     Fourier,
     Hadamard,
     Identity,
+    Mosaic,
     Multiplier,
     NormalSolver,
+    Patches,
     Select,
     Stack,
+    Warp,
     batch,
+    block_sensing,
+    cacti,
     circulant,
+    einsum,
+    linear_function,
+    resize,
+    zero_pad,
 )
 from linops_video.algebra.operator import add
 from linops_video.errors import DtypeError, LinopsError, ShapeError, SpecError
@@ -32,6 +42,8 @@ from linops_video.operators.kernels import disk, gaussian
 
 VIDEO = (4, 3, 6, 8)
 ONE: Any = 1
+NUMBER: Any = 2.0
+ARRAY: Any = np.ones((2, 3))
 
 
 @pytest.mark.parametrize(
@@ -102,6 +114,21 @@ ONE: Any = 1
             ShapeError,
             r"Stack has parameters for batches of shapes \(2\) and \(3\)",
         ),
+        (lambda: Warp(torch.zeros(1, 2, 8, 8), (3, 8, 8)), ShapeError, r"Warp needs a video shape .* got \(3×8×8\)"),
+        (lambda: Warp(torch.zeros(2, 6, 8), VIDEO), ShapeError, r"needs a flow of shape .* got \(2×6×8\)"),
+        (lambda: Mosaic(((0, 1),), (2, 8, 8)), ShapeError, r"Mosaic needs a video shape .* got \(2×8×8\)"),
+        (lambda: Patches(2, 2, (8,)), ShapeError, r"need frames as large as that, got \(8\)"),
+        (lambda: zero_pad((1,) * 3, (1,) * 3, (8, 8)), ShapeError, r"no more axes than \(8×8\) has"),
+        (lambda: block_sensing(torch.ones(16), (8, 8)), ShapeError, r"a matrix of shape .* got \(16\)"),
+        (lambda: block_sensing(ARRAY, (8, 8)), DtypeError, "block sensing .* got ndarray: torch.as_tensor makes one"),
+        (lambda: einsum("t c, d c -> t d", ARRAY, (4, 3)), DtypeError, "einsum needs a torch tensor, got ndarray"),
+        (lambda: circulant(ARRAY, (8, 8)), DtypeError, "circulant needs a kernel as a torch tensor, got ndarray"),
+        (lambda: cacti(ARRAY, VIDEO), DtypeError, "cacti needs masks as a torch tensor, got ndarray"),
+        (lambda: resize((2, 2), (8,)), ShapeError, r"resize needs an event of shape \(…, H, W\), got \(8\)"),
+        (lambda: Diagonal(NUMBER, (3,)), DtypeError, "Diagonal needs a torch tensor as its diagonal, got float"),
+        (lambda: Identity(ONE), ShapeError, r"Identity needs a tuple as its in_shape, such as \(1,\), got 1"),
+        (lambda: Convolution(torch.ones(3, 3), ONE), ShapeError, "Convolution needs a tuple as its in_shape"),
+        (lambda: linear_function(lambda x: (x, x), (3,)), SpecError, "must return one tensor, and returned a tuple"),  # type: ignore[arg-type, return-value]
         (lambda: Stack(()), ShapeError, "at least one operator"),
     ],
 )

@@ -67,6 +67,12 @@ def test_cosine_transform_over_several_axes_is_scipys() -> None:
     np.testing.assert_allclose(Cosine((0, 2, 3), (4, 3, 100, 9))(x), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_kernel_in_half_precision_makes_a_circulant(dtype) -> None:
+    kernel, x = random(6, 5).to(dtype), random(6, 5)
+    torch.testing.assert_close(circulant(kernel, (6, 5))(x), circulant(kernel.double(), (6, 5))(x), rtol=0, atol=1e-5)
+
+
 def test_a_diagonal_commutes_with_a_transform_along_other_axes() -> None:
     frames = Diagonal(random(4, 1, 1), (4, 5, 6))
     C = Cosine((1, 2), (4, 5, 6))

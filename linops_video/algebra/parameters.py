@@ -34,12 +34,12 @@ class Fields(ABCMeta):
 
     def __call__(cls, *args: Any, **named: Any):
         fields: tuple[dataclasses.Field, ...] = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
-        for f, value in [*zip(fields, args, strict=False), *((f, named.get(f.name)) for f in fields)]:
-            if "event_ndim" in f.metadata and not isinstance(value, (Tensor, Number, type(None))):
-                raise DtypeError(
-                    f"{cls.__name__} needs a torch tensor as its {f.name}, got {type(value).__name__}: "
-                    "torch.as_tensor makes one"
-                )
+        by_name = ((f, named[f.name]) for f in fields if f.name in named)
+        for f, value in (*zip(fields, args, strict=False), *by_name):
+            if "event_ndim" in f.metadata and not ("float" in str(f.type) and isinstance(value, Number)):
+                check_tensor(value, f"{cls.__name__} needs a torch tensor as its {f.name}")
+            if str(f.type) == "Shape" and isinstance(value, Number):
+                raise ShapeError(f"{cls.__name__} needs a tuple as its {f.name}, such as ({value},), got {value}")
         kinds = {f.name: str(f.type) for f in fields}
         given = [_plain(value, kind) for value, kind in zip(args, kinds.values(), strict=False)]
         named = {name: _plain(value, kinds.get(name, "")) for name, value in named.items()}
@@ -50,6 +50,12 @@ class Fields(ABCMeta):
         """That of `__init__`, which help and editors would not find behind `__call__`."""
         own = inspect.signature(cls.__init__)
         return own.replace(parameters=tuple(own.parameters.values())[1:])
+
+
+def check_tensor(value: object, need: str) -> None:
+    """Raise a DtypeError, which says what is needed, unless this is a tensor."""
+    if not isinstance(value, Tensor):
+        raise DtypeError(f"{need}, got {type(value).__name__}: torch.as_tensor makes one")
 
 
 def _plain(value: Any, kind: str = "") -> Any:

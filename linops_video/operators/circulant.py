@@ -13,6 +13,7 @@ from linops_video.algebra.parameters import (
     Shape,
     added,
     by_parts,
+    check_tensor,
     is_complex_number,
     like,
     multiplied,
@@ -21,7 +22,7 @@ from linops_video.algebra.parameters import (
     tensor_field,
 )
 from linops_video.errors import DtypeError, ShapeError, SpecError
-from linops_video.operators.fourier import Fourier
+from linops_video.operators.fourier import Fourier, single
 from linops_video.operators.kron import kron_gram
 from linops_video.operators.multiplier import Multiplier
 
@@ -166,6 +167,7 @@ def circulant(kernel: Tensor, in_shape: Shape) -> Circulant | Multiplier:
     A Circulant for a real kernel, for a complex one a Multiplier of the Fourier transform over the last two axes.
 
     Raises:
+        DtypeError: if the kernel is not a tensor.
         ShapeError: if the kernel is not as large as a frame; `Convolution` takes smaller ones.
 
     Example:
@@ -174,13 +176,14 @@ def circulant(kernel: Tensor, in_shape: Shape) -> Circulant | Multiplier:
         >>> circulant(kernel, (3, 8, 8))(torch.ones(3, 8, 8)).sum()
         tensor(192.)
     """
+    check_tensor(kernel, "circulant needs a kernel as a torch tensor")
     if len(in_shape) < 2 or kernel.shape[-2:] != in_shape[-2:]:
         raise ShapeError(
             f"circulant on {show(in_shape)} needs a kernel as large as a frame, (*batch, H, W), got "
             f'{show(kernel.shape)}: Convolution(kernel, in_shape, "circular") takes smaller ones'
         )
     if not kernel.is_complex():
-        return Circulant(torch.fft.rfft2(kernel), in_shape)
+        return Circulant(torch.fft.rfft2(single(kernel)), in_shape)
     return _over_frames(torch.fft.fft2(kernel), in_shape)
 
 

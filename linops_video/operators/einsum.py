@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, compose, scalar, scale
-from linops_video.algebra.parameters import Shape, like, show, tensor_field, together
+from linops_video.algebra.parameters import Shape, check_tensor, like, show, tensor_field, together
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.blocks import ENTRIES_LIMIT, SIDE_LIMIT, Blocks
 from linops_video.operators.dense import AxisMatrix, Dense
@@ -119,6 +119,7 @@ def einsum(text: str, tensor: Tensor, in_shape: Shape) -> LinearOperator:
         in_shape: the event shape of x.
 
     Raises:
+        DtypeError: if M is not a tensor.
         SpecError: if the text is not of that form, or an axis stands in one place only.
         ShapeError: if axes of one name have different sizes, or names and axes differ in number.
 
@@ -127,6 +128,7 @@ def einsum(text: str, tensor: Tensor, in_shape: Shape) -> LinearOperator:
         >>> einsum("t c h w, d c -> t d h w", torch.ones(1, 3), (8, 3, 16, 16))
         AxisMatrix((8×3×16×16) → (8×1×16×16))
     """
+    check_tensor(tensor, "einsum needs a torch tensor")
     of_x, of_tensor, of_y = names = _parse(text)
     _check_sizes(names, tensor, in_shape)
     contracted = [name for name in of_x if name not in of_y]

@@ -100,6 +100,8 @@ def linear_function(fn: TensorFunction, in_shape: Shape) -> LinearFunction:
             f"the function must take a float64 tensor of shape {show(in_shape)}, and failed on one: {error}; "
             "let constants follow the input, M.to(x)"
         ) from error
+    if not isinstance(Ax, Tensor):
+        raise SpecError(f"the function must return one tensor, and returned a {type(Ax).__name__}: join its parts")
     if Ax.dtype not in (torch.float64, torch.complex128):
         raise SpecError(f"the function must keep the precision of its input, and made {Ax.dtype} of float64")
     A = LinearFunction(fn, in_shape, tuple(Ax.shape), Ax.is_complex(), not _is_complex_linear(fn, x, Ax))

@@ -9,8 +9,8 @@ from einops import rearrange
 from torch import Tensor
 
 from linops_video.algebra.operator import Adjoint, Identity, LinearOperator, Scaled, Sum, add, scalar, scale
-from linops_video.algebra.parameters import Shape
-from linops_video.errors import SpecError
+from linops_video.algebra.parameters import Shape, show
+from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, circulant
 from linops_video.operators.cosine import Cosine, check_axes
 from linops_video.operators.dense import Dense
@@ -195,6 +195,7 @@ class Mosaic(LinearOperator):
         in_shape: the event shape (T, C, H, W).
 
     Raises:
+        ShapeError: if the event has not four axes.
         SpecError: if the grid has rows of unequal length, or not each of the T frames once.
 
     Example:
@@ -206,6 +207,8 @@ class Mosaic(LinearOperator):
     in_shape: Shape
 
     def __post_init__(self) -> None:
+        if len(self.in_shape) != 4:
+            raise ShapeError(f"Mosaic needs a video shape (T, C, H, W), got {show(self.in_shape)}")
         frames = [i for row in self.grid for i in row]
         if len({len(row) for row in self.grid}) != 1 or sorted(frames) != list(range(self.in_shape[0])):
             raise SpecError(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, show
+from linops_video.algebra.parameters import Shape, check_tensor, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.dense import AxisMatrix
 from linops_video.operators.diagonal import Diagonal
@@ -101,6 +101,7 @@ def cacti(masks: Tensor, in_shape: Shape) -> LinearOperator:
         >>> cacti((torch.rand(8, 1, 16, 16) > 0.5).float(), (8, 3, 16, 16)).out_shape
         (1, 3, 16, 16)
     """
+    check_tensor(masks, "cacti needs masks as a torch tensor")
     ones = torch.ones(1, in_shape[0], dtype=masks.dtype if masks.is_floating_point() else torch.float64)
     return AxisMatrix(ones.to(masks.device), 0, in_shape) @ Diagonal(masks, in_shape)
 

@@ -11,7 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, by_parts, show
+from linops_video.algebra.parameters import Shape, by_parts, check_tensor, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.dense import Dense
 from linops_video.operators.diagonal import Diagonal, number
@@ -44,7 +44,7 @@ class Patches(LinearOperator):
     def __post_init__(self) -> None:
         if min(self.size, self.stride) < 1:
             raise SpecError(f"Patches needs a size and a stride of 1 or more, got {self.size} and {self.stride}")
-        if min(frame := self.in_shape[-2:]) < self.size:
+        if len(frame := self.in_shape[-2:]) < 2 or min(frame) < self.size:
             raise ShapeError(f"{self.size}×{self.size} patches need frames as large as that, got {show(frame)}")
 
     @property
@@ -110,13 +110,19 @@ def block_sensing(matrix: Tensor, in_shape: Shape) -> LinearOperator:
 
     Raises:
         SpecError: if the number of columns is no square.
-        ShapeError: if k does not divide H and W.
+        ShapeError: if k does not divide H and W, or the matrix or the event has fewer than two axes.
 
     Example:
         >>> import torch
         >>> block_sensing(torch.randn(16, 64), (8, 3, 48, 64)).out_shape
         (8, 3, 6, 8, 16)
     """
+    check_tensor(matrix, "block sensing needs a matrix as a torch tensor")
+    if matrix.ndim < 2 or len(in_shape) < 2:
+        raise ShapeError(
+            "block sensing needs a matrix of shape (*batch, m, k²) and an event of shape (…, H, W), got "
+            f"{show(matrix.shape)} and {show(in_shape)}"
+        )
     m, columns = matrix.shape[-2:]
     k, (height, width) = math.isqrt(columns), in_shape[-2:]
     if k * k != columns:

@@ -111,7 +111,7 @@ def resize(size: tuple[int, int], in_shape: Shape, method: Method = "bicubic") -
 
     Raises:
         SpecError: if the method is neither.
-        ShapeError: if a size is below 1.
+        ShapeError: if a size is below 1, or the event has no rows and columns.
 
     Example:
         >>> resize((48, 100), (8, 3, 72, 128)).out_shape
@@ -121,6 +121,8 @@ def resize(size: tuple[int, int], in_shape: Shape, method: Method = "bicubic") -
         raise SpecError(f"resize knows {' and '.join(get_args(Method))}, got {method!r}")
     if len(size) != 2 or min(size) < 1:
         raise ShapeError(f"resize needs rows and columns of 1 or more, got {show(size)}")
+    if len(in_shape) < 2:
+        raise ShapeError(f"resize needs an event of shape (…, H, W), got {show(in_shape)}")
     rows = _along(len(in_shape) - 2, size[0], in_shape, method)
     return _along(len(in_shape) - 1, size[1], rows.out_shape, method) @ rows
 

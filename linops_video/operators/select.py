@@ -249,14 +249,17 @@ def crop(corner: tuple[int, ...], size: tuple[int, ...], in_shape: Shape) -> Sli
 def zero_pad(before: tuple[int, ...], behind: tuple[int, ...], in_shape: Shape) -> LinearOperator:
     """Zeros before and behind the entries of the last axes: the adjoint of a `crop`.
 
-    Raises `ShapeError` for a negative width, or as many widths before as behind are not given.
+    Raises `ShapeError` unless as many widths are given before as behind, none negative, for axes that there are.
 
     Example:
         >>> zero_pad((1, 2), (1, 2), (3, 8, 8)).out_shape
         (3, 10, 12)
     """
-    if len(before) != len(behind) or min(*before, *behind) < 0:
-        raise ShapeError(f"zero_pad needs as many widths before as behind, none negative, got {before} and {behind}")
+    if not len(before) == len(behind) <= len(in_shape) or min((*before, *behind), default=0) < 0:
+        raise ShapeError(
+            f"zero_pad needs as many widths before as behind, none negative, for no more axes than {show(in_shape)} "
+            f"has, got {before} and {behind}"
+        )
     rest, last = in_shape[: len(in_shape) - len(before)], in_shape[len(in_shape) - len(before) :]
     grown = (*rest, *(a + n + b for a, n, b in zip(before, last, behind, strict=True)))
     return crop(before, last, grown).H

@@ -38,11 +38,14 @@ class Warp(LinearOperator):
     in_shape: Shape = ()
 
     def __post_init__(self) -> None:
+        if len(self.in_shape) != 4:
+            raise ShapeError(f"Warp needs a video shape (T, C, H, W), got {show(self.in_shape)}")
         frames, _, height, width = self.in_shape
-        if tuple(self.flow.shape[-3:]) != (2, height, width) or self.flow.shape[-4] not in (1, frames):
+        flow = self.flow.shape
+        if len(flow) < 4 or tuple(flow[-3:]) != (2, height, width) or flow[-4] not in (1, frames):
             raise ShapeError(
                 f"warping a video of shape {show(self.in_shape)} needs a flow of shape "
-                f"{show((frames, 2, height, width))}, got {show(self.flow.shape)}"
+                f"{show((frames, 2, height, width))}, got {show(flow)}"
             )
 
     @property
