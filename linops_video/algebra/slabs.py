@@ -1,4 +1,4 @@
-"""Large tensors a part at a time: what takes several passes stays in the cache."""
+"""Large tensors a part at a time, so that what takes several passes stays in the cache; and along one axis."""
 
 from __future__ import annotations
 
@@ -19,3 +19,17 @@ def slabs(x: Tensor, axis: int = -4) -> list[tuple[int, int]]:
     n = x.shape[axis]
     count = max(1, CACHED * n // max(1, x.numel()))
     return [(first, min(first + count, n)) for first in range(0, n, count)]
+
+
+def along(matrix: Tensor, x: Tensor, dim: int) -> Tensor:
+    """matrix · x along one axis of x: y[…, i, …] = Σⱼ M[i, j] x[…, j, …].
+
+    Example:
+        >>> import torch
+        >>> along(torch.ones(1, 3), torch.ones(2, 3, 4), 1).shape
+        torch.Size([2, 1, 4])
+    """
+    dim = dim % x.ndim - x.ndim
+    if dim == -1:
+        return x @ matrix.mT
+    return (matrix @ x.flatten(dim + 1)).unflatten(-1, x.shape[dim + 1 :])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator
 from linops_video.algebra.parameters import Shape, by_parts, complex_dtype
-from linops_video.algebra.slabs import slabs
+from linops_video.algebra.slabs import along, slabs
 from linops_video.errors import SpecError
 from linops_video.operators.multiplier import undone, unitary_gram
 
@@ -112,7 +112,7 @@ def dct(x: Tensor, dim: int) -> Tensor:
     """The orthonormal DCT-II of a real tensor along one axis."""
     n = x.shape[dim]
     if n <= MATRIX_LIMIT:
-        return _multiply(cosine_matrix(n).to(x), x, dim)
+        return along(cosine_matrix(n).to(x), x, dim)
     # Makhoul, IEEE Transactions on Acoustics, Speech, and Signal Processing 28(1), 1980: one FFT of length n
     line = x.movedim(dim, -1)
     spectrum = torch.fft.rfft(torch.cat((line[..., ::2], line[..., 1::2].flip(-1)), -1)) * _twiddle(n, x)
@@ -124,7 +124,7 @@ def inverse_dct(y: Tensor, dim: int) -> Tensor:
     """The inverse of `dct`, which is its transpose."""
     n = y.shape[dim]
     if n <= MATRIX_LIMIT:
-        return _multiply(cosine_matrix(n).T.to(y), y, dim)
+        return along(cosine_matrix(n).T.to(y), y, dim)
     line = y.movedim(dim, -1)
     half = n // 2 + 1
     mirrored = torch.cat((torch.zeros_like(line[..., :1]), line[..., n - half + 1 :].flip(-1)), -1)
@@ -140,10 +140,3 @@ def _twiddle(n: int, x: Tensor) -> Tensor:
     scale = torch.full_like(k, math.sqrt(2 / n))
     scale[0] = math.sqrt(1 / n)
     return torch.polar(scale, -math.pi / (2 * n) * k).to(x.device, complex_dtype(x.dtype))
-
-
-def _multiply(matrix: Tensor, x: Tensor, dim: int) -> Tensor:
-    dim = dim % x.ndim
-    if dim == x.ndim - 1:
-        return x @ matrix.mT
-    return (matrix @ x.flatten(dim + 1)).reshape(x.shape)

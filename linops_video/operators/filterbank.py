@@ -6,6 +6,7 @@ import pywt
 import torch
 from torch import Tensor
 
+from linops_video.algebra.slabs import along
 from linops_video.errors import SpecError
 
 
@@ -50,13 +51,13 @@ def analyse(x: Tensor, dim: int, wavelet: str) -> Tensor:
     if x.shape[dim] % 2:
         x = torch.cat((x, x.narrow(dim, -1, 1)), dim)
     dim, g = dim % x.ndim, low_pass(wavelet)
-    return _multiply(_matrix(g, dim, x), x, dim) if _is_short(x.shape[dim], g) else _analyse(x, dim, g)
+    return along(_matrix(g, dim, x), x, dim) if _is_short(x.shape[dim], g) else _analyse(x, dim, g)
 
 
 def synthesise(y: Tensor, dim: int, wavelet: str) -> Tensor:
     """The inverse of `analyse` on even lengths, which is its transpose."""
     dim, g = dim % y.ndim, low_pass(wavelet)
-    return _multiply(_matrix(g, dim, y).mT, y, dim) if _is_short(y.shape[dim], g) else _synthesise(y, dim, g)
+    return along(_matrix(g, dim, y).mT, y, dim) if _is_short(y.shape[dim], g) else _synthesise(y, dim, g)
 
 
 def _is_short(n: int, g: list[float]) -> bool:
@@ -67,12 +68,6 @@ def _is_short(n: int, g: list[float]) -> bool:
 def _matrix(g: list[float], dim: int, x: Tensor) -> Tensor:
     """The matrix of `analyse` along an axis of x."""
     return _analyse(torch.eye(x.shape[dim], dtype=x.dtype, device=x.device), 0, g)
-
-
-def _multiply(matrix: Tensor, x: Tensor, dim: int) -> Tensor:
-    if dim == x.ndim - 1:
-        return x @ matrix.mT
-    return (matrix @ x.flatten(dim + 1)).reshape(x.shape)
 
 
 def _analyse(x: Tensor, dim: int, g: list[float]) -> Tensor:

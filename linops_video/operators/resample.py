@@ -11,6 +11,7 @@ from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator
 from linops_video.algebra.parameters import Shape, like, show, tensor_field
+from linops_video.algebra.slabs import along
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.dense import Dense
 from linops_video.operators.kron import separable_gram, separable_outer
@@ -55,14 +56,14 @@ class Resample(LinearOperator):
 
     def _apply(self, x: Tensor) -> Tensor:
         matrix, dim = like(self.matrix, x), self.axis - len(self.in_shape)
-        parts = [_product(matrix[rows, columns], _part(x, columns, dim), dim) for rows, columns in self._blocks()]
+        parts = [along(matrix[rows, columns], _part(x, columns, dim), dim) for rows, columns in self._blocks()]
         return torch.cat(parts, dim)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         matrix, dim = like(self.matrix, y), self.axis - len(self.in_shape)
         x = y.new_zeros(y.shape[: y.ndim - len(self.in_shape)] + self.in_shape)
         for rows, columns in self._blocks():
-            _part(x, columns, dim).add_(_product(matrix[rows, columns].mT, _part(y, rows, dim), dim))
+            _part(x, columns, dim).add_(along(matrix[rows, columns].mT, _part(y, rows, dim), dim))
         return x
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
@@ -79,15 +80,6 @@ class Resample(LinearOperator):
 
 def _part(x: Tensor, entries: slice, dim: int) -> Tensor:
     return x[(..., entries, *(slice(None),) * (-1 - dim))]
-
-
-def _product(matrix: Tensor, x: Tensor, dim: int) -> Tensor:
-    """matrix · x along a negative `dim`, without a copy where it is one of the last two."""
-    if dim == -1:
-        return x @ matrix.mT
-    if dim == -2:
-        return matrix @ x
-    return (matrix @ x.flatten(dim + 1)).reshape(*x.shape[:dim], -1, *x.shape[dim + 1 :])
 
 
 def resize(size: tuple[int, int], in_shape: Shape, method: Method = "bicubic") -> LinearOperator:
