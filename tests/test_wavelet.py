@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linops_video import Identity, Wavelet
+from linops_video import Identity, Wavelet, parse
 from linops_video.algebra.operator import Scaled
 from linops_video.errors import ShapeError, SpecError
 from linops_video.testing import check_operator
@@ -56,7 +56,7 @@ def test_equal_levels_are_pywavelets(wavelet, shape, levels):
     x = video(*shape)
     W = Wavelet(shape, wavelet, levels)
     y = W(x)
-    expected = oracle(x, wavelet, levels)
+    expected = oracle(x, wavelet, levels, axes=(0, 2, 3))
     assert W.out_shape == expected.shape
     np.testing.assert_allclose(y.numpy(), expected, rtol=0, atol=1e-12)
     # PyWavelets' taps are orthonormal to 1e-12, and a level has up to eight of those errors
@@ -115,7 +115,7 @@ def test_even_lengths_are_orthonormal_and_say_so(wavelet):
 
 def test_odd_lengths_claim_no_structure_that_they_lack():
     W = Wavelet((5, 1, 7, 6), "db2", 2)
-    assert W.out_shape == (7, 3, 8, 7)
+    assert W.out_shape == (7, 1, 8, 7)
     dense = W.to_dense()
     torch.testing.assert_close(W.gram().to_dense(), dense.mT @ dense, rtol=0, atol=1e-12)
     torch.testing.assert_close(W.outer().to_dense(), dense @ dense.mT, rtol=0, atol=1e-12)
@@ -138,6 +138,17 @@ def test_long_axes(wavelet, n):
     torch.testing.assert_close(W.inverse(W(x)), x, rtol=0, atol=1e-10)
     y = video(4, *W.out_shape, seed=1)
     assert (W(x) * y).sum().item() == pytest.approx((x * W.H(y)).sum().item(), rel=1e-11)
+
+
+def test_levels_of_a_video_are_those_of_time_and_space():
+    shape, x = (8, 3, 8, 16), video(8, 3, 8, 16)
+    for few, four in ((1, (1, 0, 1, 1)), ((2, 1, 3), (2, 0, 1, 3))):
+        W = Wavelet(shape, "db2", few)
+        assert torch.equal(W(x), Wavelet(shape, "db2", four)(x))
+        assert isinstance(W.gram(), Identity)
+    assert torch.equal(parse("wavelet(haar, 2)", shape)(x), Wavelet(shape, "haar", (2, 0, 2, 2))(x))
+    assert Wavelet((4, 4, 4, 4), "haar", (1, 1, 1, 1)).approximation_shape == (2, 2, 2, 2)
+    assert Wavelet((4, 4, 4), "haar", 1).approximation_shape == (2, 2, 2)
 
 
 def test_precision_follows_the_input():

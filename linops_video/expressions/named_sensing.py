@@ -138,7 +138,9 @@ def _axes(place: Place, axes: tuple[str | int, ...]) -> tuple[int, ...]:
     return tuple(place.axis(axis) for axis in axes)
 
 
-@named("wavelet(name[, levels, …])", "wavelet transform; levels for all axes or one each", "wavelet(haar, 1, 0, 2, 2)")
+@named(
+    "wavelet(name[, levels, …])", "wavelet transform; levels for t, h and w, one or one each", "wavelet(haar, 1, 2, 2)"
+)
 def _wavelet(place: Place, name: str, *levels: int) -> LinearOperator:
     if max(levels, default=1) > 64:
         raise SpecError(f"the levels of a wavelet transform are at most 64, not {max(levels)}")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -35,11 +35,12 @@ class Wavelet(LinearOperator):
     Args:
         in_shape: the event shape.
         wavelet: an orthonormal one of PyWavelets (haar, db4, …), for all axes or one per axis, else a SpecError.
-        levels: 0 (not transformed) or more, for all axes or one per axis, else a SpecError or ShapeError.
+        levels: 0 (not transformed) or more, for all axes or one per axis, else a SpecError or ShapeError. Of a video
+            (T, C, H, W) one or three are for T, H and W, and its channels are not transformed.
 
     Example:
         >>> import torch
-        >>> W, x = Wavelet((8, 3, 64, 64), "haar", (1, 0, 2, 2)), torch.rand(8, 3, 64, 64)
+        >>> W, x = Wavelet((8, 3, 64, 64), "haar", (1, 2, 2)), torch.rand(8, 3, 64, 64)
         >>> torch.allclose(W.T(W(x)), x, atol=1e-6)
         True
     """
@@ -90,22 +91,29 @@ def _is_orthonormal(W: Wavelet) -> bool:
 
 def _lengths(W: Wavelet) -> tuple[tuple[int, ...], ...]:
     """For each axis the lengths a₀ = n, a₁, …, a_L of its approximations."""
-    sizes = zip(W.in_shape, _each_axis(W, W.levels), strict=True)
+    sizes = zip(W.in_shape, _levels(W), strict=True)
     return tuple(tuple(math.ceil(n / 2**level) for level in range(depth + 1)) for n, depth in sizes)
 
 
-def _each_axis(W: Wavelet, value: Any) -> tuple[Any, ...]:
-    """What is given for every axis or once for all."""
-    return value if isinstance(value, tuple) else (value,) * len(W.in_shape)
+def _wavelets(W: Wavelet) -> tuple[str, ...]:
+    return W.wavelet if isinstance(W.wavelet, tuple) else (W.wavelet,) * len(W.in_shape)
+
+
+def _levels(W: Wavelet) -> tuple[int, ...]:
+    """The levels of each axis: 0 for the channels of a video where they are not given."""
+    n = len(W.in_shape)
+    levels = W.levels if isinstance(W.levels, tuple) else (W.levels,) * (3 if n == 4 else n)
+    return (levels[0], 0, *levels[1:]) if n == 4 and len(levels) == 3 else levels
 
 
 def _check(W: Wavelet) -> None:
-    for name, value in (("wavelets", W.wavelet), ("numbers of levels", W.levels)):
-        if isinstance(value, tuple) and len(value) != len(W.in_shape):
-            raise ShapeError(f"an event of {len(W.in_shape)} axes needs as many {name} or one, got {value}")
-    for name in _each_axis(W, W.wavelet):
+    n = len(W.in_shape)
+    for name, value, each in (("wavelets", W.wavelet, _wavelets(W)), ("numbers of levels", W.levels, _levels(W))):
+        if len(each) != n:
+            raise ShapeError(f"an event of {n} axes needs as many {name} or one, got {value}")
+    for name in _wavelets(W):
         low_pass(name)
-    if min(_each_axis(W, W.levels)) < 0:
+    if min(_levels(W), default=0) < 0:
         raise SpecError(f"numbers of levels must be 0 or more, got {W.levels}")
 
 
@@ -113,7 +121,7 @@ def _steps(W: Wavelet, level: int) -> list[tuple[int, str, int, int]]:
     """What happens at a level: (dim, wavelet, ⌈n/2⌉, room for the coefficients of that many) per axis halved."""
     return [
         (axis - len(W.in_shape), name, lengths[level], sum(lengths[level + 1 :]) + lengths[-1])
-        for axis, (lengths, name) in enumerate(zip(_lengths(W), _each_axis(W, W.wavelet), strict=True))
+        for axis, (lengths, name) in enumerate(zip(_lengths(W), _wavelets(W), strict=True))
         if level < len(lengths)
     ]
 
