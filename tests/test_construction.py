@@ -55,9 +55,9 @@ def test_lists_serve_as_tuples() -> None:
 @pytest.mark.parametrize(
     ("given", "plain"),
     [
-        (BoxMean(np.int64(2), (np.int64(4), 4)), BoxMean(2, (4, 4))),
+        (BoxMean(np.int64(2), (np.int64(4), 4)), BoxMean(2, (4, 4))),  # type: ignore[arg-type]
         (Select(torch.tensor([0, 2]), 0, (4,)), Select((0, 2), 0, (4,))),  # type: ignore[arg-type]
-        (Select((np.int64(0), np.int64(2)), np.int64(0), (4,)), Select((0, 2), 0, (4,))),
+        (Select((np.int64(0), np.int64(2)), np.int64(0), (4,)), Select((0, 2), 0, (4,))),  # type: ignore[arg-type]
         (Mosaic(torch.tensor([[0, 1]]), (2, 3, 4, 4)), Mosaic(((0, 1),), (2, 3, 4, 4))),  # type: ignore[arg-type]
         (Mosaic([[0, 1]], (2, 3, 4, 4)), Mosaic(((0, 1),), (2, 3, 4, 4))),  # type: ignore[arg-type]
         (np.float32(0.5) * Identity((4,)), 0.5 * Identity((4,))),

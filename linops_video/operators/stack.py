@@ -13,9 +13,14 @@ from linops_video.algebra.operator import Identity, LinearOperator, add, scalar,
 from linops_video.algebra.parameters import Shape
 from linops_video.algebra.text import call_on
 from linops_video.errors import ShapeError
+from linops_video.operators.blocks import ENTRIES_LIMIT
+from linops_video.operators.dense import Dense
 from linops_video.operators.diagonal import Diagonal
 
 Operators = tuple[LinearOperator, ...]
+
+ROWS_LIMIT = 4096
+"""Most rows of a stack whose AAᴴ is made a matrix: as many as an eigendecomposition takes a minute for."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,6 +74,10 @@ class Stack(LinearOperator):
         if weights is None:
             return super().gram(weight)
         return add(*(A.gram(w) for A, w in zip(self.operators, weights, strict=True)))
+
+    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
+        matrix = _small_matrix(self)
+        return super().outer(weight) if matrix is None else matrix.outer(weight)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -132,6 +141,15 @@ class BlockDiagonal(LinearOperator):
 
     def _known_norm(self) -> Tensor:
         return torch.stack(torch.broadcast_tensors(*(A.norm() for A in self.operators))).amax(0)
+
+
+def _small_matrix(A: Stack) -> Dense | None:
+    """A as one matrix, where a part is a matrix already and the whole is small; a matrix and a structure beside it
+    have no structure together."""
+    small = A.out_size <= ROWS_LIMIT and A.out_size * A.in_size <= ENTRIES_LIMIT
+    if not small or not any(isinstance(part, Dense) for part in A.operators):
+        return None
+    return Dense(A.H.to_dense().mH, A.in_shape, A.out_shape)
 
 
 def split_parts(y: Tensor, shapes: list[Shape]) -> tuple[Tensor, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from linops_video import AxisMatrix, BoxMean, Convolution, Diagonal, Difference, Flip, Identity, Select, Stack
+from linops_video import AxisMatrix, BoxMean, Convolution, Dense, Diagonal, Difference, Flip, Identity, Select, Stack
 from linops_video.operators.difference import gradient
 from linops_video.operators.imaging import BAYER_PATTERNS, Bayer, cacti, shutter
 from linops_video.operators.patches import Patches, block_sensing
@@ -198,6 +198,16 @@ ANIMALS = [
         "shutter over box means of a circular blur",
         lambda r: shutter(2, 1, (4, 2, 3)) @ BoxMean(2, (4, 4, 6)) @ Convolution(r(3, 2), (4, 4, 6), "circular"),
         "exact: eigh of 3×3" + OUTER,
+    ),
+    Animal(
+        "matrix and box mean",
+        lambda r: Stack((Dense(r(7, 360), VIDEO, (7,)), BoxMean(2, VIDEO))),
+        "exact: eigh of 79×79" + OUTER,
+    ),
+    Animal(
+        "two matrices",
+        lambda r: Stack((Dense(r(2, 5, 360), VIDEO, (5,)), Dense(r(4, 360), VIDEO, (4,)))),
+        "exact: eigh of 9×9" + OUTER,
     ),
     Animal("identity and gradient", lambda r: Stack((Identity(VIDEO), 0.5 * gradient(VIDEO))), "exact: DCT" + GRAM),
     Animal(
