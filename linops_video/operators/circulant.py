@@ -101,12 +101,9 @@ class Circulant(LinearOperator):
     """A periodic convolution with a real kernel over the last two axes: x ↦ F⁻¹(w ⊙ F x), w its transfer function.
 
     Args:
-        transfer: w on the half spectrum of `rfft2`, shape (*batch, H, W//2 + 1), real where the kernel is even.
-        in_shape: the event shape (…, H, W).
-
-    Raises:
-        ShapeError: if w is not of that shape.
-        SpecError: if no real kernel has this w: w[H − k, j] is conj(w[k, j]) for j = 0, and j = W/2 where W is even.
+        transfer: w on the half spectrum of `rfft2`, shape (*batch, H, W//2 + 1), real where the kernel is even; a
+            SpecError if no real kernel has it: w[H − k, j] = conj(w[k, j]) for j = 0, and j = W/2 where W is even.
+        in_shape: the event shape (…, H, W); a ShapeError if w is not of it.
     """
 
     transfer: Tensor = tensor_field(2)
