@@ -250,6 +250,10 @@ class BatchNormal(NormalSolver):
         method = "; ".join(dict.fromkeys(solver.method for solver in solvers))
         return BatchNormal(batch([solver.operator for solver in solvers]), method, solvers=tuple(solvers))
 
+    @property
+    def exact(self) -> bool:
+        return all(solver.exact for solver in self.solvers)
+
     def __call__(self, rho: float | Tensor, b: Tensor) -> Tensor:
         return self._stack(lambda s, rho, b: s(rho, b), rho, self.operator.samples(b))
 

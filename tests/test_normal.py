@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
-from small import KERNEL, SMALL, masked_blur, random
+from small import KERNEL, SMALL, keep_most, masked_blur, random
 
 from linops_video import (
     AxisMatrix,
+    BlockDiagonal,
     ConvergenceWarning,
     Convolution,
     Dense,
     Diagonal,
+    LinearOperator,
     NormalSolver,
+    Shape,
+    batch,
     forward_model,
 )
 from linops_video.algebra.krylov import conjugate_gradient
@@ -22,6 +27,9 @@ from linops_video.algebra.parameters import like
 from linops_video.errors import SpecError
 from linops_video.inverses.inverse import IterativeInverse
 from linops_video.operators.kernels import disk
+from linops_video.operators.multiplier import Multiplier
+from linops_video.problems.description import describe
+from linops_video.testing import check_operator
 
 
 def test_iterative_solve_reports_its_residual_per_sample() -> None:
@@ -214,3 +222,31 @@ def test_data_steps_in_the_spectrum_take_complex_videos() -> None:
     normal = NormalSolver.of(Convolution(disk(3, 1.5).double(), (2, 1, 6, 6), "circular"))
     v, y = torch.complex(random(2, 1, 6, 6), random(2, 1, 6, 6, seed=1)), random(2, 1, 6, 6, seed=2)
     torch.testing.assert_close(normal.data_step(0.1, y)(v), normal.prox(0.1, v, y), rtol=0, atol=1e-12)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EcgBasis(LinearOperator):
+    """A unitary operator of a user's, with "cg" in its name."""
+
+    in_shape: Shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.in_shape
+
+    def _apply(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flip(-1)
+
+
+def test_whether_a_solve_is_exact_is_no_matter_of_names() -> None:
+    A = Multiplier(EcgBasis((4,)), random(4).abs() + 0.5)
+    normal = NormalSolver.of(A)
+    assert normal.method == "exact: EcgBasis, from the Gram"
+    assert normal.exact
+    assert "normal solve, b random" in check_operator(A).errors
+    assert describe(A).condition is not None
+    mask = Diagonal(keep_most(4), (4,))
+    iterative = masked_blur((4, 4))
+    for operators, exact in (([A, mask], True), ([iterative, Diagonal(random(4, 4), (4, 4))], False)):
+        assert NormalSolver.of(batch(operators)).exact == exact
+        assert NormalSolver.of(BlockDiagonal(tuple(operators))).exact == exact

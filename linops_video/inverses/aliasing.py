@@ -48,6 +48,10 @@ class AliasedInverse(Inverse):
     power: Tensor
     paired: bool
 
+    @property
+    def iterative(self) -> bool:  # type: ignore[override]
+        return self.inner.iterative
+
     def change(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
         if not (_takes(v) and _takes(y)):
             return self.inner.change(rho, v, y)

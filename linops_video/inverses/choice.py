@@ -35,7 +35,7 @@ def choose(A: LinearOperator, rtol: float) -> Inverse:
     rest, turn = _last(A)
     if rest is not None and _is_unitary(turn):
         inverse = choose(rest, rtol)
-        if "cg" not in inverse.method:
+        if not inverse.iterative:
             return TurnedInverse(A, inverse.method, inverse, turn)
     near = nearest_gram(exact)
     way = near and plan(near)

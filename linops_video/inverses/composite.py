@@ -25,6 +25,10 @@ class BlockInverse(Inverse):
     def method(self) -> str:  # type: ignore[override]
         return "; ".join(dict.fromkeys(block.method for block in self.blocks))
 
+    @property
+    def iterative(self) -> bool:  # type: ignore[override]
+        return any(block.iterative for block in self.blocks)
+
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
         return self._inwards([block.normal(rho, part) for block, part in zip(self.blocks, self._split(b), strict=True)])
 
@@ -83,6 +87,10 @@ class TurnedInverse(Inverse):
     method: str
     inverse: Inverse
     turn: LinearOperator
+
+    @property
+    def iterative(self) -> bool:  # type: ignore[override]
+        return self.inverse.iterative
 
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
         return self.turn.H(self.inverse.normal(rho, self.turn(b)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -48,10 +48,12 @@ class Inverse(ABC):
     Attributes:
         operator: A.
         method: how it is done, in words.
+        iterative: whether it is by iteration.
     """
 
     operator: LinearOperator
     method: str
+    iterative: ClassVar[bool] = False
 
     @abstractmethod
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
@@ -237,6 +239,7 @@ class IterativeInverse(Inverse):
     method: str
     near: Decomposition | None
     rtol: float
+    iterative = True
 
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
         return self.solve(rho, b).x

@@ -42,7 +42,7 @@ class NormalSolver:
 
     Attributes:
         operator: A.
-        method: how the inverse is done, in words, with "cg" in it only where it is iterative.
+        method: how the inverse is done, in words; `exact` tells whether it is without iteration.
         inverse: the way that was chosen, for W^½A.
         weight: W, None for I.
         whiten: W^½, None for I.
@@ -100,7 +100,7 @@ class NormalSolver:
     @property
     def exact(self) -> bool:
         """Whether no iteration is involved."""
-        return "cg" not in self.method
+        return not self.inverse.iterative
 
     def __call__(self, rho: float | Tensor, b: Tensor) -> Tensor:
         """(AᴴWA + ρI)⁻¹ b.
