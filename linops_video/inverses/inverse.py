@@ -18,7 +18,6 @@ from linops_video.algebra.operator import Identity, LinearOperator
 from linops_video.algebra.parameters import beside, complex_dtype, double, like, per_sample
 from linops_video.errors import SpecError
 from linops_video.inverses.spectral import Spectral
-from linops_video.operators.toeplitz import ToeplitzInverse
 
 CG_STEPS = 500
 
@@ -37,6 +36,7 @@ class Decomposition(Protocol):
 
     def solve(self, rho: float | Tensor, b: Tensor) -> Tensor: ...
     def solve_in_range(self, rho: float | Tensor, b: Tensor) -> Tensor: ...
+    def prepared(self, rho: float | Tensor) -> Decomposition: ...
     def occurrences(self) -> tuple[Tensor, Tensor]: ...
     def smallest(self) -> Tensor: ...
     def logdet(self, rho: float | Tensor) -> Tensor: ...
@@ -122,9 +122,7 @@ class ExactInverse(Inverse):
         return self.decomposition.smallest()
 
     def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
-        G = self.decomposition
-        ready = replace(self, decomposition=G.prepared(rho)) if isinstance(G, ToeplitzInverse) else self
-        return Inverse.data_step(ready, rho, y)
+        return Inverse.data_step(replace(self, decomposition=self.decomposition.prepared(rho)), rho, y)
 
     def _wide(self, x: Tensor) -> Tensor:
         return double(x) if mixes(self.decomposition) else x

@@ -100,6 +100,10 @@ class Spectral(Parameters):
 
         return self.function(invert, b)
 
+    def prepared(self, rho: float | Tensor) -> Spectral:
+        """This one: nothing is worth working out for a ρ beforehand."""
+        return self
+
     def largest(self) -> Tensor:
         """The largest eigenvalue of each sample."""
         own = self.eigenvalues.flatten(self.eigenvalues.ndim - len(self.basis.in_shape)).amax(-1)
