@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -159,6 +160,16 @@ def test_rho_is_positive(name, rho):
     for call in calls:
         with pytest.raises(SpecError, match="rho must be a positive number, got"):
             call()
+
+
+def test_rho_is_any_real_number():
+    normal, x = NormalSolver.of(Diagonal(torch.tensor([1.0, 2.0]), (2,))), torch.ones(2)
+    for rho in (np.float32(0.5), np.int64(2), Fraction(1, 2)):
+        assert torch.equal(normal(rho, x), normal(float(rho), x))
+        assert torch.equal(normal.solve(rho, x).x, normal(float(rho), x))
+        assert torch.equal(normal.prox(rho, x, x), normal.prox(float(rho), x, x))
+        assert torch.equal(normal.data_step(rho, x)(x), normal.data_step(float(rho), x)(x))
+        assert normal.logdet(rho) == normal.logdet(float(rho))
 
 
 def test_rho_is_positive_for_a_batch_too():

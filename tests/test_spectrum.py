@@ -8,7 +8,7 @@ import pytest
 import torch
 from zoo import ZOO, Animal, animal, normal_numbers
 
-from linops_video import LinearOperator, NormalSolver
+from linops_video import BoxMean, Convolution, Diagonal, LinearOperator, NormalSolver
 from linops_video.errors import SpecError
 
 every_exact = pytest.mark.parametrize("entry", [e for e in ZOO if "cg" not in e.method], ids=lambda entry: entry.name)
@@ -48,6 +48,13 @@ def test_eigenvalues_determinant_and_condition(entry: Animal) -> None:
     assert found.shape == expected.shape
     assert float(((found - expected).abs() / largest).max()) <= 1e-7
     assert normal.eigenvalues().shape == (*A.batch_shape, A.in_size)
+
+
+@pytest.mark.parametrize(
+    "A", [Diagonal(torch.zeros(3), (3,)), 0.0 * BoxMean(2, (4, 4)), Convolution(torch.zeros(3, 3), (1, 8, 9), "full")]
+)
+def test_the_condition_of_zero_is_infinite(A: LinearOperator) -> None:
+    assert torch.all(NormalSolver.of(A).condition_number() == torch.inf)
 
 
 @every_exact

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -107,7 +108,7 @@ class NormalSolver:
 
         An iterative solve that misses its tolerance gives a `ConvergenceWarning`; `solve` returns the residual.
         """
-        self._check(rho, b)
+        rho = self._check(rho, b)
         if not self._implicit:
             return self.inverse.normal(rho, b)
         return self._with_gradient(rho, b, self._detached(self.inverse.normal, rho, b))
@@ -118,7 +119,7 @@ class NormalSolver:
         Args:
             start: where an iterative solve begins, such as the solution for a nearby b; zero if not given.
         """
-        self._check(rho, b)
+        rho = self._check(rho, b)
         if self.exact:
             x = self(rho, b)
             return exactly_solved(x, b, self._back(self.operator(x)), rho, len(self.operator.in_shape))
@@ -131,7 +132,7 @@ class NormalSolver:
         Computed as v + Bᴴ(BBᴴ + ρI)⁻¹(s − B v) or v + (BᴴB + ρI)⁻¹Bᴴ(s − B v) with B = W^½A, s = W^½y: the form on
         Bᴴs + ρv is the same in exact arithmetic and loses up to five digits in float32.
         """
-        self._check(rho, v, y)
+        rho = self._check(rho, v, y)
         target = self._whitened(y)
         if not self._implicit:
             return v + self.inverse.change(rho, v, target)
@@ -146,7 +147,7 @@ class NormalSolver:
 
         Where AᴴA is pointwise in a complete basis (a mask, a circular blur), each v then costs one transform and back.
         """
-        self._check(rho, y=y)
+        rho = self._check(rho, y=y)
         if self._implicit:
             return lambda v: self.prox(rho, v, y)
         return self.inverse.data_step(rho, self._whitened(y))
@@ -200,13 +201,14 @@ class NormalSolver:
         return self.eigenvalues()[..., : min(A.in_size, A.out_size)].sqrt()
 
     def condition_number(self) -> Tensor:
-        """The largest singular value of W^½A over the smallest that is above 1e-6 of it, float64.
+        """The largest singular value of W^½A over the smallest that is above 1e-6 of it, float64; inf where A is zero.
 
         Raises:
             SpecError: where the solve is iterative.
         """
         self._check()
-        return self.inverse.operator.norm() / self.inverse.smallest().sqrt()
+        norm = self.inverse.operator.norm()
+        return torch.where(norm > 0, norm / self.inverse.smallest().sqrt(), torch.inf)
 
     def logdet(self, rho: float | Tensor) -> Tensor:
         """log det(AᴴWA + ρI), float64, one number per sample, differentiable in ρ.
@@ -214,14 +216,14 @@ class NormalSolver:
         Raises:
             SpecError: where the solve is iterative, or a tensor of A or W requires a gradient, which this has not.
         """
-        self._check(rho)
+        rho = self._check(rho)
         if self._trained:
             raise SpecError("logdet has a gradient in rho alone: use it under torch.no_grad(), or detach the operator")
         return self.inverse.logdet(rho if not isinstance(rho, Tensor) else rho.double())
 
-    def _check(self, rho: float | Tensor = 1.0, x: Tensor | None = None, y: Tensor | None = None) -> None:
-        """Raise the errors of bad input; a ρ that is a tensor is not looked into, which would wait for a GPU."""
-        real = not rho.is_complex() if isinstance(rho, Tensor) else isinstance(rho, int | float)
+    def _check(self, rho: float | Tensor = 1.0, x: Tensor | None = None, y: Tensor | None = None) -> float | Tensor:
+        """ρ, or the errors of bad input; a ρ that is a tensor is not looked into, which would wait for a GPU."""
+        real = not rho.is_complex() if isinstance(rho, Tensor) else isinstance(rho, Real)
         if not real or (not isinstance(rho, Tensor) and not rho > 0):
             raise SpecError(f"rho must be a positive number, got {rho}: pinv is the limit as it goes to zero")
         if not torch.compiler.is_compiling() and any(t._version != version for t, version in self.versions):
@@ -233,6 +235,7 @@ class NormalSolver:
         for data, event in ((x, self.operator.in_shape), (y, self.operator.out_shape)):
             if data is not None and isinstance(rho, Tensor):
                 _check_numbers(rho, data, len(event))
+        return rho if isinstance(rho, Tensor) else float(rho)  # numbers of NumPy are Real too
 
     @property
     def _trained(self) -> bool:
