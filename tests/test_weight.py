@@ -81,6 +81,38 @@ def test_gradient_with_respect_to_the_weight() -> None:
     assert torch.isfinite(torch.autograd.grad(prox(weights, v, y).sum(), weights)[0]).all()
 
 
+@pytest.mark.parametrize("shape", [(7, 3), (3, 7)], ids=str)
+@pytest.mark.parametrize("method", ["pinv", "null_projection"])
+def test_gradient_of_the_pseudoinverse_with_respect_to_the_weight(shape: tuple[int, int], method: str) -> None:
+    """Of rank two, at a weight of zero too: there, of one side."""
+    m, n = shape
+    matrix, weights = random(m, 2) @ random(2, n, seed=1), random(m, seed=2).abs() + 0.1
+    data = random(m if method == "pinv" else n, seed=3)
+
+    def value(w: torch.Tensor, matrix: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
+        return getattr(NormalSolver.of(Dense(matrix, (n,), (m,)), Diagonal(w, (m,))), method)(data)
+
+    leaves = [t.clone().requires_grad_() for t in (weights, matrix, data)]
+    assert gradcheck(lambda w, y: value(w, matrix, y), (leaves[0], leaves[2]), check_forward_ad=True)
+    # along matrices of the same rank, where A⁺ is smooth
+    left, right = random(m, m, seed=4), random(n, n, seed=5)
+    (slope,) = torch.autograd.grad(value(*leaves).sum(), leaves[1])
+    ends = [
+        value(weights, torch.matrix_exp(h * left) @ matrix @ torch.matrix_exp(h * right), data) for h in (1e-6, -1e-6)
+    ]
+    wanted = float((ends[0] - ends[1]).sum()) / 2e-6
+    assert float((slope * (left @ matrix + matrix @ right)).sum()) == pytest.approx(wanted, rel=1e-5)
+    zeroed = weights.clone()
+    zeroed[0] = 0
+    start = zeroed.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(value(start, matrix, data).sum(), start)
+    for i in range(m):
+        moved = zeroed.clone()
+        moved[i] += 1e-7
+        difference = float((value(moved, matrix, data) - value(zeroed, matrix, data)).sum()) / 1e-7
+        assert float(slope[i]) == pytest.approx(difference, rel=1e-5, abs=1e-6)
+
+
 def test_weights_that_are_none() -> None:
     with pytest.raises(SpecError, match="eigenvalue"):
         NormalSolver.of(BoxMean(2, SMALL), Diagonal(random(2, 3, 2, 2), (2, 3, 2, 2)))

@@ -87,7 +87,8 @@ class NormalSolver:
         parts = A._normal_solver(rtol) if weight is None else None
         if parts is not None:
             return parts
-        whiten = weight if weight is None else root(weight)
+        # without its gradient, which is infinite at a weight of zero: that of every solve goes through W
+        whiten = weight if weight is None else root(weight.detach())
         B = (A if whiten is None else compose(whiten, A)).detach()
         inverse = in_spectrum(B, choose(B, rtol))
         return NormalSolver(A, inverse.method, inverse, weight, whiten, _versions(A, weight))
@@ -160,18 +161,19 @@ class NormalSolver:
         or no longer falls. The gradient with respect to A's own tensors is that at constant rank.
         """
         self._check(y=y)
-        B, A = (self.operator if self.whiten is None else compose(self.whiten, self.operator)), self.inverse
-        s = self._whitened(y)
+        B = self.inverse
         if not self._implicit:
-            return A.pinv(s)
-        z = self._detached(A.pinv, s)
-        result = implicit_solution(z, s - B(z), A.pinv, A.pinv_adjoint)
+            return B.pinv(self._whitened(y))
+        z = self._detached(B.pinv, self._whitened(y))
+        misfit = y - self.operator(z)
+        result = implicit_solution(z, self._whitened(misfit), B.pinv, B.pinv_adjoint)
         if not self._trained:
             return result
         # dA⁺ = −A⁺ dA A⁺ + (AᴴA)⁺ dAᴴ (I − AA⁺) + (I − A⁺A) dAᴴ A⁺ᴴA⁺; Golub and Pereyra, SIAM J. Numer. Anal. 10, 1973
-        misfit, source = (s - B(z)).detach(), A.pinv_adjoint(z)
-        result = implicit_solution(result, B.H(misfit), lambda g: A.pinv(A.pinv_adjoint(g)))
-        return implicit_solution(result, B.H(source), A.null)
+        # With B = W^½A for A, dBᴴ s is d(AᴴW) r where s is W^½r, as B⁺ᴴz is W^½A(BᴴB)⁺z: finite at a weight of zero.
+        source = B.pinv_adjoint(z) if self.weight is None else self.operator(B.pinv(B.pinv_adjoint(z)))
+        result = implicit_solution(result, self._back(misfit.detach()), lambda g: B.pinv(B.pinv_adjoint(g)))
+        return implicit_solution(result, self._back(source.detach()), B.null)
 
     def null_projection(self, x: Tensor) -> Tensor:
         """(I − A⁺A) x, what A does not see of x."""
