@@ -235,6 +235,27 @@ def test_vmap_over_rho_of_a_full_frame_blur() -> None:
     assert torch.allclose(each, torch.stack([normal(float(rho), b) for rho in rhos]), atol=1e-12)
 
 
+def test_torch_func_is_refused_where_it_cannot_go() -> None:
+    mask = Diagonal((VIDEO > 0.5).double(), SHAPE)
+    iterative = NormalSolver.of(mask @ Convolution(torch.ones(3, 3, dtype=torch.float64), SHAPE, "circular"))
+    exact, matrix = NormalSolver.of(mask), VIDEO[0, 0]
+    trained = NormalSolver.of(Diagonal(VIDEO.clone().requires_grad_(), SHAPE))
+    refused = (
+        lambda: torch.func.grad(lambda b: iterative(0.3, b).sum())(VIDEO),
+        lambda: torch.func.vmap(lambda b: iterative.prox(0.3, b, b))(VIDEO[None]),
+        lambda: torch.func.vmap(iterative.pinv)(VIDEO[None]),
+        lambda: torch.func.jvp(iterative.null_projection, (VIDEO,), (VIDEO,)),
+        lambda: torch.func.grad(lambda b: trained(0.3, b).sum())(VIDEO),
+        lambda: torch.func.grad(lambda m: NormalSolver.of(Dense(m, (8,), (8,)))(0.3, m[0]).sum())(matrix),
+    )
+    for call in refused:
+        with pytest.raises(SpecError, match=r"use torch\.autograd for derivatives"):
+            call()
+    wanted = exact(0.3, torch.ones_like(VIDEO))
+    assert torch.allclose(torch.func.grad(lambda b: exact(0.3, b).sum())(VIDEO), wanted)
+    assert torch.func.grad(lambda x: (x * iterative(0.3, VIDEO)).sum())(VIDEO).equal(iterative(0.3, VIDEO))
+
+
 def test_spectra_of_a_batch_are_those_of_its_samples() -> None:
     A = batch([BoxMean(2, SHAPE), Select((1,), 0, SHAPE)])
     normal = NormalSolver.of(A)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -230,6 +230,11 @@ class NormalSolver:
             raise SpecError(f"rho must be a positive number, got {rho}: pinv is the limit as it goes to zero")
         if not torch.compiler.is_compiling() and any(t._version != version for t, version in self.versions):
             raise SpecError(f"{self.operator!r} was changed in place after NormalSolver.of: make the solver anew")
+        if not torch.compiler.is_compiling() and self._implicit and _transformed(rho, x, y, *self._parameters()):
+            raise SpecError(
+                "solves by iteration, or with derivatives in tensors of A or W, cannot be transformed by torch.func: "
+                "use torch.autograd for derivatives, and batch axes in the place of vmap"
+            )
         if x is not None:
             self.operator._check(x, self.operator.in_shape, "a tensor")
         if y is not None:
@@ -242,8 +247,10 @@ class NormalSolver:
     @property
     def _trained(self) -> bool:
         """Whether a derivative is taken with respect to a tensor of A or W."""
-        parts = [p for p in (self.operator, self.weight) if p is not None]
-        return varies(*(t for p in parts for t in p.tensors()))
+        return varies(*self._parameters())
+
+    def _parameters(self) -> Iterator[Tensor]:
+        return (t for p in (self.operator, self.weight) if p is not None for t in p.tensors())
 
     @property
     def _implicit(self) -> bool:
@@ -295,6 +302,13 @@ def _check_numbers(rho: Tensor, data: Tensor, event_ndim: int) -> None:
 
 def _detach(number: float | Tensor) -> float | Tensor:
     return number.detach() if isinstance(number, Tensor) else number
+
+
+def _transformed(*values: float | Tensor | None) -> bool:
+    """Whether one of these is what grad, jvp or vmap of torch.func make of a tensor."""
+    if torch._C._functorch.maybe_current_level() is None:
+        return False
+    return any(isinstance(v, Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(v) for v in values)
 
 
 class _Tangent(torch.autograd.Function):
