@@ -12,6 +12,7 @@ from small import KERNEL, SMALL, keep_most, masked_blur, random
 from linops_video import (
     AxisMatrix,
     BlockDiagonal,
+    BoxMean,
     ConvergenceWarning,
     Convolution,
     Dense,
@@ -24,7 +25,7 @@ from linops_video import (
 )
 from linops_video.algebra.krylov import conjugate_gradient
 from linops_video.algebra.parameters import like
-from linops_video.errors import SpecError
+from linops_video.errors import DtypeError, SpecError
 from linops_video.inverses.inverse import IterativeInverse
 from linops_video.operators.kernels import disk
 from linops_video.operators.multiplier import Multiplier
@@ -250,3 +251,42 @@ def test_whether_a_solve_is_exact_is_no_matter_of_names() -> None:
     for operators, exact in (([A, mask], True), ([iterative, Diagonal(random(4, 4), (4, 4))], False)):
         assert NormalSolver.of(batch(operators)).exact == exact
         assert NormalSolver.of(BlockDiagonal(tuple(operators))).exact == exact
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("size", [1e20, 1e-20])
+@pytest.mark.parametrize("name", ["mask", "box mean", "box mean of a mask", "circular blur"])
+def test_squares_that_leave_the_range_of_float32(name: str, size: float, dtype: torch.dtype) -> None:
+    """Against the operator of norm one: (AᴴA + ρI)⁻¹ of s·A is that of A for ρ/s², divided by s²."""
+    shape, bar = (1, 4, 4), 1e-12 if dtype == torch.float64 else 1e-5
+    mask = random(*shape).abs() + 0.5
+    make = {
+        "mask": lambda s: Diagonal(s * mask, shape),
+        "box mean": lambda s: s * BoxMean(2, shape),
+        "box mean of a mask": lambda s: BoxMean(2, shape) @ Diagonal(s * mask, shape),
+        "circular blur": lambda s: Convolution(s * KERNEL, shape, "circular"),
+    }[name]
+    unit, A = NormalSolver.of(make(1.0)), make(size).to(dtype=dtype)
+    normal, rho = NormalSolver.of(A), 0.3 * size**2
+    assert A.norm().item() == pytest.approx(size * unit.operator.norm().item(), rel=1e-6)
+    v, y = random(*shape), random(*A.out_shape, seed=1)
+
+    def near(got: torch.Tensor, expected: torch.Tensor) -> None:
+        assert float((got.double() - expected).abs().max()) <= bar * float(expected.abs().max())
+
+    near(normal.pinv(y.to(dtype)).double() * size, unit.pinv(y))
+    near(normal(rho, (size * v).to(dtype)).double() * size, unit(0.3, v))
+    near(normal.prox(rho, v.to(dtype), (size * y).to(dtype)), unit.prox(0.3, v, y))
+    near(normal.data_step(rho, (size * y).to(dtype))(v.to(dtype)), unit.prox(0.3, v, y))
+
+
+def test_factors_in_float16_are_squared_in_float32() -> None:
+    A = Diagonal(torch.tensor([300.0, 1e-3], dtype=torch.float16), (2,))
+    normal, d = NormalSolver.of(A), A.diagonal.double()
+    y = torch.ones(2)
+    torch.testing.assert_close(normal.pinv(y[:1].expand(2)).double(), 1 / d, rtol=1e-6, atol=0)
+    torch.testing.assert_close(normal.prox(0.1, 0 * y, y).double(), d / (d**2 + 0.1), rtol=1e-6, atol=0)
+    torch.testing.assert_close((BoxMean(2, (2,), (0,)) @ A).norm(), (d**2).sum().sqrt() / 2, rtol=1e-9, atol=0)
+    for call in (normal.pinv, normal.null_projection, lambda y: normal(0.1, y), lambda y: normal.prox(0.1, y, y)):
+        with pytest.raises(DtypeError, match=r"needs data in float32 or float64, got torch\.float16"):
+            call(y.half())

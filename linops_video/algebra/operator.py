@@ -14,7 +14,7 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import lanczos_norm
 from linops_video.algebra.linear_map import LinearMap
-from linops_video.algebra.parameters import Self, Shape, as_tensor, conj, show, tensor_field, times
+from linops_video.algebra.parameters import Self, Shape, as_tensor, conj, in_range, show, tensor_field, times
 from linops_video.algebra.text import adjoint, handing_on, infix, multiple, negative, text_of, with_text
 from linops_video.errors import DtypeError, ShapeError
 
@@ -141,12 +141,14 @@ class LinearOperator(LinearMap):
         """
         if (known := self._known_norm()) is not None:
             return known
-        for square in (self.gram, self.outer):
-            if (known := square()._known_norm()) is not None:
+        exact = self.to(dtype=torch.float64)
+        own = self if self.dtype in (torch.float32, torch.complex64) else exact  # where more kernels are separable
+        for square in (own.gram, own.outer):
+            if (known := square()._known_norm()) is not None and in_range(known):
                 return known.sqrt()
         dtype = torch.complex128 if self.is_complex() else torch.float64
         like_x = torch.empty(*self.batch_shape, *self.in_shape, dtype=dtype, device=self.device)
-        return lanczos_norm(lambda x: self._apply_adjoint(self._apply(x)), like_x, len(self.in_shape))
+        return lanczos_norm(lambda x: exact._apply_adjoint(exact._apply(x)), like_x, len(self.in_shape))
 
 
 @dataclass(frozen=True, eq=False, repr=False)

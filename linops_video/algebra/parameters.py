@@ -239,6 +239,13 @@ def double(t: Tensor) -> Tensor:
     return t.to(torch.complex128 if t.is_complex() else torch.float64)
 
 
+def in_range(squares: Tensor) -> bool:
+    """Whether float32 holds these and their reciprocals, and those of a share of 1e-12; not asked within torch.func."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(squares):
+        return True
+    return bool(((squares > 1e-24) & (squares < 1e36)).all())
+
+
 def is_complex_number(value: object) -> bool:
     """Whether this is a complex number or a complex tensor."""
     return value.is_complex() if isinstance(value, Tensor) else isinstance(value, complex)

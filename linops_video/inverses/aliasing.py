@@ -10,7 +10,7 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import Map
 from linops_video.algebra.operator import Compose, LinearOperator, Scaled
-from linops_video.algebra.parameters import complex_dtype, like, multiplied, per_sample
+from linops_video.algebra.parameters import complex_dtype, in_range, like, multiplied, per_sample
 from linops_video.inverses.inverse import ExactInverse, Inverse, mixes
 from linops_video.operators.circulant import Circulant, whole_spectrum
 from linops_video.operators.convolution import Convolution, circular
@@ -129,6 +129,8 @@ def in_spectrum(A: LinearOperator, inner: Inverse) -> Inverse:
     w = w.reshape(*w.shape[:-4], *(1,) * (len(A.in_shape) - 2), *w.shape[-4:])
     half = A.out_shape[-1] // 2 + 1
     power = (w[..., :half].abs() ** 2).sum((-4, -3))
+    if not in_range(power.amax((-2, -1))):
+        return inner
     if m % 2:
         return AliasedInverse(A, inner.method, inner, w[..., :half], power, False)
     return AliasedInverse(A, inner.method, inner, w[..., ::2, :, :, :] - 1j * w[..., 1::2, :, :, :], power, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from linops_video.algebra.operator import Compose, LinearOperator, compose, scalar
+from linops_video.algebra.parameters import in_range
 from linops_video.inverses.composite import BlockInverse, TurnedInverse
 from linops_video.inverses.inverse import (
     Decomposition,
@@ -31,7 +32,9 @@ def choose(A: LinearOperator, rtol: float) -> Inverse:
     if ready:
         kind, side, way = min(ready, key=lambda entry: entry[2].cost)
         method, found = f"exact: {way.name}, from the {side}", _built(way)
-        return kind(A, method, found, exact) if mixes(found) else kind(A, method, _cast(found, A), A)
+        if mixes(found) or (isinstance(found, Spectral) and not in_range(found.largest())):
+            return kind(A, method, found, exact, True)
+        return kind(A, method, _cast(found, A), A, False)
     rest, turn = _last(A)
     if rest is not None and _is_unitary(turn):
         inverse = choose(rest, rtol)
@@ -77,7 +80,7 @@ def _plan(G: LinearOperator) -> Plan | None:
 
 
 def _cast(decomposition: Decomposition, A: LinearOperator) -> Decomposition:
-    """The decomposition in A's precision."""
+    """The decomposition in A's precision, float32 at least."""
     if A.dtype is None or not isinstance(decomposition, Spectral):
         return decomposition
-    return decomposition.to(dtype=A.dtype.to_real())
+    return decomposition.to(dtype=torch.promote_types(A.dtype.to_real(), torch.float32))

@@ -108,15 +108,17 @@ class ExactInverse(Inverse):
     """What the two exact ways share.
 
     Attributes:
-        decomposition: of AᴴA or AAᴴ, in float64 where it mixes entries.
-        exact: A in float64 where the decomposition mixes entries, A itself where it is pointwise: rounding Aᴴr to
-            float32 costs ‖A‖²/ρ of its precision, so that all of a data step but y − A v is done in float64.
+        decomposition: of AᴴA or AAᴴ, in float64 if `wide`.
+        exact: A in float64 if `wide`, else A itself.
+        wide: whether all of a data step but y − A v is done in float64: where the decomposition mixes entries, since
+            rounding Aᴴr to float32 costs ‖A‖²/ρ of its precision, and where ‖A‖² may leave the range of float32.
     """
 
     operator: LinearOperator
     method: str
     decomposition: Decomposition
     exact: LinearOperator
+    wide: bool
 
     def smallest(self) -> Tensor:
         return self.decomposition.smallest()
@@ -125,7 +127,7 @@ class ExactInverse(Inverse):
         return Inverse.data_step(replace(self, decomposition=self.decomposition.prepared(rho)), rho, y)
 
     def _wide(self, x: Tensor) -> Tensor:
-        return double(x) if mixes(self.decomposition) else x
+        return double(x) if self.wide else x
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,11 +35,13 @@ class NormalSolver:
     v, y, and in those tensors of A and W that require a gradient: implicitly, by one more solve, never through an
     eigendecomposition, and in these tensors once.
 
-    A solve that is pointwise (masks, box means of them) is done in the precision of A's own tensors: for data in
-    float64, take that of `A.to(dtype=torch.float64)`. All others are set up in float64.
+    A solve that is pointwise (masks, box means of them) is done in the precision of A's own tensors, unless their
+    squares would leave its range: for data in float64, take that of `A.to(dtype=torch.float64)`. All others are set up
+    in float64.
 
-    A number ρ that is not positive raises a SpecError, a ρ, b, v or y of another shape a ShapeError, and a call after
-    the tensors of A or W were changed in place, as by an optimiser's step, a SpecError: the set-up is of the old ones.
+    A number ρ that is not positive raises a SpecError, a ρ, b, v or y of another shape a ShapeError, data in float16 or
+    bfloat16 a DtypeError, and a call after the tensors of A or W were changed in place, as by an optimiser's step, a
+    SpecError: the set-up is of the old ones.
 
     Attributes:
         operator: A.
@@ -240,6 +242,8 @@ class NormalSolver:
         if y is not None:
             self.operator._check(y, self.operator.out_shape, "a measurement")
         for data, event in ((x, self.operator.in_shape), (y, self.operator.out_shape)):
+            if data is not None and data.dtype.itemsize < 4:
+                raise DtypeError(f"a solve needs data in float32 or float64, got {data.dtype}: use .float()")
             if data is not None and isinstance(rho, Tensor):
                 _check_numbers(rho, data, len(event))
         return rho if isinstance(rho, Tensor) else float(rho)  # numbers of NumPy are Real too
