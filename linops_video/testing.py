@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from linops_video.algebra.operator import Identity, LinearOperator, scale
+from linops_video.algebra.krylov import lanczos_norm
+from linops_video.algebra.operator import Identity, LinearOperator, add, scale
 from linops_video.algebra.parameters import Shape, complex_dtype, show
 from linops_video.batch import Batch, BatchAdjoint
 from linops_video.errors import LinopsError
 from linops_video.inverses.normal import NormalSolver
 from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.geometry import Roll
 
 
 class OperatorError(LinopsError):
@@ -52,9 +55,12 @@ def check_operator(A: LinearOperator, seed: int = 0, dtype: torch.dtype = torch.
     The data are complex if A or `dtype` is.
 
     The laws, each relative to its natural scale: the dot test ⟨A x, y⟩ = ⟨x, Aᴴ y⟩ with a random y and with y = A x,
-    inner products in float64, relative to ‖A‖‖x‖‖y‖; linearity; gram(W) = AᴴWA and outer(W) = AWAᴴ for W = I, c·I and
-    a diagonal; the gradient of ⟨A x, y⟩ is Aᴴ y; shape, dtype and input are kept; a batch gives what its samples give;
-    the normal solve solves its equations. A random y alone would hardly notice an adjoint that is mis-scaled somewhere.
+    inner products in float64, relative to ‖A‖‖x‖‖y‖; norm() is what a Lanczos iteration finds; A.H is _apply_adjoint;
+    linearity; a batch with two axes gives what its samples give, with any strides; shape, dtype and input are kept, in
+    the other precision too; complex data, where a real operator takes them, give the images of both parts; the gradient
+    of ⟨A x, y⟩ is Aᴴ y; gram(W) = AᴴWA and outer(W) = AWAᴴ for W = I, c·I, three kinds of diagonals and 2I + R + Rᴴ
+    (“neighbours”), R a roll; the normal solve solves its equations. A random y alone would hardly notice an adjoint
+    that is mis-scaled somewhere.
 
     Args:
         A: the operator; parameters may carry batch axes.
@@ -64,8 +70,8 @@ def check_operator(A: LinearOperator, seed: int = 0, dtype: torch.dtype = torch.
         The errors found, and how (AᴴA + ρI)⁻¹ is done.
 
     Raises:
-        OperatorError: naming the first law that fails, at 1e-13 for float64 (1e-12 for the normal solve) and 1e-6 for
-            float32.
+        OperatorError: naming the first law that fails, at 1e-13 for float64 (1e-12 for the normal solve), 1e-6 for
+            float32, and 1e-3 for the norm.
 
     Example:
         >>> from linops_video import BoxMean
@@ -86,47 +92,86 @@ class _Check:
         self.norm = torch.zeros(())  # taken once shapes are known to be right
         self.errors: dict[str, float] = {}
 
-    def random(self, shape: Shape) -> Tensor:
-        real = self.dtype.to_real()
-        x = torch.randn(*self.A.batch_shape, *shape, generator=self.generator, dtype=real)
+    def random(self, shape: Shape, *before: int) -> Tensor:
+        real, sizes = self.dtype.to_real(), (*before, *self.A.batch_shape, *shape)
+        x = torch.randn(sizes, generator=self.generator, dtype=real)
         if self.dtype.is_complex:
-            x = torch.complex(x, torch.randn(x.shape, generator=self.generator, dtype=real))
+            x = torch.complex(x, torch.randn(sizes, generator=self.generator, dtype=real))
         return x.to(self.A.device)
 
     def run(self) -> OperatorReport:
         A = self.A
         x, y = self.random(A.in_shape), self.random(A.out_shape)
-        before = x.clone()
-        Ax, Ay = A(x), A.H(y)
-        if not torch.equal(x, before):
-            raise OperatorError(f"{A!r} changes its input: return a new tensor")
-        for name, value, shape in (("A x", Ax, A.out_shape), ("Aᴴ y", Ay, A.in_shape)):
-            if tuple(value.shape) != (*A.batch_shape, *shape) or value.dtype != self.dtype:
-                raise OperatorError(
-                    f"{A!r}: {name} should have shape {(*A.batch_shape, *shape)} and {self.dtype}, "
-                    f"got {tuple(value.shape)} and {value.dtype}"
-                )
-        self.norm = A.norm().double().clamp(min=1e-300)
+        Ax, Ay = self.image("A x", A, x), self.image("Aᴴ y", A.H, y)
+        # by the maps alone: errors are divided by it, and A's own norm may be wrong
+        largest = lanczos_norm(lambda x: A.H(A(x)), x, len(A.in_shape), 1e-4)
+        self.norm = largest.clamp(min=1e-300)
         self.record("dot test, y random", dot_test(A, x, y, self.norm))
         self.record("dot test, y = A x", dot_test(A, x, Ax, self.norm))
+        self.record("norm", (A.norm() - largest).abs() / self.norm, 1e-3)
+        self.norm = A.norm().double().clamp(min=1e-300)
+        self.compare("H is _apply_adjoint", lambda: A._apply_adjoint(y), Ay, self.norm)
         x2 = self.random(A.in_shape)
-        self.compare("linearity", A(2.5 * x - 0.5 * x2), 2.5 * Ax - 0.5 * A(x2), self.norm)
-        two = torch.stack([x, x2])
-        self.compare("batch of samples", A(two), torch.stack([Ax, A(x2)]), self.norm)
+        Ax2 = A(x2)
+        self.compare("linearity", lambda: A(2.5 * x - 0.5 * x2), 2.5 * Ax - 0.5 * Ax2, self.norm)
+        for map in (A, A.H):
+            self.batches("A" if map is A else "Aᴴ", map)
+            self.other_data("A" if map is A else "Aᴴ", map)
         self.gradient(x, y, Ay)
         for name, W in self.weights(A.out_shape):
-            self.compare(f"gram({name})", A.gram(W)(x), A.H(W(Ax) if W else Ax), self.norm**2)
+            self.compare(f"gram({name})", lambda W=W: A.gram(W)(x), A.H(W(Ax) if W else Ax), self.norm**2)
         for name, W in self.weights(A.in_shape):
-            self.compare(f"outer({name})", A.outer(W)(y), A(W(Ay) if W else Ay), self.norm**2)
+            self.compare(f"outer({name})", lambda W=W: A.outer(W)(y), A(W(Ay) if W else Ay), self.norm**2)
         method = self.normal_solve(x, Ay)
         gram, outer = (type(square).__name__ for square in (A.gram(), A.outer()))
         precision = str(self.dtype).removeprefix("torch.")
         name = f"{type(A).__name__} {show(A.in_shape)} → {show(A.out_shape)} in {precision}"
         return OperatorReport(name, self.errors, float(self.norm.max()), gram, outer, method)
 
+    def image(self, name: str, map: LinearOperator, x: Tensor) -> Tensor:
+        """The image of x, which is to be left as it is, of the right shape, and in the precision of x."""
+        before, shape = x.clone(), (*self.A.batch_shape, *map.out_shape)
+        got = map(x)
+        if not torch.equal(x, before):
+            raise OperatorError(f"{self.A!r} changes its input in {name}: return a new tensor")
+        if tuple(got.shape) != shape or got.dtype != x.dtype:
+            raise OperatorError(
+                f"{self.A!r}: {name} should have shape {shape} and {x.dtype}, got {tuple(got.shape)} and {got.dtype}"
+            )
+        return got
+
+    def batches(self, name: str, map: LinearOperator) -> None:
+        six = self.random(map.in_shape, 2, 3)
+        expected = torch.stack([map(x) for x in six.flatten(0, 1)]).unflatten(0, (2, 3))
+        self.compare(f"batch of samples, {name}", lambda: map(six), expected, self.norm)
+        backwards = tuple(reversed(range(six.ndim)))
+        turned = six.permute(backwards).contiguous().permute(backwards)
+        self.compare(f"other strides, {name}", lambda: map(turned), expected, self.norm)
+
+    def other_data(self, name: str, map: LinearOperator) -> None:
+        """Data in the other precision, and complex data for a real operator, which it may refuse, but not falsify."""
+        x, x2 = self.random(map.in_shape), self.random(map.in_shape)
+        other = torch.float32 if self.tolerance < 1e-6 else torch.float64
+        self.image(f"{name} of data in {other}", map, x.to(complex_dtype(other) if x.is_complex() else other))
+        if x.is_complex():
+            return
+        try:
+            got = map(torch.complex(x, x2))
+        except Exception:
+            return
+        self.compare(f"complex data, {name}", lambda: got, torch.complex(map(x), map(x2)), self.norm)
+
     def weights(self, shape: Shape) -> list[tuple[str, LinearOperator | None]]:
-        diagonal = torch.rand(shape, generator=self.generator, dtype=self.dtype.to_real()).to(self.A.device)
-        return [("I", None), ("c·I", scale(1.3, Identity(shape))), ("diagonal", Diagonal(diagonal, shape))]
+        """Some W: diagonals, one of them constant along every second axis, one a batch of two, and W = 2I + R + Rᴴ."""
+        thin = tuple(1 if axis % 2 else n for axis, n in enumerate(shape, len(shape) % 2))
+        two = (2, *(1,) * len(self.A.batch_shape), *shape)
+        diagonals = {"diagonal": shape, "thin diagonal": thin, "batch of diagonals": two}
+        found: list[tuple[str, LinearOperator | None]] = [("I", None), ("c·I", scale(1.3, Identity(shape)))]
+        for name, sizes in diagonals.items():
+            d = torch.rand(sizes, generator=self.generator, dtype=self.dtype.to_real()).to(self.A.device)
+            found.append((name, Diagonal(d, shape)))
+        R = Roll((1,) * len(shape), tuple(range(len(shape))), shape)
+        return [*found, ("neighbours", add(scale(2.0, Identity(shape)), R, R.H))]
 
     def normal_solve(self, x: Tensor, Ay: Tensor) -> str:
         A, normal = self.A, NormalSolver.of(self.A)
@@ -144,11 +189,20 @@ class _Check:
     def gradient(self, x: Tensor, y: Tensor, Ay: Tensor) -> None:
         leaf = x.clone().requires_grad_()
         (self.A(leaf).conj() * y).sum().real.backward()
-        assert leaf.grad is not None
-        self.compare("gradient is the adjoint", leaf.grad, Ay, self.norm)
+        gradient = leaf.grad
+        assert gradient is not None
+        self.compare("gradient is the adjoint", lambda: gradient, Ay, self.norm)
 
-    def compare(self, law: str, got: Tensor, expected: Tensor, gain: Tensor) -> None:
-        """‖got − expected‖ against the gain times the size of a unit-variance input."""
+    def compare(self, law: str, map: Callable[[], Tensor], expected: Tensor, gain: Tensor) -> None:
+        """‖map() − expected‖ against the gain times the size of a unit-variance input."""
+        try:
+            got = map()
+        except Exception as error:
+            raise OperatorError(f"{self.A!r} breaks the law “{law}”: {type(error).__name__}: {error}") from error
+        if got.shape != expected.shape:
+            raise OperatorError(
+                f"{self.A!r} breaks the law “{law}”: expected shape {show(expected.shape)}, got {show(got.shape)}"
+            )
         size = math.sqrt(max(math.prod(self.A.in_shape), math.prod(self.A.out_shape)))
         self.record(law, torch.linalg.vector_norm(got - expected).double() / (gain.max() * size).clamp(min=1e-300))
 

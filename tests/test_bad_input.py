@@ -164,7 +164,8 @@ def test_rho_is_positive(name, rho):
 
 def test_rho_is_any_real_number():
     normal, x = NormalSolver.of(Diagonal(torch.tensor([1.0, 2.0]), (2,))), torch.ones(2)
-    for rho in (np.float32(0.5), np.int64(2), Fraction(1, 2)):
+    numbers: list[Any] = [np.float32(0.5), np.int64(2), Fraction(1, 2)]
+    for rho in numbers:
         assert torch.equal(normal(rho, x), normal(float(rho), x))
         assert torch.equal(normal.solve(rho, x).x, normal(float(rho), x))
         assert torch.equal(normal.prox(rho, x, x), normal.prox(float(rho), x, x))

@@ -166,6 +166,65 @@ def test_errors_name_operator_need_and_gift() -> None:
         _ = Diagonal(random(2).to(torch.complex128), (2,)).T
 
 
+def _gram_of_twice(self, weight=None):
+    return scale(4.0, Identity(self.in_shape) if weight is None else weight)
+
+
+def _gram_if_full(self, weight=None):
+    full = isinstance(weight, Diagonal) and weight.diagonal.shape[-1] == self.in_shape[-1]
+    return _gram_of_twice(self, weight if full or scalar(weight) is not None else None)
+
+
+def _gram_of_the_first(self, weight=None):
+    if isinstance(weight, Diagonal) and weight.batch_shape:
+        weight = Diagonal(weight.diagonal[0], weight.in_shape)
+    return _gram_of_twice(self, weight)
+
+
+def _gram_of_diagonals(self, weight=None):
+    return _gram_of_twice(self, weight if isinstance(weight, Diagonal) or scalar(weight) is not None else None)
+
+
+def _one_batch_axis(self, x):
+    return 2 * x.reshape(x.shape[0], 1, *self.in_shape).reshape(x.shape) if x.ndim > 2 else 2 * x
+
+
+def _of_first_samples(self, x):
+    return 2 * (x[:, :1].expand(x.shape) if x.ndim == 4 else x)
+
+
+WRONG: dict[str, tuple[str, dict[str, Any]]] = {
+    "adjoint that writes into y": ("changes its input in Aᴴ y", {"adjoint": lambda self, y: y.mul_(2)}),
+    "norm of 7": ("“norm”", {"_known_norm": lambda self: torch.tensor(7.0, dtype=torch.float64)}),
+    "norm of 1.01": ("“norm”", {"_known_norm": lambda self: torch.tensor(2.02, dtype=torch.float64)}),
+    "norm() of 1e20": ("“norm”", {"norm": lambda self: torch.tensor(1e20, dtype=torch.float64)}),
+    "norm that hides an adjoint": (
+        "dot test",
+        {"norm": lambda self: torch.tensor(1e20, dtype=torch.float64), "adjoint": lambda self, y: 3 * y},
+    ),
+    "H that is right, _apply_adjoint not": (
+        "“H is _apply_adjoint”",
+        {"H": property(lambda self: scale(2.0, Identity(self.in_shape))), "adjoint": lambda self, y: 3 * y},
+    ),
+    "gram of full diagonals": (r"“gram\(thin diagonal\)”", {"gram": _gram_if_full}),
+    "gram of the first weight": (r"“gram\(batch of diagonals\)”", {"gram": _gram_of_the_first}),
+    "gram of diagonals": (r"“gram\(neighbours\)”", {"gram": _gram_of_diagonals}),
+    "one batch axis": ("“batch of samples, A”.*is invalid", {"apply": _one_batch_axis}),
+    "a batch of first samples": ("“batch of samples, A”", {"apply": _of_first_samples}),
+    "adjoint of first samples": ("“batch of samples, Aᴴ”", {"adjoint": _of_first_samples}),
+    "view": ("“other strides, A”.*view size", {"apply": lambda self, x: 2 * x.view(*x.shape[:-2], 20).view(x.shape)}),
+    "constant in float64": (
+        r"data in torch\.float32 should have",
+        {"apply": lambda self, x: x * torch.full((5,), 2.0, dtype=torch.float64)},
+    ),
+    "adjoint of the real part": (
+        "“complex data, Aᴴ”",
+        {"adjoint": lambda self, y: torch.complex(2 * y.real, 0 * y.real) if y.is_complex() else 2 * y},
+    ),
+    "real part": ("“complex data, A”", {"apply": lambda self, x: 2 * (x.real if x.is_complex() else x)}),
+}
+
+
 class TestAnOwnOperator:
     """What a user gets who writes only `_apply`, and what `check_operator` says of a wrong adjoint."""
 
@@ -187,14 +246,35 @@ class TestAnOwnOperator:
         with pytest.raises(OperatorError, match="should have shape"):
             check_operator(own_operator(lambda self, x: x[..., :4], lambda self, y: y))
 
+    @pytest.mark.parametrize("name", WRONG)
+    def test_each_wrong_part_is_found_under_its_name(self, name: str) -> None:
+        words, parts = WRONG[name]
+        right = {
+            "shape": (4, 5),
+            "apply": lambda self, x: 2 * x,
+            "adjoint": lambda self, y: 2 * y,
+            "gram": _gram_of_twice,
+        }
+        check_operator(own_operator(**right))
+        with pytest.raises(OperatorError, match=words):
+            check_operator(own_operator(**{**right, **parts}))
 
-def own_operator(apply, adjoint=None) -> Any:
+    def test_an_operator_may_refuse_complex_data(self) -> None:
+        def real_only(self, x):
+            if x.is_complex():
+                raise DtypeError("real data only")
+            return x.cumsum(-1)
+
+        assert "complex data, A" not in check_operator(own_operator(real_only)).errors
+
+
+def own_operator(apply, adjoint=None, shape=(5,), **body: Any) -> Any:
     from dataclasses import dataclass
 
-    body = {"_apply": apply, **({"_apply_adjoint": adjoint} if adjoint else {}), "__annotations__": {"in_shape": Shape}}
-    body["out_shape"] = property(lambda self: self.in_shape)
+    body |= {"_apply": apply, **({"_apply_adjoint": adjoint} if adjoint else {})}
+    body |= {"__annotations__": {"in_shape": Shape}, "out_shape": property(lambda self: self.in_shape)}
     kind: Any = dataclass(frozen=True, eq=False, repr=False)(type("Own", (LinearOperator,), body))
-    return kind((5,))
+    return kind(shape)
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (4, 5), (2, 4, 5), (3, 4, 2), (7, 2, 3, 5)])

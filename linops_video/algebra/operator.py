@@ -387,10 +387,9 @@ def _with_term(terms: list[LinearOperator], term: LinearOperator) -> list[Linear
 
 def scale(factor: float | Tensor, A: LinearOperator) -> LinearOperator:
     """factor · A, `2 * A`; the factor is a number, or a tensor of shape `batch` with one number per sample."""
-    if isinstance(factor, Tensor):
-        A._check_batch(factor.shape, f"times a factor of shape {show(factor.shape)}")
-    elif factor == 1:
-        return A
+    if not isinstance(factor, Tensor):
+        return A if factor == 1 else A._times(factor)
+    A._check_batch(factor.shape, f"times a factor of shape {show(factor.shape)}")
     return A._times(factor)
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.autograd.forward_ad import unpack_dual
 
 from linops_video.errors import DtypeError, ShapeError
@@ -241,7 +242,7 @@ def double(t: Tensor) -> Tensor:
 
 def in_range(squares: Tensor) -> bool:
     """Whether float32 holds these and their reciprocals, and those of a share of 1e-12; not asked within torch.func."""
-    if torch._C._functorch.is_functorch_wrapped_tensor(squares):
+    if is_functorch_wrapped_tensor(squares):
         return True
     return bool(((squares > 1e-24) & (squares < 1e36)).all())
 

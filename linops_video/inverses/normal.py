@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor, maybe_current_level
 from torch.autograd.forward_ad import unpack_dual
 
 from linops_video.algebra.krylov import IterativeSolve, Map
@@ -310,9 +311,9 @@ def _detach(number: float | Tensor) -> float | Tensor:
 
 def _transformed(*values: float | Tensor | None) -> bool:
     """Whether one of these is what grad, jvp or vmap of torch.func make of a tensor."""
-    if torch._C._functorch.maybe_current_level() is None:
+    if maybe_current_level() is None:
         return False
-    return any(isinstance(v, Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(v) for v in values)
+    return any(isinstance(v, Tensor) and is_functorch_wrapped_tensor(v) for v in values)
 
 
 class _Tangent(torch.autograd.Function):
