@@ -37,7 +37,7 @@ from linops_video.solvers.admm import AdmmBase
 from linops_video.solvers.defaults import tuned
 from linops_video.solvers.learned.data import load_videos
 from linops_video.solvers.tuned import DB2, DB4, TUNED
-from linops_video.solvers.tuning import coordinate_search
+from linops_video.solvers.tuning import FACTORS, coordinate_search
 
 Point = dict[str, Any]
 
@@ -124,7 +124,7 @@ def around(point: Point, factor: float) -> dict[str, list]:
 
 def search(kind: type[AdmmBase], trial: Trial, start: Point, steps: int) -> Point:
     """The point with the best PSNR at any step among its neighbours, first by factors of 2, then of √2."""
-    for factor in (2.0, 2**0.5):
+    for factor in FACTORS:
         axes = around(start, factor)
         start = coordinate_search(lambda p: max(trial.trace(solver_at(kind, p, steps))), start, axes, GAIN / 2)
     return start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,8 +36,7 @@ from linops_video.media.files import check_distinct, check_writable
 from linops_video.media.video import check_limit
 from linops_video.solvers.learned.data import load_videos
 from linops_video.solvers.registry import build
-from linops_video.solvers.tuning import Point, searchable
-from linops_video.solvers.tuning import tune as tune_solver
+from linops_video.solvers.tuning import Point, tune_around
 
 PART = 128
 """Of larger frames the middle, so many rows and columns, is solved in each trial."""
@@ -102,12 +102,12 @@ def tune(
     else:
         files = films_in(input)[:clips] if input is not None and is_collection(input) else [input]
         tasks = [task_of(request, file, PART) for file in files]
-    first = build(tasks[0].problem.to(where), solver)
+    first: Any = build(tasks[0].problem.to(where), solver)
     names = _names(first, fields, simulate)
     fixed: dict[str, Any] = {}
-    if not simulate and "max_steps" not in names and hasattr(first, "tol") and first.max_steps:
+    if not simulate and "max_steps" in {f.name for f in dataclasses.fields(first)} - set(names):
         fixed = {"max_steps": max(STEPS, first.max_steps)}  # stopped early, a misfit says nothing of the weight
-    best, trials = _search(tasks, build(tasks[0].problem.to(where), solver, **fixed), names, request)
+    best, trials = _search(tasks, dataclasses.replace(first, **fixed), names, request)
     console = Console()
     _print(console, request, tasks, trials, simulate)
     values = {name: getattr(best, name) for name in names} | fixed
@@ -143,7 +143,7 @@ def _names(solver: Any, given: str | None, truth: bool) -> list[str]:
 
 
 def _search(tasks: list[Task], solver: Any, names: list[str], request: Request) -> tuple[Any, list[Trial]]:
-    """The best solver, and all trials: first by factors of 2, then of √2."""
+    """The best solver, and all trials."""
     problems = [task.problem.to(request.device).prepare() for task in tasks]
     truths = [task.truth.to(request.device) for task in tasks if task.truth is not None]
     trials: list[Trial] = []
@@ -153,9 +153,7 @@ def _search(tasks: list[Task], solver: Any, names: list[str], request: Request) 
             trials.append((point, value))
             advance(len(trials))
 
-        for factor in (2.0, 2**0.5):
-            solver = tune_solver(problems, solver, searchable(solver, names, factor), truths, note)
-    return solver, trials
+        return tune_around(problems, solver, names, truths, note), trials
 
 
 def _print(console: Console, request: Request, tasks: list[Task], trials: list[Trial], truth: bool) -> None:

@@ -20,6 +20,11 @@ from linops_video.solvers.registry import build, check_fields
 S = TypeVar("S")
 Point = dict[str, Any]
 
+FACTORS = (2.0, 2**0.5)
+"""Of neighbouring values in a search around a solver's own: coarse, then fine."""
+
+FLAT = 1e-3
+"""Values that differ by less, in dB or in logarithms of ratios, count as equal."""
 
 OnTrial = Callable[[Point, float], None]
 
@@ -95,10 +100,26 @@ def tune(
     return dataclasses.replace(own, **best)
 
 
+def tune_around(
+    problems: Sequence[InverseProblem],
+    solver: S,
+    names: Sequence[str],
+    truths: Sequence[Tensor] = (),
+    on_trial: OnTrial | None = None,
+) -> S:
+    """`tune` over values around the solver's own of these fields, first by factors of 2, then of √2.
+
+    Raises what `tune` and `searchable` raise.
+    """
+    for factor in FACTORS:
+        solver = tune(problems, solver, searchable(solver, names, factor), truths, on_trial)
+    return solver
+
+
 def coordinate_search(
     value: Callable[[Point], float], start: Point, axes: Mapping[str, Sequence[Any]], gain: float = 0.0, rounds: int = 3
 ) -> Point:
-    """From `start` along each axis in turn, to the next value as long as that gains more than `gain`.
+    """From `start` along each axis in turn, to values that gain more than `gain`, and across plateaus until one falls.
 
     Until a round changes nothing, or for so many rounds; no point is evaluated twice.
     """
@@ -117,8 +138,8 @@ def coordinate_search(
         for axis, choices in axes.items():
             for direction in (1, -1):
                 i = list(choices).index(best[axis]) + direction
-                while 0 <= i < len(choices) and known({**best, axis: choices[i]}) > known(best) + gain:
-                    best = {**best, axis: choices[i]}
+                while 0 <= i < len(choices) and known(ahead := {**best, axis: choices[i]}) > known(best) - FLAT:
+                    best = ahead if known(ahead) > known(best) + gain else best
                     i += direction
         if best == before:
             break

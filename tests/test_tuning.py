@@ -79,6 +79,20 @@ def test_coordinate_search_climbs_to_the_top_of_a_hill():
     assert len(calls) == len({tuple(call.items()) for call in calls})
 
 
+def test_coordinate_search_looks_beyond_a_plateau():
+    heights = [0.0, 3.0, 1.0, 1.0, 1.0]
+    assert coordinate_search(lambda point: heights[point["a"]], {"a": 4}, {"a": range(5)}) == {"a": 1}
+
+
+@pytest.mark.parametrize("truths", [(), (ramp(),)])
+def test_a_start_that_smooths_everything_away_is_left(truths):
+    """Beyond some weight, total variation gives one constant: from there no neighbour is better."""
+    weights = [0.01, 0.1, 1.0, 10.0, 1000.0, 1e5]
+    problem = noisy(ramp())
+    found = [tune([problem], AdmmTV(weight=w, max_steps=300), {"weight": weights}, truths).weight for w in weights]
+    assert set(found) == {found[0]}
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
