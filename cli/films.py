@@ -201,7 +201,7 @@ def _solve_windows(
         check_output(outputs.out, film.shape, sound, film.fps)
         parts = Parts(outputs.out, film.fps, _job(request, input, film), len(windows), share)
         state = parts.finished()
-    first = film.problem(*windows[max(0, mine.start - 1)])  # whose name and noise, those of all, choose the fields
+    first = film.problem(*windows[0])  # which chooses the fields of all
     solver = build(first, request.solver, **request.fields)
     tuning = tuning_line(first, request.solver, solver, request.fields)
     del first

@@ -93,11 +93,13 @@ def solve_film(
     windows = windows_of(film.shape[0])
     mine = share.windows(len(windows))
     state = state or Finished(max(0, mine.start - 1), torch.zeros(0, 1, 1, 1), {})
-    ways: dict[str, Way] = {}
-    for index in range(state.windows, mine.stop) if mine else ():
+    if not mine or state.windows >= mine.stop:
+        return
+    first = film.problem(*windows[0]).to(device)  # all are solved like this one, wherever a run begins
+    ways = {name: _way(name, first, fields if name == solver else None) for name in (*beside, solver)}
+    del first
+    for index in range(state.windows, mine.stop):
         problem = film.problem(*windows[index]).to(device)
-        for name in (*beside, solver):  # each depends on the problem's name and noise only
-            ways[name] = ways.get(name) or _way(name, problem, fields if name == solver else None)
         frames, tally = _timed(ways[solver], problem, on_step)
         frames, tail = _blended(frames, windows, index, state.tail)
         if index not in mine:
@@ -115,7 +117,7 @@ def solve_film(
 
 
 def _way(name: str, problem: InverseProblem, fields: dict[str, Any] | None) -> Way:
-    """What solves this problem, and others of its name and noise."""
+    """What solves the windows of the film of which this is one."""
     baseline = BASELINES.get(problem.name or "", {}).get(name)
     if baseline is not None:
         return lambda posed, _: (Solution(baseline(posed), "direct", 0), 1)

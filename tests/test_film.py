@@ -293,6 +293,16 @@ def test_a_film_goes_on_where_it_was_stopped():
     assert (len(windows), tally["steps"], tally["tiles"], tally["stopped"]) == (4, 3, 1, 4)
 
 
+def test_a_film_without_a_name_is_solved_like_its_first_window_wherever_a_run_begins():
+    """Of these windows the last has frames that nothing is measured of, and other fields of its own."""
+    video = clip(80, 16, 16)
+    windows = list(solve_film(simulated_film_of(video, "first(0.9)", 2), "admm-tv"))
+    resumed = solve_film(simulated_film_of(video, "first(0.9)", 2), "admm-tv", state=windows[-2].state)
+    shared = solve_film(simulated_film_of(video, "first(0.9)", 2), "admm-tv", share=Share(1, 2))
+    for rest in (list(resumed), list(shared)):
+        assert torch.equal(rest[-1].frames, windows[-1].frames)
+
+
 # --- parts -------------------------------------------------------------------------------------------------------
 
 
