@@ -70,8 +70,9 @@ def test_white_noise_is_all_noise(shape):
     assert estimate_noise(y) == pytest.approx(0.07, rel=0.07)
 
 
-def test_noise_that_cannot_be_told():
-    problem = forward_model("cs", (2, 1, 16, 16)).measure(torch.rand(2, 1, 16, 16))
+@pytest.mark.parametrize(("name", "shape"), [("cs", (2, 1, 16, 16)), ("denoise", (1, 1, 8, 8)), ("si", (1, 1, 8, 8))])
+def test_noise_that_cannot_be_told(name, shape):
+    problem = forward_model(name, shape).measure(torch.rand(shape))
     with pytest.raises(MeasurementError, match="give noise_std"):
         noise_level(problem)
 

@@ -27,7 +27,8 @@ def noise_level(problem: InverseProblem) -> float:
     video, or a stack that begins with one, σ is that of its patches (`estimate_noise`).
 
     Raises:
-        MeasurementError: if A reaches all of y, and y is no video: then nothing in y tells noise from signal.
+        MeasurementError: if A reaches all of y, and y is no video, or too small a one: then nothing in y tells noise
+            from signal.
 
     Example:
         >>> import torch
@@ -53,9 +54,10 @@ def noise_level(problem: InverseProblem) -> float:
     if isinstance(A, Stack):
         A = A.operators[0]
         y = problem.operator.split(y)[0]  # type: ignore[attr-defined]  # of a Stack
-    if len(A.out_shape) == 4:
-        return estimate_noise(y, A(anything))
-    raise MeasurementError(f"the noise of {A!r} cannot be told from y, which is no video: give noise_std")
+    told = _estimate(y, A(anything)) if len(A.out_shape) == 4 else None
+    if told is None:
+        raise MeasurementError(f"the noise of {A!r} cannot be told from y, which is no video, or small: give noise_std")
+    return told
 
 
 def estimate_noise(y: Tensor, observed: Tensor | None = None) -> float:
@@ -67,7 +69,7 @@ def estimate_noise(y: Tensor, observed: Tensor | None = None) -> float:
     quarter of the patches that have least in the other components: texture that does reach those is left out.
     Of complex frames σ² is the sum of those of both parts.
     `observed`: like y, zero where y says nothing; patches that touch such a place are left out, and smaller ones taken
-    where too few remain. Fewer than 64 patches give 0.
+    where too few remain. Fewer than 64 patches give 0, for readers of files, which know the least σ of their format.
 
     Example:
         >>> import torch
@@ -75,10 +77,16 @@ def estimate_noise(y: Tensor, observed: Tensor | None = None) -> float:
         >>> round(estimate_noise(y), 2)
         0.1
     """
+    return _estimate(y, observed) or 0.0
+
+
+def _estimate(y: Tensor, observed: Tensor | None) -> float | None:
+    """`estimate_noise`, None where there are too few patches."""
     if y.is_complex():
-        return math.hypot(estimate_noise(y.real, observed), estimate_noise(y.imag, observed))
+        parts = _estimate(y.real, observed), _estimate(y.imag, observed)
+        return None if None in parts else math.hypot(*parts)  # type: ignore[arg-type]
     if y.ndim < 2 or min(y.shape[-2:]) < 2:
-        return 0.0
+        return None
     y = y.reshape((1,) * max(4 - y.ndim, 0) + y.shape)
     seen = None if observed is None else (observed != 0).expand(y.shape)
     for size in _patch_sizes(tuple(y.shape[-4:])):
@@ -88,7 +96,7 @@ def estimate_noise(y: Tensor, observed: Tensor | None = None) -> float:
         count, entries = patches.shape
         if count >= max(LEAST, 10 * entries):
             return _noise_of_patches(patches.double())
-    return 0.0
+    return None
 
 
 def _patch_sizes(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
