@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from linops_video import ForwardModel, InverseProblem, forward_model
-from linops_video.errors import DtypeError, ShapeError
+from linops_video.errors import DtypeError, LinopsError, ShapeError
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.metrics import data_misfit, psnr, ssim
-from linops_video.solvers.methods import parse_method
+from linops_video.solvers.methods import Method, parse_method
 
 BATCH, MOST = 4, 64
 """Fewest and most videos that are solved at once."""
@@ -108,6 +108,7 @@ def evaluate(
     Raises:
         SpecError: for unknown names and fields; all are looked at before the first video.
         ShapeError: if `videos` has not five axes, or a problem cannot be posed for their shape.
+        LinopsError: for a solver that cannot take a problem; each is begun on the first video before any is solved.
 
     Example:
         >>> import torch
@@ -121,7 +122,9 @@ def evaluate(
     ways: dict[str, dict[str, Callable[[InverseProblem], Tensor]]] = {}
     for problem in problems:
         first = _pose(problem, _as_float(videos[:1]), seed, eight_bit, noise)
-        ways[problem] = {method.label: method.built(first) for method in methods if method.applies(first.name)}
+        ways[problem] = {
+            method.label: _begun(method, first, problem) for method in methods if method.applies(first.name)
+        }
     results = []
     for problem in problems:
         size = batch_size(forward_model(problem, tuple(videos.shape[1:]), seed))
@@ -136,6 +139,14 @@ def evaluate(
                     on_batch(problem, label, len(part))
         results += [_result(problem, label, parts, len(videos)) for label, parts in found.items()]
     return results
+
+
+def _begun(method: Method, problem: InverseProblem, text: str) -> Callable[[InverseProblem], Tensor]:
+    """What solves a problem; an error that tells which, if the method cannot take it."""
+    try:
+        return method.built(problem)
+    except LinopsError as error:
+        raise type(error)(f"{method.label} on {text}: {error}") from None
 
 
 @dataclass(frozen=True)

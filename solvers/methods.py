@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from linops_video import InverseProblem
@@ -44,10 +45,15 @@ class Method:
         return self.name in SOLVERS or self.name in BASELINES.get(problem or "", {})
 
     def built(self, problem: InverseProblem) -> Callable[[InverseProblem], Tensor]:
-        """What reconstructs this problem and others of its name and noise: weights are loaded, fields checked."""
+        """What reconstructs this problem and others of its name and noise.
+
+        Weights are loaded, fields checked, and the solver is begun, so that what it cannot take is told here.
+        """
         if self.name not in SOLVERS:
             return BASELINES[problem.name or ""][self.name]
         solver = build(problem, self.name, **self.fields)
+        with torch.no_grad():
+            solver.init(problem)
         return lambda posed: run(solver, posed).real().x
 
 

@@ -121,6 +121,15 @@ def test_unknown_names_and_shapes_are_refused(videos):
         evaluate(videos[0], ["sr2"], ["pinv"])
 
 
+def test_a_solver_that_cannot_take_a_problem_is_told_before_the_work(videos):
+    told = []
+    with pytest.raises(ShapeError, match="videoonet on sr2: this network is for videos"):
+        evaluate(videos[:1, :, :2], ["sr2"], ["pinv", "videoonet"], on_batch=lambda *batch: told.append(batch))
+    with pytest.raises(DtypeError, match=r"onenet on fourier\(h, w\): the learned solvers take real"):
+        evaluate(videos[:1], ["sr2", "fourier(h, w)"], ["onenet"], on_batch=lambda *batch: told.append(batch))
+    assert not told
+
+
 def test_score_without_truth_has_the_misfit_only(videos):
     truth = videos[0].float() / 255
     problem = forward_model("sr2", truth.shape).measure(truth)
