@@ -12,7 +12,7 @@ from torch import Tensor
 
 from linops_video import InverseProblem, Solution
 from linops_video.errors import CutError, SpecError
-from linops_video.films.cut import Box, cut_problem
+from linops_video.films.cut import Box, cut_problem, whole
 from linops_video.solvers.iteration import OnStep, Solver, check_problem, run
 
 TILE = (320, 448)
@@ -106,14 +106,14 @@ def run_in_tiles(solver: Solver, problem: InverseProblem, on_step: OnStep | None
         >>> run_in_tiles(Pinv(), problem).x.shape
         torch.Size([1, 3, 64, 512])
     """
-    boxes = _boxes(solver, problem)
-    if len(boxes) == 1:
+    tiles = _tiles(solver, problem)
+    if len(tiles) == 1:
         return run(solver, problem, on_step)
     check_problem(problem)
     total: Tensor | None = None
     statuses, steps = [], 0
-    for number, (box, weight) in enumerate(boxes):
-        part = run(solver, cut_problem(problem, box), _shifted(on_step, number * solver.max_steps))
+    for number, (box, weight, cut) in enumerate(tiles):
+        part = run(solver, cut, _shifted(on_step, number * solver.max_steps))
         if total is None:
             total = part.x.new_zeros(*problem.batch_shape, *problem.operator.in_shape)
         total[(..., *(slice(a, b) for a, b in box))] += weight.to(part.x) * part.x
@@ -126,26 +126,28 @@ def run_in_tiles(solver: Solver, problem: InverseProblem, on_step: OnStep | None
 
 def count_tiles(solver: Solver, problem: InverseProblem) -> int:
     """In how many tiles `run_in_tiles` solves a problem."""
-    return len(_boxes(solver, problem))
+    return len(_tiles(solver, problem))
 
 
-def _boxes(solver: Solver, problem: InverseProblem) -> list[tuple[Box, Tensor]]:
-    """The tiles and their weights, shape (rows, columns); one for frames that are small, cannot or need not be cut."""
+def _tiles(solver: Solver, problem: InverseProblem) -> list[tuple[Box, Tensor, InverseProblem]]:
+    """The tiles, their weights, shape (rows, columns), and their problems, views of the whole one's measurements.
+
+    One for frames that are small, cannot or need not be cut.
+    """
     shape = problem.operator.in_shape
-    everything: Box = tuple((0, n) for n in shape)
+    alone = [(whole(shape), torch.ones(()), problem)]
     direct = solver.max_steps == 0 and math.prod(shape) <= ONE_PIECE
     if len(shape) != 4 or isinstance(problem.y, tuple) or direct:
-        return [(everything, torch.ones(()))]
+        return alone
     rows, columns = tiles_of(*shape[-2:])
     tiles = []
-    for i, j in itertools.product(range(len(rows)), range(len(columns))):
-        box = (*everything[:2], rows[i], columns[j])
-        tiles.append((box, ramp(rows, i, EDGE).unsqueeze(1) * ramp(columns, j, EDGE)))
     try:
-        for box, _ in tiles:
-            cut_problem(problem, box)
+        for i, j in itertools.product(range(len(rows)), range(len(columns))):
+            box = (*whole(shape[:2]), rows[i], columns[j])
+            weight = ramp(rows, i, EDGE).unsqueeze(1) * ramp(columns, j, EDGE)
+            tiles.append((box, weight, cut_problem(problem, box)))
     except CutError:
-        return [(everything, torch.ones(()))]
+        return alone
     return tiles
 
 
