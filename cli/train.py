@@ -91,7 +91,9 @@ def train(
     settings = dataclasses.replace(base, **{**chosen, **fields, "network": network})
     videos, validation = source.videos(settings), source.validation(settings, clips)
     torch.set_flush_denormal(True)  # outputs are zero at the start: training is 7 times as slow without it
-    about: dict[str, Any] = {"data": [Path(name).name for name in data]}
+    known = not archives and data != ["video"]  # archives and folders do not say
+    terms = "that of the data" if known else "unknown"
+    about: dict[str, Any] = {"data": [Path(name).name for name in data], "license": terms}
     if weights is not None:
         about["start"] = Path(weights).name
     console = Console()

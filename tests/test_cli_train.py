@@ -10,6 +10,7 @@ import torch
 from command import run
 from safetensors.torch import load_file
 
+from linops_video import __version__
 from linops_video.media.arrays import read_clip
 from linops_video.media.video import demo_clip
 from linops_video.solvers.learned.checkpoint import describe
@@ -53,6 +54,7 @@ def test_a_run_writes_weights_that_solve_takes(here, capsys):
     assert facts["config"]["form"] == "videoonet"
     assert facts["config"]["features"] == 8
     assert facts["data"] == ["data.npz"]
+    assert (facts["license"], facts["version"]) == ("unknown", __version__)
     assert set(facts["problems"]) == {"sr2", "fi2"}
     solve = ("solve", "--op", "sr2", "--frames", 4, "--weights", "runs/videoonet.safetensors", "--json", "r.json")
     assert run(*solve) == 0
@@ -99,7 +101,7 @@ def test_a_data_set_by_name_and_the_papers_forms(here, solver):
     facts = describe(here / "runs" / f"{solver}.safetensors")
     assert facts["config"]["channels"] == 1
     assert facts["config"]["blocks"] == "convolutional"
-    assert facts["data"] == ["rotated-mnist"]
+    assert (facts["data"], facts["license"]) == (["rotated-mnist"], "that of the data")
     assert len(facts["problems"]) == 15
 
 

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import itertools
 import math
+import zipfile
 
 import numpy as np
 import pytest
@@ -318,8 +319,64 @@ def test_what_training_cannot_use_is_said(tmp_path, videos):
     for wrong in ({"problems": {"sr4": 0.0}}, {"precision": "float8"}, {"groups": 0}, {"minutes": 0.0}):
         with pytest.raises(SpecError, match=r"not all 0|one of float32|1 or more|must be positive"):
             dataclasses.replace(TINY, **wrong)
+    for count in ({"samples": 1.5}, {"groups": 2.0}, {"steps": True}, {"validate_every": 1.5}, {"frames": (2, 2.5)}):
+        with pytest.raises(SpecError, match="must be a whole number"):
+            dataclasses.replace(TINY, **count)
     with pytest.raises(SpecError, match="did you mean onenet-cnn"):
         recipe("onenet-cn", "ucf101", 3)
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3 : len(content) // 3 + 64] = bytes(b ^ 255 for b in content[len(content) // 3 :][:64])
+    path.write_bytes(content)
+
+
+def without(*keys):
+    """Spoils a state: the entry with these keys, one within the other, is gone."""
+
+    def spoil(path):
+        state = inner = torch.load(path, weights_only=True)
+        for key in keys[:-1]:
+            inner = inner[key]
+        del inner[keys[-1]]
+        torch.save(state, path)
+
+    return spoil
+
+
+def newer(*keys):
+    """Spoils a state: its settings have one more field."""
+
+    def spoil(path):
+        state = torch.load(path, weights_only=True)
+        inner = state["config"] if not keys else state["config"][keys[0]]
+        inner["depth"] = 3
+        torch.save(state, path)
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (flipped, "cannot continue from"),
+        (lambda path: zipfile.ZipFile(path, "w").close(), "cannot continue from"),
+        (lambda path: torch.save([1, 2], path), "cannot continue from"),
+        (without("config"), "cannot continue from"),
+        (without("best"), "cannot continue from"),
+        (without("network", "spread"), "cannot continue from"),
+        (newer(), r"another version, with other settings \(depth\)"),
+        (newer("network"), r"another version, with other settings \(depth\)"),
+    ],
+)
+def test_a_broken_state_is_told(tmp_path, spoil, words):
+    path, run = tmp_path / "state.pt", Run.new(TINY, torch.device("cpu"), None)
+    run.save(path, TINY)
+    run.load(path, TINY)
+    spoil(path)
+    with pytest.raises(FileError, match=words):
+        run.load(path, TINY)
 
 
 def test_the_running_mean_is_that_of_the_weights_and_what_is_not_finite_is_left_out(videos):

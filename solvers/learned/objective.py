@@ -28,7 +28,7 @@ CS_SHAPE = (4, 3, 32, 32)
 
 
 Group = tuple[Tensor, Any, "NormalSolver | None"]
-"""The true videos, their problem (or, for a projector, the perturbed videos), and the normal solver of the problem."""
+"""The true videos, what the network sees of them, which is their problem, and the normal solver of that."""
 
 
 class Videos(Protocol):
@@ -62,24 +62,23 @@ class Objective(nn.Module):
         return torch.stack(losses).sum() / len(groups)
 
     def _group(self, videos: Videos, generator: torch.Generator) -> Group:
-        """Truth, what the network sees of it, and the normal solver of that problem."""
+        c, (spec, truth) = self.config, self._drawn(videos, generator)
+        if len(truth) == 1:  # without a batch axis, so that `batch` takes its operator
+            truth = truth[0]
+        return truth, *self.pool.draw(spec, truth, c.noisy, generator, c.noisy_blurs)
+
+    def _drawn(self, videos: Videos, generator: torch.Generator) -> tuple[str, Tensor]:
+        """A problem, and true videos for it."""
         c = self.config
         spec = self.names[int(torch.multinomial(self.shares, 1, generator=generator))]
         choice = int(torch.randint(len(c.frames), (), generator=generator))
         truth = videos.for_problem(spec, c.samples, c.frames[0 if spec == "cs" else choice], generator)
         truth = truth.to(self.device, c.dtype)
         self.drawn += len(truth)
-        if c.objective == "projector":
-            return truth, perturb(truth, generator), None
-        if len(truth) == 1:  # without a batch axis, so that `batch` takes its operator
-            truth = truth[0]
-        return truth, *self.pool.draw(spec, truth, c.noisy, generator, c.noisy_blurs)
+        return spec, truth
 
     def _loss(self, groups: Sequence[Group]) -> Tensor:
         """The mean loss of groups of one shape."""
-        perturbed = [seen for _, seen, _ in groups if isinstance(seen, Tensor)]
-        if perturbed:
-            return mse(self.network.project(torch.cat(perturbed)), torch.cat([truth for truth, *_ in groups]))
         truth, problem, normal = groups[0]
         if len(groups) > 1:
             truth = torch.stack([truth for truth, *_ in groups])
@@ -89,6 +88,18 @@ class Objective(nn.Module):
         x = self.network(problem, normal)
         x, truth = x.reshape(-1, *x.shape[-4:]), truth.reshape(-1, *x.shape[-4:])
         return mse(x, truth) if self.config.objective == "mse" else log_mse(x, truth)
+
+
+class ProjectorObjective(Objective):
+    """That of the prior alone, on perturbed videos, which stand in the place of their problem."""
+
+    def _group(self, videos: Videos, generator: torch.Generator) -> Group:
+        _, truth = self._drawn(videos, generator)
+        return truth, perturb(truth, generator), None
+
+    def _loss(self, groups: Sequence[Group]) -> Tensor:
+        truth, perturbed, _ = zip(*groups, strict=True)
+        return mse(self.network.project(torch.cat(perturbed)), torch.cat(truth))
 
 
 def mse(video: Tensor, truth: Tensor) -> Tensor:

@@ -16,12 +16,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from linops_video.errors import FileError, SpecError
+from linops_video import __version__
+from linops_video.errors import FileError, LinopsError, SpecError
 from linops_video.media.files import reason, replacing
 from linops_video.solvers.learned.checkpoint import save_network
 from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.curve import Curve, Row
-from linops_video.solvers.learned.objective import Objective, Videos, validate, validate_projector
+from linops_video.solvers.learned.objective import (
+    Objective,
+    ProjectorObjective,
+    Videos,
+    validate,
+    validate_projector,
+)
 from linops_video.solvers.learned.parallel import Team
 from linops_video.solvers.learned.unrolled import Unrolled
 
@@ -100,22 +107,24 @@ class Run:
             torch.save(state, temporary)
 
     def load(self, path: Path, config: TrainConfig) -> None:
-        """Continue the run that was saved at `path`."""
-        if not zipfile.is_zipfile(path):
-            raise FileError(f"cannot continue from {path}: not a training state; remove it to start again")
-        state = torch.load(path, weights_only=True, map_location="cpu")
-        saved = state["config"]
-        now, order = asdict(config), list(config.problems)  # which is that of the draws
-        if saved != now or list(saved["problems"]) != order:
-            changed = [name for name, value in now.items() if saved.get(name) != value] or ["problems, in their order"]
-            raise SpecError(
-                f"{path} was trained with other values of {', '.join(changed)}: use another folder, or the same values"
-            )
-        for name in self.PARTS:
-            getattr(self, name).load_state_dict(state[name])
-        self.generator.set_state(state["generator"])
-        for name in self.NUMBERS:
-            setattr(self, name, state[name])
+        """Continue the run that was saved at `path`; an error says if it is none, or one of other settings."""
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if archive.testzip() is not None:  # torch does not look at checksums
+                    raise zipfile.BadZipFile
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            _check_settings(path, state["config"], asdict(config))
+            for name in self.PARTS:
+                getattr(self, name).load_state_dict(state[name])
+            self.generator.set_state(state["generator"])
+            for name in self.NUMBERS:
+                setattr(self, name, state[name])
+        except (LinopsError, MemoryError):
+            raise
+        except Exception:  # broken bytes raise what they will
+            raise FileError(
+                f"cannot continue from {path}: not a training state, or a broken one; remove it to start again"
+            ) from None
 
     def done(self, config: TrainConfig) -> float:
         """The share of the run that is done."""
@@ -147,7 +156,7 @@ def train(
         validation: videos (N, T, C, H, W) in [0, 1].
         folder: is made if it does not exist.
         name: of the file of weights.
-        about: what else its metadata shall say (data, licence, …): JSON values.
+        about: what else its metadata shall say (data, license, …): JSON values. The license is "unknown" if not given.
         start: a network of the same config to begin with.
         resume: go on with the run in the folder.
         team: the processes that train together, from `parallel.team`; they share the groups of each step.
@@ -182,7 +191,7 @@ def train(
                 curve.add(run.rows[-1])
                 if better:
                     facts = {"problems": dict(config.problems), "steps": run.step, "videos": run.videos}
-                    facts |= {"validation_psnr": scores, **(about or {})}
+                    facts |= {"validation_psnr": scores, "version": __version__, "license": "unknown", **(about or {})}
                     save_network(folder / f"{name}.safetensors", run.average, facts)
                 run.save(state, config)
                 saved = time.monotonic()
@@ -202,7 +211,8 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, run: Run, videos: Videos, team: Team) -> None:
         self.config, self.run, self.videos, self.team = config, run, videos, team
-        self.objective = Objective(run.network, config, team.device)
+        kind = ProjectorObjective if config.objective == "projector" else Objective
+        self.objective = kind(run.network, config, team.device)
         # not every problem uses every parameter: without noise, for one, the last ρ does nothing
         self.model: nn.Module = (
             self.objective if team.size == 1 else DistributedDataParallel(self.objective, find_unused_parameters=True)
@@ -277,6 +287,19 @@ def learning_rate(step: int, done: float, config: TrainConfig) -> float:
     if step < config.warm_up:
         return config.learning_rate * (step + 1) / config.warm_up
     return config.learning_rate * (config.end_rate + (1 - config.end_rate) * (1 + math.cos(math.pi * done)) / 2)
+
+
+def _check_settings(path: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
+    for old, new in ((saved, now), (saved["network"], now["network"])):
+        if old.keys() != new.keys():
+            names = ", ".join(sorted(old.keys() ^ new.keys()))
+            raise FileError(f"{path} was written by another version, with other settings ({names}): use another folder")
+    order = [list(settings["problems"]) for settings in (saved, now)]  # which is that of the draws
+    if saved != now or order[0] != order[1]:
+        changed = [name for name, value in now.items() if saved[name] != value] or ["problems, in their order"]
+        raise SpecError(
+            f"{path} was trained with other values of {', '.join(changed)}: use another folder, or the same values"
+        )
 
 
 def _check_folder(folder: Path, state: Path, resume: bool) -> None:
