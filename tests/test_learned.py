@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.nn.functional import conv2d
 from videos import clip
 
@@ -322,6 +323,22 @@ def test_bad_checkpoints_are_said_in_one_sentence(tmp_path):
         OneNet(str(other))
     with pytest.raises(FileError, match="cannot write"):
         save_network(tmp_path / "no" / "folder.safetensors", build(SMALL), {})
+    network = build(SMALL)
+    next(iter(network.parameters())).data.flatten()[0] = torch.nan
+    save_network(other, network, {})
+    with pytest.raises(FileError, match=r"other.safetensors holds weights that are NaN"):
+        load_network(other)
+
+
+@pytest.mark.parametrize("change", [{"blocks": "transformer"}, {"depth": 3}])
+def test_a_checkpoint_of_another_version_is_told(tmp_path, change):
+    path, network = tmp_path / "net.safetensors", build(SMALL)
+    tensors = {name: t.half() for name, t in network.state_dict().items()}
+    config = json.dumps({**dataclasses.asdict(network.config), **change})
+    save_file(tensors, path, {"config": config, "note": "plain text"})
+    assert describe(path)["note"] == "plain text"
+    with pytest.raises(FileError, match=r"net.safetensors was written by another version"):
+        load_network(path)
 
 
 @pytest.mark.parametrize("name", shipped())

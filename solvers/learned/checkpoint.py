@@ -43,7 +43,8 @@ def load_network(weights: str | Path) -> Unrolled:
 
     Raises:
         SpecError: for a name that is not shipped; the near ones are listed.
-        FileError: for a file that is missing or no checkpoint of this library.
+        FileError: for a file that is missing or no checkpoint of this library, or of another version of it, or holds
+            weights that are NaN or infinite.
 
     Example:
         >>> load_network("videoonet").config.form
@@ -53,12 +54,19 @@ def load_network(weights: str | Path) -> Unrolled:
     try:
         with safe_open(path, "pt") as archive:
             given = json.loads((archive.metadata() or {})["config"])
+        unknown = ", ".join(sorted(given.keys() - {f.name for f in fields(Config)}))
+        if unknown:
+            raise SpecError(f"its config has {unknown}")
         tensors = {name: t.float() for name, t in load_file(path).items()}
         with torch.device("meta"):  # no random weights, which would move the generator of all others
-            network = Unrolled(Config(**{f.name: given[f.name] for f in fields(Config) if f.name in given}))
+            network = Unrolled(Config(**given))
         network.load_state_dict(tensors, assign=True)
-    except (SafetensorError, KeyError, TypeError, RuntimeError, json.JSONDecodeError, OSError):
+    except SpecError as error:
+        raise FileError(f"{path} was written by another version of this library: {error}") from None
+    except (SafetensorError, AttributeError, KeyError, TypeError, RuntimeError, json.JSONDecodeError, OSError):
         raise FileError(f"{path} is not a network of this library: give a file that training has written") from None
+    if not all(bool(torch.isfinite(t).all()) for t in tensors.values()):
+        raise FileError(f"{path} holds weights that are NaN or infinite: train it again")
     return network.requires_grad_(False).eval()
 
 
@@ -67,9 +75,17 @@ def describe(weights: str | Path) -> dict[str, Any]:
     path = locate(weights)
     try:
         with safe_open(path, "pt") as archive:
-            return {key: json.loads(value) for key, value in (archive.metadata() or {}).items()}
-    except (SafetensorError, json.JSONDecodeError, OSError):
+            return {key: _value(text) for key, text in (archive.metadata() or {}).items()}
+    except (SafetensorError, OSError):
         raise FileError(f"{path} is not a network of this library: give a file that training has written") from None
+
+
+def _value(text: str) -> Any:
+    """The JSON value of a text, or the text itself, which other programs write."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def shipped() -> tuple[str, ...]:
