@@ -104,7 +104,8 @@ def total_variation_start(problem: InverseProblem, normal: NormalSolver, z: Tens
     """A few over-relaxed steps of ADMM for min_z ½‖y − A z‖² + λ TV(z), from z.
 
     λ = 0.8 σ^1.5, near what tuning found for masks, blurs and noise alone at σ from 1e-3 to 0.1 (`defaults.py`).
-    ρ = λ / `TV_THRESHOLD`, and x is over-relaxed by 1.7 (Boyd et al., 2011, section 3.4.3).
+    ρ = λ / `TV_THRESHOLD`, and x is over-relaxed by 1.7 (Boyd et al., 2011, section 3.4.3). Not `AdmmTV`: λ is another
+    one for each sample, derivatives flow through the steps in training, and the numbers are those of the trained files.
 
     Args:
         z: the video to begin with, shape (*batch, T, C, H, W).
@@ -138,7 +139,8 @@ def _most_likely(problem: InverseProblem, normal: NormalSolver, prior: Smoothnes
     With e = (y − A z)/σ it is the least-norm problem min zᵀLz + ‖e‖² subject to A z + σ e = y. Conjugate gradients run
     in the null space of [A σI] (Gould, Hribar, Nocedal 2001); the projection onto it, (a, b) ↦ (a', −A a'/σ) with
     a' = a − Aᵀ(AAᵀ + σ²I)⁻¹(A a + σ b), is one exact data step, and the preconditioner is (L + shift)⁻¹ between two
-    projections. One step size per sample.
+    projections. One step size per sample. Not `conjugate_gradient`: the iterate is the pair (z, e), and the steps are
+    always as many, with derivatives.
     """
     A, y = problem.operator, problem.y
     shape = A.in_shape
