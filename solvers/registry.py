@@ -11,7 +11,7 @@ from torch import Tensor
 from linops_video import InverseProblem, Solution
 from linops_video.errors import SpecError, near_names
 from linops_video.solvers.admm import Admm, AdmmTV, AdmmWavelet
-from linops_video.solvers.defaults import tuned, tuned_prior
+from linops_video.solvers.defaults import scale, tuned, tuned_prior
 from linops_video.solvers.hqs import HalfQuadratic
 from linops_video.solvers.iteration import OnStep, Solver, check_problem, run
 from linops_video.solvers.learned.onenet import OneNet
@@ -107,11 +107,13 @@ def check_name(solver: str) -> None:
 
 def _prior_fields(kind: Any, problem: InverseProblem) -> dict[str, Any]:
     """Prior and ρ, where a solver takes any, as tuned for total variation; its weights alone for Tikhonov."""
-    names = {f.name for f in dataclasses.fields(kind)} & {"prior", "rho", "time_weight"}
+    names = {f.name for f in dataclasses.fields(kind)} & {"prior", "rho", "weight", "time_weight"}
     if not names:
         return {}
     prior, rho = tuned_prior(problem)
     values = {"prior": prior, "rho": rho, "time_weight": prior.time_weight}
+    if "weight" in names:
+        values["weight"] = kind.weight * float(scale(problem.samples()[0]).flatten()[0]) ** 2
     return {name: value for name, value in values.items() if name in names}
 
 

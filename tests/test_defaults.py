@@ -2,12 +2,13 @@
 
 import dataclasses
 import itertools
+from typing import Any
 
 import pytest
 import torch
 from videos import inpainting, smooth_video
 
-from linops_video import PROBLEMS, Diagonal, InverseProblem, collate, forward_model
+from linops_video import PROBLEMS, Diagonal, ForwardModel, InverseProblem, collate, forward_model
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.metrics import psnr
 from linops_video.solvers import (
@@ -16,7 +17,8 @@ from linops_video.solvers import (
     run,
     solve,
 )
-from linops_video.solvers.defaults import nearest, tuned
+from linops_video.solvers.defaults import nearest, scale, tuned
+from linops_video.solvers.learned.solver import rescaled
 from linops_video.solvers.tuned import TUNED
 
 
@@ -62,6 +64,16 @@ FAMILIES = {
 }
 
 
+SCALES = {
+    "vcs": 1.3,
+    "tdd": 0.94,
+    "mask(0.5) @ fourier(h,w)": 0.71,
+    "mask(0.5) @ blur(gaussian, 1, circular)": 0.77,
+    "2 * every(1)": 2.0,
+}
+"""Of operators whose scale is not 1."""
+
+
 @pytest.mark.parametrize("spec", [*PROBLEMS, *FAMILIES])
 @pytest.mark.parametrize("batch", [(), (2,)])
 def test_a_problem_without_a_name_takes_the_row_of_the_nearest(spec, batch):
@@ -72,12 +84,49 @@ def test_a_problem_without_a_name_takes_the_row_of_the_nearest(spec, batch):
     assert nearest(problem) == family
     if not batch:
         assert nearest(collate([problem, problem])) == family
+    s = float(scale(problem).flatten()[0])
+    assert s == pytest.approx(SCALES.get(spec, 1.0), rel=0.05)
     for solver in TUNED:
-        found, row = tuned(solver, problem), TUNED[solver][family][0.02]
+        found, row = tuned(solver, dataclasses.replace(problem, noise_std=0.02 * s)), TUNED[solver][family][0.02]
         assert found is not None
-        assert (found.weight, found.rho) == pytest.approx((row.weight, row.rho))
+        assert (found.weight, found.rho) == pytest.approx((s**2 * row.weight, s**2 * row.rho))
         steps = max(row.max_steps, 50)
         assert found == dataclasses.replace(row, weight=found.weight, rho=found.rho, max_steps=steps)
+
+
+SPECS = ["mask(0.5)", "blur(gaussian, 1, circular)", "sr(2)", "first(0.5)", "hadamard(0.3)", "mask(0.5) @ fourier(h,w)"]
+
+
+@pytest.mark.parametrize("noise_std", [0.0, 0.02])
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("solver", [name for name in SOLVERS if name != "hqs"])
+def test_other_units_of_the_measurement_give_the_same_video(solver, spec, noise_std):
+    """(cA, cy, cσ) is the problem (A, y, σ)."""
+    truth, learned = smooth_video(4, 3, 12), solver in ("onenet", "videoonet")
+    A = forward_model(spec, (4, 3, 12, 12)).operator.to(dtype=torch.float64)
+    if A.is_complex() and learned:
+        return
+    model = ForwardModel(A, noise_std)
+    y = model.measure(truth.double()).y
+    steps: dict[str, Any] = {} if solver in ("pinv", "tikhonov") or learned else {"max_steps": 12}
+    x = solve(InverseProblem(A, y, noise_std), solver, **steps).x
+    for c in (1e-3, 0.1, 1e3):
+        other = solve(InverseProblem(c * A, c * y, c * noise_std), solver, **steps).x
+        assert (other - x).norm() <= 1e-3 * x.norm(), c
+
+
+def test_samples_of_a_batch_have_scales_of_their_own():
+    truth = smooth_video(4, 3, 12)
+    problems = [forward_model(f"{c} * {spec}", (4, 3, 12, 12)).measure(truth) for c in (1, 50) for spec in SPECS[:3]]
+    together = solve(collate(problems), "onenet").x
+    for problem, x in zip(problems, together, strict=True):
+        torch.testing.assert_close(solve(problem, "onenet").x, x, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_named_problems_are_left_as_they_are(name):
+    problem = forward_model(name, (4, 3, 16, 16)).measure(torch.rand(4, 3, 16, 16))
+    assert rescaled(problem) is problem
 
 
 def test_noise_decides_between_denoising_and_nothing_to_do():

@@ -9,8 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from linops_video import InverseProblem
+from linops_video import InverseProblem, collate
+from linops_video.algebra.parameters import per_sample
 from linops_video.errors import SpecError
+from linops_video.solvers.defaults import scale
 from linops_video.solvers.iteration import relative_change
 from linops_video.solvers.learned.checkpoint import frozen_copy, load_network
 from linops_video.solvers.learned.unrolled import VIEWS, Unrolled, UnrolledState
@@ -29,11 +31,33 @@ def fast_precision(device: torch.device | str) -> str:
     return "float32"
 
 
+def rescaled(problem: InverseProblem) -> InverseProblem:
+    """(A, y, σ)/s with the `scale` s of each sample: the same video is looked for, and networks know no other scale.
+
+    With s = 1 the problem itself, and what it has `prepared`, which is lost else.
+    """
+    samples = problem.samples()
+    if samples[0] is not problem:
+        scaled = [rescaled(sample) for sample in samples]
+        return problem if all(a is b for a, b in zip(scaled, samples, strict=True)) else collate(scaled)
+    s = scale(problem)
+    if bool((s == 1).all()):
+        return problem
+    factor = 1 / s if s.ndim or s.requires_grad else 1 / s.item()  # of plain numbers more structure is known
+    y = problem.y * per_sample(factor, len(problem.operator.out_shape))
+    return InverseProblem(factor * problem.operator, y, problem.noise_std * factor, problem.name)
+
+
 @dataclass(frozen=True, eq=False)
 class LearnedState(UnrolledState):
-    """The state of an unrolled network, and the network in the precision and on the device of the problem."""
+    """The state of an unrolled network, and the network in the precision and on the device of the problem.
+
+    Attributes:
+        problem: as the network sees it, in the scale of those that it was trained on.
+    """
 
     network: Unrolled | None = None
+    problem: InverseProblem | None = None
 
 
 @dataclass(frozen=True)
@@ -86,9 +110,10 @@ class Learned:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             network.network_dtype = torch.bfloat16
         network.views = self.views
+        problem = rescaled(problem)
         state = network.init(problem)
         values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
-        return LearnedState(**values, network=network)
+        return LearnedState(**values, network=network, problem=problem)
 
     def resume(self, problem: InverseProblem, state: LearnedState) -> LearnedState:
         """Raise a SpecError: all steps are done."""
@@ -96,7 +121,8 @@ class Learned:
 
     def step(self, problem: InverseProblem, state: LearnedState) -> LearnedState:
         assert state.network is not None
-        after = state.network.step(problem, state)
+        assert state.problem is not None
+        after = state.network.step(state.problem, state)
         assert isinstance(after, LearnedState)  # dataclasses.replace keeps the class
         return after
 
