@@ -75,6 +75,7 @@ def tuned_row(solver: str, problem: InverseProblem) -> tuple[str, float] | None:
     return _row(solver, problem)[0] if solver in TUNED else None
 
 
+@torch.no_grad()
 def _row(solver: str, problem: InverseProblem) -> tuple[tuple[str, float], float]:
     """`tuned_row`, and the scale."""
     table, named = TUNED[solver], problem.name in PROBLEMS
@@ -123,6 +124,7 @@ def _size(x: Tensor, shape: Shape, keepdim: bool = False) -> Tensor:
     return torch.linalg.vector_norm(x, dim=tuple(range(-len(shape), 0)), keepdim=keepdim)
 
 
+@torch.no_grad()
 def nearest(problem: InverseProblem) -> str:
     """The named problem that measures most like this one, by what its operator does to shapes and to single entries.
 

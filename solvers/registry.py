@@ -105,6 +105,7 @@ def check_name(solver: str) -> None:
         raise SpecError(f"unknown solver {solver!r}: {near_names(solver, SOLVERS)}")
 
 
+@torch.no_grad()
 def _prior_fields(kind: Any, problem: InverseProblem) -> dict[str, Any]:
     """Prior and ρ, where a solver takes any, as tuned for total variation; its weights alone for Tikhonov."""
     names = {f.name for f in dataclasses.fields(kind)} & {"prior", "rho", "weight", "time_weight"}

@@ -99,7 +99,7 @@ SPECS = ["mask(0.5)", "blur(gaussian, 1, circular)", "sr(2)", "first(0.5)", "had
 
 @pytest.mark.parametrize("noise_std", [0.0, 0.02])
 @pytest.mark.parametrize("spec", SPECS)
-@pytest.mark.parametrize("solver", [name for name in SOLVERS if name != "hqs"])
+@pytest.mark.parametrize("solver", SOLVERS)
 def test_other_units_of_the_measurement_give_the_same_video(solver, spec, noise_std):
     """(cA, cy, cσ) is the problem (A, y, σ)."""
     truth, learned = smooth_video(4, 3, 12), solver in ("onenet", "videoonet")
@@ -121,6 +121,20 @@ def test_samples_of_a_batch_have_scales_of_their_own():
     together = solve(collate(problems), "onenet").x
     for problem, x in zip(problems, together, strict=True):
         torch.testing.assert_close(solve(problem, "onenet").x, x, rtol=0, atol=1e-4)
+
+
+def test_the_scale_has_its_share_in_the_gradient_of_a_network():
+    generator = torch.Generator().manual_seed(0)
+    d, y, e = (torch.rand(4, 3, 16, 16, dtype=torch.float64, generator=generator) + 0.5 for _ in range(3))
+
+    def energy(d):
+        return solve(InverseProblem(Diagonal(50 * d, (4, 3, 16, 16)), y, 1.0), "onenet").x.square().sum()
+
+    (gradient,) = torch.autograd.grad(energy(d.requires_grad_()), d)
+    d, h = d.detach(), 1e-6
+    assert float((gradient * e).sum()) == pytest.approx(
+        float(energy(d + h * e) - energy(d - h * e)) / (2 * h), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

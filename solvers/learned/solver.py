@@ -45,7 +45,8 @@ def rescaled(problem: InverseProblem) -> InverseProblem:
         return problem
     factor = 1 / s if s.ndim or s.requires_grad else 1 / s.item()  # of plain numbers more structure is known
     y = problem.y * per_sample(factor, len(problem.operator.out_shape))
-    return InverseProblem(factor * problem.operator, y, problem.noise_std * factor, problem.name)
+    noise_std = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype.to_real())
+    return InverseProblem(factor * problem.operator, y, factor * noise_std, problem.name)
 
 
 @dataclass(frozen=True, eq=False)
