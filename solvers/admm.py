@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, NormalSolver
-from linops_video.solvers.iteration import Prepared, relative_change
+from linops_video.solvers.iteration import Prepared, joint, least_pull, norm, splitting_residual
 from linops_video.solvers.objective import AnyPriors, Regularised, check_positive, check_relaxation
 from linops_video.solvers.priors.prior import Memory, Prior, Step, each, squares, total
 from linops_video.solvers.priors.variation import TotalVariation
@@ -54,6 +54,7 @@ class SplitState(Prepared):
         memory: what each prior keeps from step to step.
         rho: ρ of each sample, or one number for all.
         data: v ↦ argmin_z ½‖y − A z‖² + nρ/2 ‖z − v‖².
+        least: what ρ‖u‖ counts as in the residual where it is less, of each sample.
         steps: how many steps are done.
     """
 
@@ -63,6 +64,7 @@ class SplitState(Prepared):
     memory: tuple[Memory, ...]
     rho: Step
     data: Callable[[Tensor], Tensor]
+    least: Tensor
     steps: int = 0
 
     @property
@@ -74,8 +76,9 @@ class SplitState(Prepared):
 class AdmmBase(Regularised):
     """The steps of ADMM; a subclass tells the priors.
 
-    A sample's residual is √(‖z₊ − z‖² + Σᵢ ‖uᵢ₊ − uᵢ‖²) / ‖z₊‖: uᵢ₊ − uᵢ = xᵢ − z₊ is the primal residual (times the
-    relaxation) and ρ(z₊ − z) the dual one. What a prior keeps is left out: it costs as much as the step.
+    A sample's residual is the larger of √(‖z₊ − z‖² + Σᵢ ‖uᵢ₊ − uᵢ‖²) / ‖z₊‖ and √n ‖z₊ − z‖ / ‖u₊‖: uᵢ₊ − uᵢ = xᵢ − z₊
+    is the primal residual (times the relaxation), ρ(z₊ − z) the dual one, and ρu₊ what that is to be small against.
+    What a prior keeps is left out: it costs as much as the step.
 
     Attributes:
         rho: penalty ρ > 0 of the splitting; it decides how fast, not where, the iteration converges (but for a
@@ -94,15 +97,18 @@ class AdmmBase(Regularised):
         check_relaxation(self.relaxation)
 
     def init(self, problem: InverseProblem) -> SplitState:
-        (normal, z), n = start(problem), len(self.priors)
+        back, n = problem.operator.H(problem.y), len(self.priors)
+        (normal, z), least = start(problem, back), least_pull(back, len(problem.batch_shape))
         rho = torch.as_tensor(self.rho).to(z.real).expand(problem.batch_shape) if self.balance else self.rho
-        return SplitState(normal, z, (torch.zeros_like(z),) * n, ((),) * n, rho, normal.data_step(n * rho, problem.y))
+        data = normal.data_step(n * rho, problem.y)
+        return SplitState(normal, z, (torch.zeros_like(z),) * n, ((),) * n, rho, data, least)
 
     def resume(self, problem: InverseProblem, state: SplitState) -> SplitState:
         """The state with the data step of this problem and this ρ; duals are scaled by 1/ρ, and change with it."""
         n, normal = len(self.priors), problem.normal
         rho = state.rho if self.balance and isinstance(state.rho, Tensor) else self.rho
-        after = replace(state, normal=normal, rho=rho, data=normal.data_step(n * rho, problem.y))
+        least = least_pull(problem.operator.H(problem.y), len(problem.batch_shape))
+        after = replace(state, normal=normal, rho=rho, data=normal.data_step(n * rho, problem.y), least=least)
         return after if rho is state.rho else self._rescaled(after, rho / state.rho)
 
     def step(self, problem: InverseProblem, state: SplitState) -> SplitState:
@@ -121,7 +127,9 @@ class AdmmBase(Regularised):
 
     def residual(self, before: SplitState, after: SplitState) -> Tensor:
         batch = after.z.ndim - len(after.normal.operator.in_shape)
-        return relative_change([(before.z, after.z), *zip(before.u, after.u, strict=True)], after.z, batch)
+        moved, *duals = (norm(b - a, batch) for a, b in zip((before.z, *before.u), (after.z, *after.u), strict=True))
+        pull = torch.maximum(after.rho * joint([norm(u, batch) for u in after.u]), after.least)
+        return splitting_residual((moved, *duals), after.z, len(duals) ** 0.5 * after.rho * moved, pull)
 
     def _balanced(self, problem: InverseProblem, before: SplitState, after: SplitState) -> SplitState:
         """ρ times the ratio of the change of the scaled duals to that of the split variables, to the power of ½.
@@ -168,7 +176,7 @@ class Admm(AdmmBase, AnyPriors):
         relaxation: over-relaxation in (0, 2); 1.5 to 1.8 is often fastest.
         balance: let ρ follow the ratio of primal and dual residual, for each sample by itself.
         max_steps: at most so many iterations.
-        tol: a sample stops when √(‖z₊ − z‖² + Σᵢ ‖uᵢ₊ − uᵢ‖²) / ‖z₊‖ is at most this.
+        tol: a sample stops when √(‖z₊ − z‖² + Σᵢ ‖uᵢ₊ − uᵢ‖²) / ‖z₊‖ and √n ‖z₊ − z‖ / ‖u₊‖ are at most this.
 
     Example:
         >>> import torch

@@ -18,6 +18,9 @@ from linops_video.metrics import psnr
 from linops_video.solution import History
 from linops_video.solvers.objective import entries, squared_misfit
 
+NEGLIGIBLE = 1e-3
+"""Share of ‖Aᴴy‖ below which the priors pull with nothing that matters: at a solution inside a `Box` it is nothing."""
+
 
 class State(Protocol):
     """What a solver carries from step to step: a frozen dataclass.
@@ -244,9 +247,36 @@ def _shapes(values: tuple[Any, ...]) -> list[Any]:
 
 def relative_change(pairs: Sequence[tuple[Tensor, Tensor]], reference: Tensor, batch: int) -> Tensor:
     """√(Σ ‖after − before‖²) / ‖reference‖ per sample, for tensors whose first `batch` axes count samples."""
-    changes = [norm(after - before, batch) for before, after in pairs]
-    size = norm(reference, batch)
-    return torch.linalg.vector_norm(torch.stack(changes), dim=0) / size.clamp(min=torch.finfo(size.dtype).eps)
+    return ratio(joint([norm(after - before, batch) for before, after in pairs]), norm(reference, batch))
+
+
+def splitting_residual(changes: Sequence[Tensor], x: Tensor, force: Tensor, pull: Tensor) -> Tensor:
+    """The larger of √(Σ change²) / ‖x‖ and force / pull, per sample.
+
+    The first says nothing where steps are short, as for a large ρ; the second does: it is the dual residual relative to
+    what it is to balance (Boyd et al., as in `Admm`, section 3.3.1).
+
+    Args:
+        changes: ‖after − before‖ of each sample for every iterate, in the units of x.
+        force: how far the gradient of the misfit is from what the priors pull with.
+        pull: ‖Σ Kᵢᴴpᵢ‖, what the priors pull with.
+    """
+    return torch.maximum(ratio(joint(changes), norm(x, force.ndim)), ratio(force, pull))
+
+
+def least_pull(back: Tensor, batch: int) -> Tensor:
+    """What the pull of the priors counts as where it is less: `NEGLIGIBLE` of ‖Aᴴy‖, per sample; `back` is Aᴴy."""
+    return NEGLIGIBLE * norm(back.detach(), batch)
+
+
+def joint(norms: Sequence[Tensor]) -> Tensor:
+    """The norm of the whole from those of its parts."""
+    return torch.linalg.vector_norm(torch.stack(tuple(norms)), dim=0)
+
+
+def ratio(a: Tensor, b: Tensor) -> Tensor:
+    """a/b, 0 where both are 0."""
+    return a / b.clamp(min=torch.finfo(b.dtype).tiny)
 
 
 def norm(x: Tensor, batch: int) -> Tensor:

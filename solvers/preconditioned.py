@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -13,8 +14,9 @@ from linops_video import Cosine, InverseProblem
 from linops_video.algebra.parameters import per_sample
 from linops_video.algebra.slabs import slabs
 from linops_video.inverses.circular import circular_gram
-from linops_video.solvers.iteration import Prepared, relative_change
+from linops_video.solvers.iteration import Prepared, least_pull, norm, splitting_residual
 from linops_video.solvers.objective import AnyPriors, check_positive, check_relaxation
+from linops_video.solvers.primal_dual import pulled
 from linops_video.solvers.priors.prior import VIDEO_AXES
 from linops_video.solvers.start import start
 
@@ -24,13 +26,16 @@ PrimalStep = Callable[[Tensor, "Tensor | None", Tensor], tuple[Tensor, "Tensor |
 
 @dataclass(frozen=True, eq=False)
 class PreconditionedState(Prepared):
-    """The reconstruction x, its spectrum where A is a circular convolution, the dual variable of each prior, and the
-    primal step."""
+    """The reconstruction x, its spectrum where A is a circular convolution, the dual variable of each prior, Σ Kᵢᴴpᵢ,
+    the primal step, N on that spectrum, or a bound on it for all, and `least` as in `PrimalDualState`."""
 
     x: Tensor
     hat: Tensor | None
     p: tuple[Tensor, ...]
+    pull: Tensor
     move: PrimalStep
+    metric: Tensor
+    least: Tensor
 
     @property
     def estimate(self) -> Tensor:
@@ -94,24 +99,37 @@ class PreconditionedPrimalDual(AnyPriors):
     ) -> PreconditionedState:
         splitting = reduce(torch.add, (prior.spectrum(problem.operator.in_shape) for prior in self.priors))
         move, hat = primal_step(problem, back, known, self.rho * splitting, x)
-        return PreconditionedState(x, hat, p, move)
+        if hat is None:
+            metric = per_sample(
+                self.rho * splitting.amax().to(x.real) + problem.operator.norm().to(x.real) ** 2, VIDEO_AXES
+            )
+        else:  # half of the spectrum stands for all of it
+            scale = math.prod(x.shape[-2:]) * (1 if x.is_complex() else 2)
+            metric = (self.rho * scale**0.5 * splitting[..., : hat.shape[-1]]).to(x.real)
+        return PreconditionedState(
+            x, hat, p, pulled(self.priors, p), move, metric, least_pull(back, len(problem.batch_shape))
+        )
 
     def step(self, problem: InverseProblem, state: PreconditionedState) -> PreconditionedState:
-        pull = reduce(torch.add, (prior.synthesise(p) for prior, p in zip(self.priors, state.p, strict=True)))
-        x, hat = state.move(state.x, state.hat, pull)
+        x, hat = state.move(state.x, state.hat, state.pull)
         ahead = state.x.lerp(x, 2.0)  # 2 x₊ − x
-        duals = (
+        duals = tuple(
             prior.dual_step(p, ahead, self.rho, self.relaxation) for prior, p in zip(self.priors, state.p, strict=True)
         )
         if self.relaxation != 1:
             x = x.lerp_(state.x, 1 - self.relaxation)
             hat = None if hat is None or state.hat is None else hat.lerp_(state.hat, 1 - self.relaxation)
-        return replace(state, x=x, hat=hat, p=tuple(duals))
+        return replace(state, x=x, hat=hat, p=duals, pull=pulled(self.priors, duals))
 
     def residual(self, before: PreconditionedState, after: PreconditionedState) -> Tensor:
-        """√(‖x₊ − x‖² + Σ‖pᵢ₊ − pᵢ‖²/ρ²) / ‖x₊‖, both parts in the units of x."""
-        pairs = [(before.x, after.x), *((a / self.rho, b / self.rho) for a, b in zip(before.p, after.p, strict=True))]
-        return relative_change(pairs, after.x, after.x.ndim - VIDEO_AXES)
+        """As of `PrimalDual`, with p/ρ in the units of x, and ‖Σ Kᵢᴴ(pᵢ₊ − pᵢ)‖ + ‖N(x₊ − x)‖, or a bound on it, as the
+        dual residual."""
+        batch, moved = after.least.ndim, after.x - before.x
+        duals = (norm(b - a, batch) / self.rho for a, b in zip(before.p, after.p, strict=True))
+        stretched = moved if after.hat is None or before.hat is None else after.hat - before.hat
+        force = norm(after.pull - before.pull, batch) + norm(after.metric * stretched, batch)
+        pull = torch.maximum(norm(after.pull, batch), after.least)
+        return splitting_residual((norm(moved, batch), *duals), after.x, force, pull)
 
 
 def likely(problem: InverseProblem, back: Tensor, known: Tensor | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -10,20 +10,23 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem
-from linops_video.solvers.iteration import Prepared, relative_change
+from linops_video.solvers.iteration import Prepared, least_pull, norm, splitting_residual
 from linops_video.solvers.objective import AnyPriors, check_positive, check_relaxation
-from linops_video.solvers.priors.prior import VIDEO_AXES, plus
+from linops_video.solvers.priors.prior import Prior, plus
 from linops_video.solvers.start import start
 
 
 @dataclass(frozen=True, eq=False)
 class PrimalDualState(Prepared):
-    """The reconstruction x, the dual variable of each prior, its step length, and the data step with ρ."""
+    """The reconstruction x, the dual variable of each prior, Σ Kᵢᵀpᵢ, the step length of the duals, the data step with
+    ρ, and what ‖Σ Kᵢᵀpᵢ‖ counts as in the residual where it is less, of each sample."""
 
     x: Tensor
     p: tuple[Tensor, ...]
+    pull: Tensor
     sigma: float | Tensor
     data: Callable[[Tensor], Tensor]
+    least: Tensor
 
     @property
     def estimate(self) -> Tensor:
@@ -63,30 +66,37 @@ class PrimalDual(AnyPriors):
         check_relaxation(self.relaxation)
 
     def init(self, problem: InverseProblem) -> PrimalDualState:
-        normal, x = start(problem)
+        back = problem.operator.H(problem.y)
+        (normal, x), least = start(problem, back), least_pull(back, len(problem.batch_shape))
         p = tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors)
         squares = sum(prior.norm(problem.operator.in_shape) ** 2 for prior in self.priors)
         data = normal.data_step(self.rho, problem.y)
-        return PrimalDualState(x, p, self.rho / max(squares, 1e-12), data)
+        return PrimalDualState(x, p, torch.zeros_like(x), self.rho / max(squares, 1e-12), data, least)
 
     def resume(self, problem: InverseProblem, state: PrimalDualState) -> PrimalDualState:
         """x and the duals of the state, with the data step and the step lengths of this problem."""
-        return replace(self.init(problem), x=state.x, p=state.p)
+        return replace(self.init(problem), x=state.x, p=state.p, pull=state.pull)
 
     def step(self, problem: InverseProblem, state: PrimalDualState) -> PrimalDualState:
-        pull = reduce(torch.add, (prior.synthesise(p) for prior, p in zip(self.priors, state.p, strict=True)))
-        x = state.data(plus(state.x, -1 / self.rho, pull))
+        x = state.data(plus(state.x, -1 / self.rho, state.pull))
         ahead = state.x.lerp(x, 2.0)  # 2 x₊ − x
-        duals = (
+        duals = tuple(
             prior.dual_step(p, ahead, state.sigma, self.relaxation)
             for prior, p in zip(self.priors, state.p, strict=True)
         )
         x = x if self.relaxation == 1 else state.x.lerp(x, self.relaxation)
-        return replace(state, x=x, p=tuple(duals))
+        return replace(state, x=x, p=duals, pull=pulled(self.priors, duals))
 
     def residual(self, before: PrimalDualState, after: PrimalDualState) -> Tensor:
-        """√(‖x₊ − x‖² + Σ‖pᵢ₊ − pᵢ‖²/(ρσ)) / ‖x₊‖, both parts in the units of x."""
-        batch = after.x.ndim - VIDEO_AXES
-        unit = (self.rho * after.sigma) ** -0.5
-        pairs = [(before.x, after.x), *((unit * a, unit * b) for a, b in zip(before.p, after.p, strict=True))]
-        return relative_change(pairs, after.x, batch)
+        """The larger of √(‖x₊ − x‖² + Σ‖pᵢ₊ − pᵢ‖²/(ρσ)) / ‖x₊‖, both parts in the units of x, and the dual residual
+        ‖Σ Kᵢᵀ(pᵢ₊ − pᵢ) − ρ(x₊ − x)‖ / ‖Σ Kᵢᵀpᵢ₊‖."""
+        batch, unit, moved = after.least.ndim, (self.rho * after.sigma) ** -0.5, after.x - before.x
+        duals = (unit * norm(b - a, batch) for a, b in zip(before.p, after.p, strict=True))
+        force = norm(plus(after.pull - before.pull, -self.rho, moved), batch)
+        pull = torch.maximum(norm(after.pull, batch), after.least)
+        return splitting_residual((norm(moved, batch), *duals), after.x, force, pull)
+
+
+def pulled(priors: Sequence[Prior], p: Sequence[Tensor]) -> Tensor:
+    """Σ Kᵢᴴpᵢ."""
+    return reduce(torch.add, (prior.synthesise(dual) for prior, dual in zip(priors, p, strict=True)))

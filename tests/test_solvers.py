@@ -9,6 +9,7 @@ from videos import objective, trace, tv_problem, video
 
 from linops_video import (
     PROBLEMS,
+    BoxMean,
     Diagonal,
     Identity,
     InverseProblem,
@@ -54,6 +55,20 @@ def test_every_solver_takes_every_problem_of_any_size(name, shape):
         assert torch.isfinite(solution.x).all()
         assert solution.steps == fields.get("max_steps", 0) or solver == "cgls"  # which may have arrived
         assert len(solution.residuals) == solution.steps
+
+
+@pytest.mark.parametrize("kind", [Admm, PrimalDual, PreconditionedPrimalDual], ids=lambda kind: kind.__name__)
+def test_short_steps_are_not_taken_for_convergence(kind):
+    """With a ρ far above ‖A‖² nothing moves by much; a residual of `tol` still means a minimum of the objective."""
+    A, prior = 0.01 * BoxMean(2, (4, 1, 8, 8)), TotalVariation(1e-6, 1.0)
+    problem = InverseProblem(A, A(video(4, 1, 8, 8)))
+    assert run(kind(prior, max_steps=50), problem).status == "max_steps"
+    solvers: list[Any] = [kind(prior, rho=3e-5, max_steps=5000, tol=tol) for tol in (1e-4, 1e-6)]
+    near, best = (run(solver, problem) for solver in solvers)
+    assert near.status == "converged"
+    assert objective(solvers[0], problem, near.x) < 1.01 * objective(solvers[0], problem, best.x)
+    inside = InverseProblem(Identity((4, 1, 8, 8)), 0.2 + 0.6 * video(4, 1, 8, 8), 0.1)
+    assert run(kind(Box()), inside).status == "converged"  # where the prior pulls with nothing
 
 
 @pytest.mark.parametrize("batch", [(), (2,)], ids=["one operator", "one a sample"])
