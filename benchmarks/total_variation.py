@@ -103,7 +103,7 @@ def deepinv_pdcp(rho: float) -> Method:
         return torch.stack([torch.diff(x, dim=d, append=x.narrow(d, -1, 1)) for d in (-4, -2, -1)], -1)
 
     def adjoint(p: Tensor) -> Tensor:
-        return PRIOR.gradient_adjoint(p.movedim(-1, -5))
+        return PRIOR.synthesise(p.movedim(-1, -5))
 
     class Data(deepinv.optim.data_fidelity.L2):
         def prox(self, x, y, physics, *args, gamma=1.0, **kwargs):

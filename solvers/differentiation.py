@@ -13,14 +13,15 @@ from torch.utils.checkpoint import checkpoint
 
 from linops_video import ConvergenceWarning, InverseProblem
 from linops_video.errors import SpecError
-from linops_video.solvers.iteration import Solver, check_problem, run
+from linops_video.solvers.iteration import Solver, check_problem, feasible, in_single, run
 
 
 def unrolled(solver: Solver, problem: InverseProblem, steps: int, checkpointing: bool = True) -> Tensor:
     """The reconstruction after `steps` steps, differentiable in whatever they depend on: y, σ, weights, a denoiser.
 
     Checkpointing keeps the state after each step alone and computes the rest of it again for the gradient: memory for
-    one step more than for the states, and time for one more forward pass.
+    one step more than for the states, and time for one more forward pass. Half precision and bounds are as in `run`.
+    Raises a `SpecError` if a network has fewer steps.
 
     Example:
         >>> import torch
@@ -33,13 +34,17 @@ def unrolled(solver: Solver, problem: InverseProblem, steps: int, checkpointing:
         True
     """
     check_problem(problem)
-    state = solver.init(problem)
+    if solver.tol < 0 and steps > solver.max_steps:
+        raise SpecError(f"{type(solver).__name__} has {solver.max_steps} steps, not {steps}: take at most as many")
+    single = in_single(problem)
+    state = solver.init(single)
     for _ in range(steps):
         if checkpointing:
-            state = checkpoint(solver.step, problem, state, use_reentrant=False)
+            state = checkpoint(solver.step, single, state, use_reentrant=False)
         else:
-            state = solver.step(problem, state)
-    return state.estimate
+            state = solver.step(single, state)
+    x = feasible(solver, state.estimate)
+    return x if single is problem else x.to(problem.y.dtype)
 
 
 def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200, gradient_tol: float = 1e-6) -> Tensor:
@@ -50,6 +55,8 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
     converged, the better the gradient: give it a small tol. Where either of the two stops before it has converged, a
     `ConvergenceWarning` says so: with a denoiser that is no contraction the gradient can grow without bound. Source:
     Bai, Kolter and Koltun, NeurIPS, 2019; Gilton, Ongie and Willett, IEEE Trans. Computational Imaging 7, 2021.
+
+    Raises a `SpecError` for solvers that have no fixed point: `Cgls`, networks, `HalfQuadratic` with a ρ that grows.
 
     Args:
         gradient_steps: at most so many iterations for the gradient.
@@ -65,13 +72,17 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
         >>> weight.grad.isfinite().item()
         True
     """
+    if in_single(problem) is not problem:
+        return implicit(solver, in_single(problem), gradient_steps, gradient_tol).to(problem.y.dtype)
     if solver.max_steps == 0:  # no iteration: the estimate is one formula, and carries its gradient
         return solver.init(problem).estimate
+    if solver.tol < 0 or getattr(solver, "growth", 1) != 1:  # a network, whose steps are counted; a ρ that grows
+        raise SpecError(f"{type(solver).__name__} has no fixed point: take `unrolled`")
     with torch.no_grad():
         solution = run(solver, problem)
     fixed = solution.state
     if not torch.is_grad_enabled():
-        return fixed.estimate
+        return feasible(solver, fixed.estimate)
     if solution.status == "max_steps":
         _warn(f"the solver stopped after {solution.steps} steps with a residual of {solution.residuals[-1]:.1e}")
     # what the state holds besides iterates, as a prepared data step, may depend on what is learned: made with a graph
@@ -106,7 +117,7 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
             _warn(f"the iteration for the gradient stopped after {gradient_steps} steps, still changing")
         return g
 
-    return _FixedPoint.apply(solve, estimate, *results)  # type: ignore[no-any-return]
+    return feasible(solver, _FixedPoint.apply(solve, estimate, *results))  # type: ignore[no-any-return]
 
 
 def _is_apart(results: list[Tensor], y: Tensor) -> bool:

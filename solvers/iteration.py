@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import reduce
 from types import FunctionType
 from typing import Any, Protocol, TypeVar
 
@@ -96,7 +97,8 @@ def run(
     """Iterate until every sample has a residual ≤ `solver.tol`, or for `solver.max_steps` steps.
 
     A sample that has converged is left as it is while the others go on, so that it does not depend on its neighbours in
-    the batch. Measurements in float16 and bfloat16 are solved in float32, and x is in their precision.
+    the batch. Measurements in float16 and bfloat16 are solved in float32, and x is in their precision. Where a `Box` is
+    among the priors, x, and the objective in the history, are those of the estimate clipped to it.
 
     Args:
         on_step: called after each step with its number (from 1), the state, and the largest residual.
@@ -123,8 +125,8 @@ def run(
     check_problem(problem)
     _check_given(problem, start, truth)
     problem = problem.broadcast()
-    if problem.y.dtype.itemsize < 4:
-        single = dataclasses.replace(problem, y=problem.y.to(dtype=torch.float32))
+    single = in_single(problem)
+    if single is not problem:
         found = run(solver, single, on_step, start, truth, history)
         return dataclasses.replace(found, x=found.x.to(problem.y.dtype))
     current: S = solver.init(problem) if start is None else _resumed(solver, problem, start.state)
@@ -141,13 +143,14 @@ def run(
         residuals.append(float(residual[active].max()))
         taken += active
         if history or truth is not None:
-            records.append(_record(solver, problem, current.estimate, residual, truth))
+            records.append(_record(solver, problem, feasible(solver, current.estimate), residual, truth))
         active = active & ~(residual <= solver.tol)
         if on_step is not None:
             on_step(len(residuals), current, residuals[-1])
     status = "max_steps" if bool(active.any()) else "converged"
     trace = History.joined(records) if records else None
-    return Solution(current.estimate, status, len(residuals), tuple(residuals), current, ~active, taken, trace)
+    x = feasible(solver, current.estimate)
+    return Solution(x, status, len(residuals), tuple(residuals), current, ~active, taken, trace)
 
 
 @torch.no_grad()
@@ -160,6 +163,18 @@ def _record(solver: Any, problem: InverseProblem, x: Tensor, residual: Tensor, t
         objective,
         None if truth is None else psnr(x, truth.expand(x.shape)),
     )
+
+
+def in_single(problem: InverseProblem) -> InverseProblem:
+    """The same problem with measurements of half precision in single precision."""
+    if problem.y.dtype.itemsize >= 4:
+        return problem
+    return dataclasses.replace(problem, y=problem.y.to(dtype=torch.float32))
+
+
+def feasible(solver: Any, x: Tensor) -> Tensor:
+    """x within the bounds among the solver's priors: an iterate of a splitting is there in the limit only."""
+    return reduce(lambda x, prior: prior.feasible(x), getattr(solver, "priors", ()), x)
 
 
 def check_problem(problem: InverseProblem) -> None:
@@ -191,7 +206,8 @@ def _check_sample(problem: InverseProblem) -> None:
     if not bool((torch.isfinite(sigma) & (sigma >= 0)).all()):
         raise MeasurementError(f"noise_std is a standard deviation, 0 or more, got {problem.noise_std}")
     batch = y.shape[: y.ndim - len(A.out_shape)]
-    if any(1 != own != given != 1 for own, given in zip(reversed(sigma.shape), reversed(batch), strict=False)):
+    batch = torch.broadcast_shapes(batch, A.batch_shape)
+    if sigma.ndim > len(batch) or any(1 != own != n for own, n in zip(sigma.shape[::-1], batch[::-1], strict=False)):
         raise ShapeError(f"noise_std needs a number for each sample of a batch {show(batch)}, got {show(sigma.shape)}")
 
 

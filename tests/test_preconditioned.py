@@ -57,7 +57,7 @@ def test_the_primal_step_is_the_exact_one_in_its_metric(name):
     base = move(x, hat, torch.zeros_like(x))[0]
     inverse = torch.stack([(base - move(x, hat, e)[0]).flatten() for e in unit])  # of M, by its columns
     M = torch.linalg.inv(inverse)
-    normal = torch.stack([A.H(A(e)) + rho * prior.gradient_adjoint(prior.gradient(e)) for e in unit]).reshape(n, n)
+    normal = torch.stack([A.H(A(e)) + rho * prior.synthesise(prior.analyse(e)) for e in unit]).reshape(n, n)
     assert torch.linalg.eigvalsh(M - normal).min() > -1e-9
     right = (A.H(A(x) - problem.y) + v).flatten()
     torch.testing.assert_close(M @ (x - move(x, hat, v)[0]).flatten(), right, rtol=0, atol=1e-9)

@@ -23,14 +23,14 @@ def magnitude(p):
 def dual_twin(prior, v, t, steps=1000):
     """Accelerated projected gradient on the dual ½‖v − Dᵀp‖², ‖p‖ ≤ t at every place (Beck and Teboulle 2009)."""
     L = 8 + 4 * prior.time_weight**2
-    p = q = torch.zeros_like(prior.gradient(v))
+    p = q = torch.zeros_like(prior.analyse(v))
     momentum = 1.0
     for _ in range(steps):
-        moved = q + prior.gradient(v - prior.gradient_adjoint(q)) / L
+        moved = q + prior.analyse(v - prior.synthesise(q)) / L
         new = moved / (magnitude(moved) / t).clamp(min=1)
         following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
         q, p, momentum = new + (momentum - 1) / following * (new - p), new, following
-    return v - prior.gradient_adjoint(p)
+    return v - prior.synthesise(p)
 
 
 @pytest.mark.parametrize(
@@ -43,10 +43,10 @@ def test_total_variation_converges_to_its_prox(shape, time_weight):
     t = step * prior.weight
     # optimality: v − x = Dᵀp with ‖p‖ ≤ t, and p = t Dx/‖Dx‖ where Dx is not zero
     p = prior.balance * d
-    close(v - x, prior.gradient_adjoint(p), 1e-7)
-    close(prior.balance * prior.gradient(x), w, 1e-7)
+    close(v - x, prior.synthesise(p), 1e-7)
+    close(prior.balance * prior.analyse(x), w, 1e-7)
     assert magnitude(p).max() <= t + 1e-12
-    close((p * prior.gradient(x)).sum(), t * magnitude(prior.gradient(x)).sum(), 1e-5)
+    close((p * prior.analyse(x)).sum(), t * magnitude(prior.analyse(x)).sum(), 1e-5)
     close(x, dual_twin(prior, v, t), 1e-4)
 
 
@@ -68,21 +68,19 @@ def test_total_variation_is_that_of_the_definition():
 def test_gradient_has_its_adjoint_and_inverse():
     prior = TotalVariation(1.0, 1.3)
     x, p = video(2, 4, 3, 6, 5), video(2, 3, 4, 3, 6, 5, seed=1)
-    close((prior.gradient(x) * p).sum(), (x * prior.gradient_adjoint(p)).sum(), 1e-11)
-    close(prior.inverse(prior.balance**2, x + prior.balance**2 * prior.gradient_adjoint(prior.gradient(x))), x, 1e-12)
+    close((prior.analyse(x) * p).sum(), (x * prior.synthesise(p)).sum(), 1e-11)
+    close(prior.inverse(prior.balance**2, x + prior.balance**2 * prior.synthesise(prior.analyse(x))), x, 1e-12)
 
 
 @pytest.mark.parametrize("shape", [(4, 2, 5, 6), (1, 1, 3, 2)])
 def test_the_norm_of_the_gradient_is_exact(shape):
     prior = TotalVariation(1.0, 1.7)
     n = torch.Size(shape).numel()
-    dense = torch.stack([prior.gradient(e.reshape(shape)).flatten() for e in torch.eye(n, dtype=torch.float64)], 1)
+    dense = torch.stack([prior.analyse(e.reshape(shape)).flatten() for e in torch.eye(n, dtype=torch.float64)], 1)
     assert prior.norm(shape) == pytest.approx(torch.linalg.matrix_norm(dense, 2).item(), rel=1e-12)
     close(
         dense.mT @ dense,
-        torch.func.jacfwd(lambda x: prior.gradient_adjoint(prior.gradient(x)))(torch.zeros(shape).double()).reshape(
-            n, n
-        ),
+        torch.func.jacfwd(lambda x: prior.synthesise(prior.analyse(x)))(torch.zeros(shape).double()).reshape(n, n),
         1e-12,
     )
 
@@ -110,7 +108,7 @@ def test_the_spectrum_of_a_prior_bounds_its_operator(shape):
 @pytest.mark.parametrize("prior", [TotalVariation(0.4, 1.5), TotalVariation(0.4, 1.0, False, 0.2)])
 def test_a_dual_step_in_pieces_is_that_of_the_definition(prior, relaxation, monkeypatch):
     x, p = video(2, 5, 3, 4, 6), 0.3 * video(2, 3, 5, 3, 4, 6, seed=1)
-    expected = p.lerp(prior.dual_prox(p + 0.7 * prior.gradient(x), 0.7), relaxation)
+    expected = p.lerp(prior.dual_prox(p + 0.7 * prior.analyse(x), 0.7), relaxation)
     for cached in (0, 300, 10**6):
         monkeypatch.setattr("linops_video.algebra.slabs.CACHED", cached)
         close(prior.dual_step(p, x, 0.7, relaxation), expected, 1e-14)
@@ -142,10 +140,10 @@ def test_the_kin_of_total_variation_converge_to_their_prox(prior, relaxation):
         assert (objective(x - 1e-3 * direction) > objective(x)).all()
     # optimality: v − x = step Dᵀp with the p that belongs to D x, where φ is smooth
     if prior.huber:
-        q = prior.gradient(x)
+        q = prior.analyse(x)
         size = magnitude(q) if prior.isotropic else q.abs()
         p = prior.weight * q / size.clamp(min=prior.huber)
-        close(v - x, step * prior.gradient_adjoint(p), 1e-6)
+        close(v - x, step * prior.synthesise(p), 1e-6)
 
 
 @pytest.mark.parametrize("prior", [TotalVariation(0.4, 1.5), *HUBER, SquaredDifferences(0.4, 1.5)])
@@ -212,4 +210,4 @@ def test_squared_differences_solve_their_normal_equations():
     prior, v = SquaredDifferences(0.7, 1.6), video(2, 4, 3, 6, 5)
     x, memory = prior(v, 2.0)
     assert memory == ()
-    close(x + 2.0 * 0.7 * prior.gradient_adjoint(prior.gradient(x)), v, 1e-12)
+    close(x + 2.0 * 0.7 * prior.synthesise(prior.analyse(x)), v, 1e-12)

@@ -18,6 +18,7 @@ from linops_video.solvers.priors.prior import (
     check_video,
     check_weight,
     each,
+    floor,
     squares,
     total,
 )
@@ -49,6 +50,9 @@ class Box(Prior):
                 f"bounds need real numbers, and this video is {v.dtype}: leave Box out, or solve for its parts"
             )
         return v.clamp(self.low, self.high), memory
+
+    def feasible(self, x: Tensor) -> Tensor:
+        return x.clamp(self.low, self.high)
 
     def value(self, x: Tensor) -> Tensor:
         outside = ((x < self.low) | (x > self.high)).flatten(-VIDEO_AXES).any(-1)
@@ -114,7 +118,7 @@ class GroupSparsity(Prior):
         sizes = squares(x)
         for axis in self.axes:
             sizes = sizes.sum(axis - VIDEO_AXES, keepdim=True)
-        return sizes.clamp(min=1e-24).sqrt()  # the root of 0 has no gradient
+        return sizes.clamp(min=floor(sizes)).sqrt()  # the root of 0 has no gradient
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ def _shrinkage(M: Tensor, t: Tensor) -> Tensor:
 
 def _roots(values: Tensor) -> Tensor:
     """Singular values from their squares; the root of 0 has no gradient."""
-    return values.clamp(min=1e-24).sqrt()
+    return values.clamp(min=floor(values)).sqrt()
 
 
 def _outer(X: Tensor) -> Tensor:

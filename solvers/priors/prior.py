@@ -62,6 +62,10 @@ class Prior(ABC):
         """R(x) of each sample, shape (*batch,); None where R is known by its proximal operator alone."""
         return None
 
+    def feasible(self, x: Tensor) -> Tensor:
+        """The x nearest to this one that has a finite R(x)."""
+        return x
+
     def rescaled(self, memory: Memory, factor: Step) -> Memory:
         """The memory for calls with a step that is `factor` times as large."""
         return memory
@@ -129,6 +133,12 @@ def check_weight(name: str, weight: float | Tensor) -> None:
     one = weight.numel() == 1 if isinstance(weight, Tensor) else isinstance(weight, int | float)
     if not one or not 0 <= float(torch.as_tensor(weight).detach()) < math.inf:
         raise SpecError(f"{name} must be 0 or more, got {weight!r}")
+
+
+def floor(x: Tensor) -> float:
+    """Squares below it count as zero: 1/√ of it, and the derivative of that where one is taken, stay finite."""
+    tiny = torch.finfo(x.dtype).tiny
+    return tiny ** (2 / 3) if x.requires_grad else tiny
 
 
 def squares(x: Tensor) -> Tensor:

@@ -14,10 +14,7 @@ from linops_video import Cosine
 from linops_video.algebra.parameters import per_sample
 from linops_video.algebra.slabs import slabs
 from linops_video.errors import SpecError
-from linops_video.solvers.priors.prior import Memory, Prior, Step, check_video, check_weight, each, squares
-
-FLOOR = 1e-24
-"""Squares below it count as zero: 1/√ of them, and its derivative, stay finite in float32."""
+from linops_video.solvers.priors.prior import Memory, Prior, Step, check_video, check_weight, each, floor, squares
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Differences(Prior):
         if isinstance(self.time_weight, Tensor):
             raise SpecError("time_weight is a number, and has no gradient")
 
-    def gradient(self, x: Tensor) -> Tensor:
+    def analyse(self, x: Tensor) -> Tensor:
         """D x, shape (*batch, 3, T, C, H, W)."""
         check_video(x)
         q = x.new_empty(*x.shape[:-4], 3, *x.shape[-4:])
@@ -52,7 +49,7 @@ class Differences(Prior):
                 inner.mul_(self.time_weight)
         return q
 
-    def gradient_adjoint(self, p: Tensor) -> Tensor:
+    def synthesise(self, p: Tensor) -> Tensor:
         """Dᵀ p, shape (*batch, T, C, H, W)."""
         total = -self.time_weight * p.select(-5, 0)
         total.narrow(-4, -1, 1).zero_()
@@ -80,12 +77,6 @@ class Differences(Prior):
         """Of DᵀD with the last row and column joined to the first, whose further differences only add to it."""
         t, h, w = second_difference(shape[-4]), _periodic_difference(shape[-2]), _periodic_difference(shape[-1])
         return self.time_weight**2 * t.reshape(-1, 1, 1, 1) + h.unsqueeze(-1) + w
-
-    def analyse(self, x: Tensor) -> Tensor:
-        return self.gradient(x)
-
-    def synthesise(self, p: Tensor) -> Tensor:
-        return self.gradient_adjoint(p)
 
     def dual_step(self, p: Tensor, x: Tensor, sigma: float | Tensor, relaxation: float = 1.0) -> Tensor:
         """A few frames at a time, which stay in the cache: it is memory that takes the time."""
@@ -159,9 +150,9 @@ class TotalVariation(Differences):
 
     def __call__(self, v: Tensor, step: Step, memory: Memory = (), relaxation: float = 1.0) -> tuple[Tensor, Memory]:
         s = self.balance
-        w, d = memory or self._split(s * self.gradient(v), step)
-        x = self.inverse(s**2, v + self.gradient_adjoint(w - d).mul_(s))
-        q = self.gradient(relaxation * s * x).add_(d)
+        w, d = memory or self._split(s * self.analyse(v), step)
+        x = self.inverse(s**2, v + self.synthesise(w - d).mul_(s))
+        q = self.analyse(relaxation * s * x).add_(d)
         if relaxation != 1:
             q.add_(w, alpha=1 - relaxation)
         return x, self._split(q, step)
@@ -181,7 +172,8 @@ class TotalVariation(Differences):
         return w, d
 
     def value(self, x: Tensor) -> Tensor:
-        size = self._sizes(self.gradient(x)).clamp(min=FLOOR).sqrt()
+        size = self._sizes(self.analyse(x))
+        size = size.clamp(min=floor(size)).sqrt()
         if self.huber:
             size = torch.where(size > self.huber, size - self.huber / 2, size.square() / (2 * self.huber))
         return self.weight * size.sum((-5, -4, -3, -2, -1))
@@ -200,7 +192,8 @@ class TotalVariation(Differences):
         """limit/max(‖q‖, start) for every place."""
         sizes = self._sizes(q)
         least = start**2
-        least = least.to(sizes).clamp(min=FLOOR) if isinstance(least, Tensor) else max(least, FLOOR)
+        zero = floor(sizes)
+        least = least.to(sizes).clamp(min=zero) if isinstance(least, Tensor) else max(least, zero)
         return limit * sizes.clamp_(min=least).rsqrt_()  # type: ignore[arg-type]  # a number or a tensor
 
     def _sizes(self, q: Tensor) -> Tensor:
@@ -231,10 +224,10 @@ class SquaredDifferences(Differences):
         return self.inverse(step * self.weight, v), memory
 
     def value(self, x: Tensor) -> Tensor:
-        return self.weight / 2 * squares(self.gradient(x)).sum((-5, -4, -3, -2, -1))
+        return self.weight / 2 * squares(self.analyse(x)).sum((-5, -4, -3, -2, -1))
 
     def _dual_factor(self, q: Tensor, sigma: float | Tensor) -> Tensor | float:
-        return 1 / (1 + sigma / max(self.weight, FLOOR))
+        return 1 / (1 + sigma / max(self.weight, floor(q)))
 
 
 def second_difference(n: int) -> Tensor:
