@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem
-from linops_video.algebra.parameters import per_sample
-from linops_video.errors import SpecError
-from linops_video.solvers.priors.prior import Prior
+from linops_video.algebra.parameters import per_sample, show
+from linops_video.errors import ShapeError, SpecError
+from linops_video.solvers.priors.prior import VIDEO_AXES, Prior
 from linops_video.solvers.priors.variation import TotalVariation
 
 Priors = Prior | tuple[Prior, ...]
@@ -72,6 +72,16 @@ class AnyPriors(Regularised):
     @property
     def priors(self) -> tuple[Prior, ...]:
         return self.prior if isinstance(self.prior, tuple) else (self.prior,)
+
+
+def check_operator(problem: InverseProblem) -> None:
+    """Raise a ShapeError unless the operator is for videos, which the priors are on."""
+    shape = problem.operator.in_shape
+    if len(shape) != VIDEO_AXES:
+        raise ShapeError(
+            f"priors are on videos (T, C, H, W), the operator is for {show(shape)}: build it for (1, C, H, W), as an "
+            "image is a video of one frame"
+        )
 
 
 def check_stopping(max_steps: int, tol: float) -> None:

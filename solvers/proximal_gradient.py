@@ -10,8 +10,8 @@ from torch import Tensor
 from linops_video import InverseProblem
 from linops_video.algebra.parameters import per_sample
 from linops_video.errors import SpecError
-from linops_video.solvers.iteration import relative_change
-from linops_video.solvers.objective import AnyPriors
+from linops_video.solvers.iteration import joint, norm, ratio
+from linops_video.solvers.objective import AnyPriors, check_operator
 from linops_video.solvers.priors.prior import Memory, each, total
 
 
@@ -72,6 +72,7 @@ class ProximalGradient(AnyPriors):
             raise SpecError(f"inner must be a whole number of 1 or more, got {self.inner}")
 
     def init(self, problem: InverseProblem) -> GradientState:
+        check_operator(problem)
         backward = problem.operator.H(problem.y)
         norm = problem.operator.norm().to(backward.real).expand(problem.batch_shape)
         step = norm.square().clamp(min=torch.finfo(backward.dtype).tiny).reciprocal()
@@ -97,8 +98,11 @@ class ProximalGradient(AnyPriors):
         return x, state.momentum
 
     def residual(self, before: GradientState, after: GradientState) -> Tensor:
-        """‖x₊ − v‖ / ‖x₊‖, v the place where the gradient was taken: zero at a solution only."""
-        return relative_change([(before.v, after.x)], after.x, before.step.ndim)
+        """‖x₊ − v‖ / ‖x₊‖, v the place where the gradient was taken, and with it the change of what an iterated
+        prior keeps: zero at a solution only."""
+        batch, (prior,) = before.step.ndim, self.priors
+        kept = torch.as_tensor(sum(prior.changes(before.memory, after.memory))).to(after.step).expand_as(after.step)
+        return ratio(joint([norm(after.x - before.v, batch), kept.sqrt()]), norm(after.x, batch))
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,7 @@ def with_y(y, noise_std=0.0):
         (with_y(torch.rand(2, 3, 4, 4).numpy()), "pinv", {}, DtypeError, "a torch tensor, got ndarray"),
         (with_y(torch.rand(2, 3, 5, 4)), "pinv", {}, ShapeError, r"\(\*batch×2×3×4×4\), got y of shape \(2×3×5×4\)"),
         (with_y(torch.rand(4)), "pinv", {}, ShapeError, "got y of shape"),
+        (with_y(torch.rand(2, 3, 4, 4), torch.tensor([0.1, 0.2])), "admm", {}, ShapeError, "a number for each sample"),
         (with_y(torch.rand(0, 2, 3, 4, 4)), "pinv", {}, MeasurementError, "no entries"),
         (with_y(torch.full((2, 3, 4, 4), math.nan)), "pinv", {}, MeasurementError, "96 of 96 measurements are NaN"),
         (with_y(torch.zeros(2, 3, 4, 4, dtype=torch.uint8)), "pinv", {}, DtypeError, "floating point"),
@@ -139,6 +140,18 @@ def with_y(y, noise_std=0.0):
 def test_bad_input_is_told(problem, solver, fields, error, words):
     with pytest.raises(error, match=words):
         solve(problem, solver, **fields)
+
+
+VIDEO_SOLVERS = ["admm", "admm-tv", "admm-wavelet", "fista", "hqs", "primal-dual", "primal-dual-fft", "tikhonov"]
+
+
+@pytest.mark.parametrize("solver", VIDEO_SOLVERS)
+@pytest.mark.parametrize("batch", [(), (4,)])
+def test_images_are_refused_by_solvers_for_videos(solver, batch):
+    """A batch of them is no video: its samples would not be solved by themselves."""
+    problem = InverseProblem(Identity((3, 8, 8)), torch.rand(*batch, 3, 8, 8), 0.01)
+    with pytest.raises(ShapeError, match=r"the operator is for \(3×8×8\): build it for \(1, C, H, W\)"):
+        solve(problem, solver)
 
 
 WARM = [Admm, AdmmTV, AdmmWavelet, PrimalDual, PreconditionedPrimalDual, Cgls]

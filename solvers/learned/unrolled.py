@@ -150,7 +150,7 @@ class Unrolled(nn.Module):
         if len(A.in_shape) != 4 or A.in_shape[1] not in (1, c.channels):
             raise ShapeError(
                 f"this network is for videos (T, C, H, W) with C = {c.channels}, the operator is for {A.in_shape}: "
-                "take admm-tv, which is for any, or weights that were trained for this C"
+                "take admm-tv, which is for videos of any, or weights that were trained for this C"
             )
         if c.mosaic and A.in_shape[0] != sum(map(len, c.mosaic)):
             raise ShapeError(
