@@ -1,6 +1,7 @@
 """Every classical solver on every problem, and where those of one objective arrive."""
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from linops_video.solvers import (
     Fista,
     GroupSparsity,
     HalfQuadratic,
+    NuclearNorm,
     PreconditionedPrimalDual,
     PrimalDual,
     ProximalGradient,
@@ -69,6 +71,49 @@ def test_short_steps_are_not_taken_for_convergence(kind):
     assert objective(solvers[0], problem, near.x) < 1.01 * objective(solvers[0], problem, best.x)
     inside = InverseProblem(Identity((4, 1, 8, 8)), 0.2 + 0.6 * video(4, 1, 8, 8), 0.1)
     assert run(kind(Box()), inside).status == "converged"  # where the prior pulls with nothing
+
+
+@pytest.mark.parametrize("kind", [Fista, ProximalGradient], ids=lambda kind: kind.__name__)
+def test_an_inner_iteration_that_goes_on_is_not_taken_for_convergence(kind):
+    problem = InverseProblem(Identity((4, 1, 12, 12)), video(4, 1, 12, 12))
+    solver, exact = (kind(TotalVariation(0.3, 8.0), inner=n, max_steps=1000) for n in (10, 1000))
+    found, best = run(solver, problem), run(exact, problem)
+    assert found.status == "converged"
+    assert objective(solver, problem, found.x) < (1 + 1e-3) * objective(solver, problem, best.x)
+
+
+@pytest.mark.parametrize("kind", [Admm, HalfQuadratic, PrimalDual, PreconditionedPrimalDual], ids=lambda k: k.__name__)
+def test_the_result_lies_in_its_bounds(kind):
+    truth = (video(4, 1, 8, 8, dtype=torch.float32) > 0.5).float()
+    problem = forward_model("pid", (4, 1, 8, 8)).measure(truth)
+    solver: Any = kind((TotalVariation(0.03), Box()), max_steps=20)
+    solution = run(solver, problem, history=True)
+    assert 0 <= solution.x.min() < solution.x.max() <= 1
+    assert solution.history is not None
+    assert solution.history.objective is not None
+    assert solution.history.objective[-1] == objective(solver, problem, solution.x) < math.inf
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("prior", [TotalVariation, GroupSparsity, NuclearNorm], ids=lambda prior: prior.__name__)
+@pytest.mark.parametrize("kind", [Admm, PrimalDual], ids=lambda kind: kind.__name__)
+def test_small_values_are_solved_as_large_ones(kind, prior, dtype):
+    A, unit = Diagonal((video(2, 1, 6, 6, seed=5) > 0.5).to(dtype), (2, 1, 6, 6)), 2.0**-40
+    y = A(video(2, 1, 6, 6, dtype=dtype))
+    large, small = (run(kind(prior(0.05 * s), max_steps=50), InverseProblem(A, s * y)) for s in (1.0, unit))
+    assert small.steps == large.steps > 1
+    torch.testing.assert_close(small.x / unit, large.x, rtol=0, atol=1e-5)
+
+
+def test_cgls_has_arrived_where_its_residual_is_small():
+    """Not where the one that it updates is, which drifts from it."""
+    A = parse("blur(gaussian, 2, circular)", (2, 1, 16, 16))
+    problem = InverseProblem(A, A(video(2, 1, 16, 16, dtype=torch.float32)))
+    found = run(Cgls(tol=1e-8, max_steps=200), problem)
+    exact = problem.to(dtype=torch.float64)
+    left = exact.operator.H(exact.operator(found.x.double()) - exact.y).norm() / exact.operator.H(exact.y).norm()
+    assert (found.status == "converged") == bool(left <= 1e-8)
+    assert found.residuals[-1] == pytest.approx(float(left), rel=0.5)
 
 
 @pytest.mark.parametrize("batch", [(), (2,)], ids=["one operator", "one a sample"])
@@ -163,7 +208,7 @@ def test_tikhonov_solves_its_normal_equations(name):
     solver = Tikhonov(weight=0.03, time_weight=2.0)
     x = run(solver, problem).x
     A, R = problem.operator, solver.prior
-    residual = A.T(A(x) - problem.y) + R.weight * R.gradient_adjoint(R.gradient(x))
+    residual = A.T(A(x) - problem.y) + R.weight * R.synthesise(R.analyse(x))
     assert residual.norm() < 2e-6 * A.T(problem.y).norm()
     moved = x + 1e-3 * video(*shape, seed=1)
     assert solver.objective(problem, moved) > solver.objective(problem, x)
