@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from linops_video.cli.report import Row, Run, print_table, problem_line, report_
 from linops_video.errors import CutError
 from linops_video.films.cut import cut_problem, middle
 from linops_video.media.arrays import NUMPY, read_clip, read_measurement, write_array
-from linops_video.media.encoding import check_sound
-from linops_video.media.video import check_frame_rate, check_video_shape, demo_clip, write_video
+from linops_video.media.encoding import SQUARE, check_sound
+from linops_video.media.video import check_frame_rate, check_video_shape, demo_clip, pixel_aspect, write_video
 from linops_video.problems.measurement import frame_rate_of, inverse_problem, model_of
 from linops_video.solvers.baselines import BASELINES, yardsticks
 from linops_video.solvers.evaluation import score
@@ -87,7 +88,7 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
     if outputs.out is not None and outputs.out.suffix.lower() == ".npz":
         write_array(outputs.out, "x", solution.x, task.fps)
     elif outputs.out is not None:
-        write_video(outputs.out, solution.x, task.fps, sound)
+        write_video(outputs.out, solution.x, task.fps, sound, aspect_of(input))
     print_table(console, problem_line(request.op, task.problem), [*rows, row])
     tuning = tuning_line(task.problem, request.solver, solver, request.fields)
     if tuning is not None:
@@ -117,6 +118,12 @@ def check_output(out: Path | None, shape: Shape, sound: Path | None, fps: float)
 def sound_of(input: Path | None) -> Path | None:
     """The file whose sound goes with the reconstruction; folders and arrays have none."""
     return input if input is not None and input.is_file() and input.suffix.lower() not in NUMPY else None
+
+
+def aspect_of(input: Path | None) -> Fraction:
+    """Width over height of the pixels of the reconstruction: those of the input, where it is a video file."""
+    file = sound_of(input)
+    return SQUARE if file is None else pixel_aspect(file)
 
 
 def task_of(request: Request, input: Path | None, part: int | None = None) -> Task:

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from linops_video import __version__
-from linops_video.cli.clip import Outputs, Request, check_output, solve_clip, sound_of
+from linops_video.cli.clip import Outputs, Request, aspect_of, check_output, solve_clip, sound_of
 from linops_video.cli.heap import is_out_of_memory, release_freed_memory
 from linops_video.cli.progress import bar
 from linops_video.cli.report import Row, Run, print_table, report_of, tuning_line, write_json
@@ -199,7 +199,7 @@ def _solve_windows(
     if outputs.out is not None:
         check_writable(outputs.out, folder=not outputs.out.suffix)
         check_output(outputs.out, film.shape, sound, film.fps)
-        parts = Parts(outputs.out, film.fps, _job(request, input, film), len(windows), share)
+        parts = Parts(outputs.out, film.fps, _job(request, input, film), len(windows), share, aspect_of(input))
         state = parts.finished()
     first = film.problem(*windows[0])  # which chooses the fields of all
     solver = build(first, request.solver, **request.fields)

@@ -1,15 +1,24 @@
 """Videos frame by frame: parts that become one file, and the sound that goes with them."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
 import torch
 
-from linops_video.errors import FileError
+from linops_video.errors import FileError, LinopsError
 from linops_video.media.encoding import check_sound
-from linops_video.media.video import demo_clip, frame_rate, join_videos, read_video, stream_video, write_video
+from linops_video.media.video import (
+    demo_clip,
+    frame_rate,
+    join_videos,
+    pixel_aspect,
+    read_video,
+    stream_video,
+    write_video,
+)
 
 FPS = 30000 / 1001
 
@@ -29,21 +38,23 @@ def test_equal_frames_are_equal_files(tmp_path):
     assert len(files) == 1
 
 
-def add_sound(path: Path, out: Path, seconds: float, codec: str = "aac") -> torch.Tensor:
-    """Copy a video with a tone that rises; the samples that were put in."""
+def add_sound(
+    path: Path, out: Path, seconds: float, codec: str = "aac", layout: str = "mono", begin: float = 0
+) -> torch.Tensor:
+    """Copy a video with a tone that rises, from `begin` on; the samples that were put in."""
     rate = 8000
     tone = (8000 * torch.sin(torch.arange(round(rate * seconds)) ** 1.5 / 3000)).to(torch.int16)
     with av.open(str(path)) as source, av.open(str(out), "w") as container:
         video = container.add_stream_from_template(source.streams.video[0])
-        audio = container.add_stream(codec, rate=rate, layout="mono")
+        audio = container.add_stream(codec, rate=rate, layout=layout)
         for packet in source.demux(source.streams.video[0]):
             if packet.dts is not None:
                 packet.stream = video
                 container.mux(packet)
-        resampler = av.AudioResampler(format=audio.codec_context.format or "s16", layout="mono", rate=rate)
+        resampler = av.AudioResampler(format=audio.codec_context.format or "s16", layout=layout, rate=rate)
         for start in range(0, len(tone), 1024):
             frame = av.AudioFrame.from_ndarray(tone[None, start : start + 1024].numpy(), format="s16", layout="mono")
-            frame.sample_rate, frame.pts = rate, start
+            frame.sample_rate, frame.pts = rate, start + round(begin * rate)
             for ready in resampler.resample(frame):
                 container.mux(audio.encode(ready))
         container.mux(audio.encode())
@@ -136,3 +147,55 @@ def test_sound_that_the_container_cannot_hold_is_refused_before_the_work(tmp_pat
         check_sound(tmp_path / "out.avi", tmp_path / "source.mkv")
     assert "\n" not in str(caught.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["silent.mkv", "source.mkv"]
+
+
+@pytest.mark.parametrize("layout", ["mono", "stereo", "5.1"])
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_plain_samples_go_from_matroska_into_other_containers(tmp_path, suffix, layout):
+    write_video(tmp_path / "silent.mkv", clip(12), FPS)
+    add_sound(tmp_path / "silent.mkv", tmp_path / "source.mkv", 0.4, "pcm_s16le", layout)
+    out = tmp_path / f"out{suffix}"
+    check_sound(out, tmp_path / "source.mkv")
+    write_video(out, clip(12), FPS, tmp_path / "source.mkv")
+    kept, source = (b"".join(data for _, data in sound_of(path)) for path in (out, tmp_path / "source.mkv"))
+    assert len(kept) > 0.38 * 8000 * 2 * {"mono": 1, "stereo": 2, "5.1": 6}[layout]
+    assert source.startswith(kept)
+
+
+def test_sound_that_begins_late_is_not_moved(tmp_path):
+    """AVI has no times for it, so that the first sound would come with the first frame."""
+    write_video(tmp_path / "silent.mkv", clip(60), FPS)
+    add_sound(tmp_path / "silent.mkv", tmp_path / "late.mkv", 3, "pcm_s16le", begin=1)
+    with pytest.raises(FileError, match=r"begins 1.00 s after the picture, which .avi cannot say: write .mkv"):
+        check_sound(tmp_path / "out.avi", tmp_path / "late.mkv")
+    for suffix in (".mkv", ".mp4"):
+        check_sound(tmp_path / f"out{suffix}", tmp_path / "late.mkv")
+        write_video(tmp_path / f"out{suffix}", clip(60), FPS, tmp_path / "late.mkv")
+        assert sound_of(tmp_path / f"out{suffix}")[0][0] == pytest.approx(1, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "most"), [(".mkv", 1000), (".avi", 1000), (".mp4", 1000), (".gif", 100)], ids=lambda v: str(v)
+)
+def test_frame_rates_up_to_the_most_are_read_back(tmp_path, suffix, most):
+    video = clip(9, 16, 16)
+    for fps in (most, 0.601 * most) if suffix != ".gif" else (most,):
+        for number, frames in enumerate((video[:4], video[4:])):
+            write_video(tmp_path / f"{number}{suffix}", frames, fps)
+        join_videos(tmp_path / f"all{suffix}", [tmp_path / f"{i}{suffix}" for i in (0, 1)], fps)
+        write_video(tmp_path / f"one{suffix}", video, fps)
+        for name in ("all", "one"):
+            read = read_video(tmp_path / f"{name}{suffix}")
+            assert (len(read.frames), read.fps) == (9, pytest.approx(fps, rel=1e-9)), (name, fps)
+    with pytest.raises(LinopsError, match=r"frames per second, not .*: write \.(mkv|npz)"):
+        write_video(tmp_path / f"more{suffix}", video, 1.01 * most)
+
+
+@pytest.mark.parametrize("aspect", [Fraction(64, 45), Fraction(1)])
+def test_mp4_keeps_the_shape_of_pixels(tmp_path, aspect):
+    for number in (0, 1):
+        write_video(tmp_path / f"{number}.mp4", clip(4), FPS, aspect=aspect)
+    join_videos(tmp_path / "all.mp4", [tmp_path / "0.mp4", tmp_path / "1.mp4"], FPS)
+    assert pixel_aspect(tmp_path / "0.mp4") == pixel_aspect(tmp_path / "all.mp4") == aspect
+    write_video(tmp_path / "other.mkv", clip(4), FPS)
+    assert pixel_aspect(tmp_path / "other.mkv") == 1

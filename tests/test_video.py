@@ -5,12 +5,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 import torch
 
 from linops_video.errors import FileError, LinopsError, ShapeError
 from linops_video.media.files import check_writable, identity_of_file, replacing
-from linops_video.media.video import DEFAULT_FPS, IMAGE_SUFFIXES, demo_clip, read_video, write_video
+from linops_video.media.video import DEFAULT_FPS, IMAGE_SUFFIXES, demo_clip, pixel_aspect, read_video, write_video
 from linops_video.metrics import psnr
 
 LOSSLESS = ["clip.mkv", "clip.avi", "clip"]
@@ -68,7 +69,7 @@ def test_a_folder_is_read_in_natural_order(tmp_path):
 
 def test_a_clip_turned_by_its_display_matrix_is_read_upright(tmp_path):
     frames = smooth(2, 3, 32, 48)
-    write_video(tmp_path / "flat.mp4", frames)
+    write_video(tmp_path / "flat.mp4", frames, aspect=Fraction(4, 3))
     content = bytearray((tmp_path / "flat.mp4").read_bytes())
     at = content.index(b"tkhd") + 4 + 40  # version 0 of the track header: the matrix follows 40 bytes of other fields
     one, minus = (0x10000).to_bytes(4, "big"), (-0x10000).to_bytes(4, "big", signed=True)
@@ -77,6 +78,8 @@ def test_a_clip_turned_by_its_display_matrix_is_read_upright(tmp_path):
     (tmp_path / "turned.mp4").write_bytes(content)
     video = read_video(tmp_path / "turned.mp4")
     assert video.frames.shape == (2, 3, 48, 32)
+    assert pixel_aspect(tmp_path / "flat.mp4") == Fraction(4, 3)
+    assert pixel_aspect(tmp_path / "turned.mp4") == Fraction(3, 4)
     assert psnr(video.frames, torch.rot90(frames, -1, (-2, -1))).item() > 35
 
 
@@ -212,6 +215,44 @@ def test_mp4_tells_how_its_colours_are_meant(tmp_path, size, code):
         frame = next(container.decode(container.streams.video[0]))
         assert (int(frame.colorspace), int(frame.color_range)) == (code, 1)
     assert (read_video(tmp_path / "clip.mp4").frames - colour).abs().max() < 4 / 255
+
+
+@pytest.mark.parametrize(("form", "values"), [("gray", (16, 126, 235)), ("gray10le", (64, 502, 940))])
+@pytest.mark.parametrize("limited", [True, False])
+def test_gray_of_a_limited_range_is_spread(tmp_path, form, values, limited):
+    with av.open(str(tmp_path / "gray.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, form
+        stream.codec_context.color_range = 1 if limited else 2
+        for value in values:
+            frame = av.VideoFrame(16, 16, form)
+            kind = "uint8" if form == "gray" else "uint16"
+            frame.planes[0].update(
+                np.full(frame.planes[0].buffer_size // np.dtype(kind).itemsize, value, kind).tobytes()
+            )
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    most = 255 if form == "gray" else 1023
+    told = [(v - values[0]) / (values[2] - values[0]) if limited else v / most for v in values]
+    read = read_video(tmp_path / "gray.mkv").frames[:, 0, 5, 5]
+    assert (255 * (read - torch.tensor(told))).abs().max() <= 0.501
+
+
+@pytest.mark.parametrize(("height", "space"), [(720, "ITU709"), (704, "ITU601")])
+def test_colours_of_which_nothing_is_told_are_read_as_they_are_written(tmp_path, height, space):
+    colour = np.array([200, 30, 60], np.uint8)
+    frame = av.VideoFrame.from_ndarray(np.broadcast_to(colour, (height, 64, 3)).copy(), format="rgb24")
+    with av.open(str(tmp_path / "untold.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, height, "yuv420p"
+        frame = frame.reformat(format="yuv420p", dst_colorspace=space, dst_color_range="MPEG")
+        frame.colorspace, frame.color_range = 2, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with av.open(str(tmp_path / "untold.mp4")) as container:
+        assert next(container.decode(container.streams.video[0])).colorspace == 2
+    read = 255 * read_video(tmp_path / "untold.mp4").frames[0, :, 5, 5]
+    assert (read - torch.from_numpy(colour).float()).abs().max() <= 4
 
 
 @pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4"])

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from torch import Tensor
 
 from linops_video.errors import FileError
 from linops_video.media.arrays import write_array
+from linops_video.media.encoding import SQUARE
 from linops_video.media.files import reason, replacing
-from linops_video.media.video import join_videos, write_video
+from linops_video.media.video import DEFAULT_FPS, join_videos, write_video
 
 STATE = "state.safetensors"
 """How far a share is; of several shares, the number of each stands before it."""
@@ -74,10 +76,19 @@ class Parts:
         job: JSON values that tell one run from another: windows of another job do not count.
         count: how many windows the film has.
         share: those of them that are solved here.
+        aspect: width over height of its pixels.
     """
 
-    def __init__(self, out: str | Path, fps: float, job: Mapping[str, Any], count: int, share: Share = WHOLE) -> None:
-        self.out, self.fps, self.share = Path(out), fps, share
+    def __init__(
+        self,
+        out: str | Path,
+        fps: float,
+        job: Mapping[str, Any],
+        count: int,
+        share: Share = WHOLE,
+        aspect: Fraction = SQUARE,
+    ) -> None:
+        self.out, self.fps, self.share, self.aspect = Path(out), fps, share, aspect
         self.windows = [Share(i, share.of).windows(count) for i in range(share.of)]
         self.folder = self.folder_of(self.out)
         self._job = json.dumps({**job, "shares": share.of}, sort_keys=True)
@@ -112,7 +123,8 @@ class Parts:
         if self._suffix == ".npz":
             write_array(part, "x", frames, self.fps)
         else:
-            write_video(part, frames, self.fps)
+            own = self._suffix == self.out.suffix.lower()  # else the frames are decoded again, and may be too fast here
+            write_video(part, frames, self.fps if own else DEFAULT_FPS, aspect=self.aspect)
         told = {"job": self._job, "windows": str(state.windows), "tallies": json.dumps(state.tallies)}
         with replacing(self._place(self.share.index)) as temporary:
             save_file({"tail": state.tail.contiguous()}, temporary, told)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import av
@@ -25,11 +26,23 @@ Frames = Callable[[], Iterable[np.ndarray]]
 _H264 = {"crf": "8", "preset": "medium", "x264-params": "mbtree=0"}
 _CODECS = {".mp4": ("libx264", _H264), ".mkv": ("ffv1", {}), ".avi": ("ffv1", {})}  # FFV1 is lossless
 
+SQUARE = Fraction(1)
+"""Width over height of the pixels of most videos."""
+
 HIGH_DEFINITION = 720
 """Rows from which on a video is BT.709."""
 
+EARLY = 0.04
+"""Seconds by which sound may come before its picture unnoticed (EBU R 37)."""
 
-def encode(path: Path, frames: Frames, fps: float, sound: Path | None = None) -> None:
+TRIED = 8
+"""Packets of sound that are written to see whether a container holds it."""
+
+_LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
+"""What FFmpeg takes 1, 2, … channels for."""
+
+
+def encode(path: Path, frames: Frames, fps: float, sound: Path | None = None, aspect: Fraction = SQUARE) -> None:
     """Write frames by the suffix of `path`, as `write_video` documents; `sound` as in `check_sound`, not for .gif.
 
     Raises what FFmpeg raises.
@@ -38,7 +51,7 @@ def encode(path: Path, frames: Frames, fps: float, sound: Path | None = None) ->
     if suffix == ".gif":
         _encode_gif(path, frames, fps)
     elif suffix:
-        _encode_stream(path, frames(), fps, sound)
+        _encode_stream(path, frames(), fps, sound, aspect)
     else:
         path.mkdir()
         for index, array in enumerate(frames()):
@@ -55,24 +68,33 @@ def join(path: Path, parts: Iterable[Path], fps: float, sound: Path | None = Non
     rate, delay = _rate(fps), 2 if path.suffix.lower() == ".mp4" else 0  # x264 decodes two frames ahead
     with av.open(str(path.absolute()), "w") as container, av.open(str(first.absolute())) as template:
         stream = container.add_stream_from_template(template.streams.video[0])
+        stream.codec_context.framerate = rate  # else readers guess it from rounded times
         with _track(container, sound) as packets:
             _mux(container, _renumbered(chain([first], parts), stream, rate, delay), packets)
 
 
 def check_sound(path: Path, sound: Path) -> None:
     """Raise `FileError` if the container that `path` names cannot hold the first audio track of the file `sound`."""
-    if path.suffix.lower() not in _CODECS:
+    suffix = path.suffix.lower()
+    if suffix not in _CODECS:
         return
-    staging = path.with_name(f".{path.stem}-sound{path.suffix}")
+    late = 0.0
     try:
-        with av.open(str(staging.absolute()), "w") as container, _track(container, sound):
-            if container.streams:
-                container.start_encoding()
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            av.open(str(Path(folder, f"sound{suffix}")), "w") as container,
+            _track(container, sound) as packets,
+        ):
+            for index, packet in enumerate(islice(packets, TRIED)):
+                late = late if index else float(_time(packet, packet.pts))
+                container.mux(packet)
     except (av.error.FFmpegError, ValueError) as error:
-        other = "write .mkv" if path.suffix.lower() != ".mkv" else "write .avi, or .npz or a folder, which have none"
+        other = "write .mkv" if suffix != ".mkv" else "write .avi, or .npz or a folder, which have none"
         raise FileError(f"{path.name} cannot hold the sound of {sound} ({error}): {other}") from None
-    finally:
-        staging.unlink(missing_ok=True)
+    if suffix == ".avi" and late > EARLY:
+        raise FileError(
+            f"the sound of {sound} begins {late:.2f} s after the picture, which .avi cannot say: write .mkv"
+        )
 
 
 def _rate(fps: float) -> Fraction:
@@ -91,7 +113,7 @@ def _timed(arrays: Iterable[np.ndarray], rate: Fraction) -> Iterator[av.VideoFra
         yield frame
 
 
-def _encode_stream(path: Path, arrays: Iterable[np.ndarray], fps: float, sound: Path | None) -> None:
+def _encode_stream(path: Path, arrays: Iterable[np.ndarray], fps: float, sound: Path | None, aspect: Fraction) -> None:
     codec, options = _CODECS[path.suffix.lower()]
     arrays = iter(arrays)
     first = next(arrays)
@@ -103,6 +125,7 @@ def _encode_stream(path: Path, arrays: Iterable[np.ndarray], fps: float, sound: 
         frames = _timed(chain([first], arrays), rate)
         if codec == "libx264":
             stream.pix_fmt = "yuv444p" if width % 2 or height % 2 else "yuv420p"
+            stream.codec_context.sample_aspect_ratio = aspect  # PyAV has no way to set it for FFV1
             frames = _tagged(frames, stream)
         else:
             stream.pix_fmt = "gray" if channels == 1 else "bgr0"
@@ -136,6 +159,9 @@ def _track(container: OutputContainer, sound: Path | None) -> Iterator[Iterator[
         track = source.streams.audio[0]
         video = source.streams.video[0] if source.streams.video else track
         copy = container.add_stream_from_template(track)
+        count = copy.codec_context.layout.nb_channels
+        if f"{count} channels" == copy.codec_context.layout.name and count <= len(_LAYOUTS):
+            copy.codec_context.layout = _LAYOUTS[count - 1]  # without a layout .mp4 takes no PCM
         # times count from the first frame; what comes before it is kept, since decoders may need it to begin with
         start = round((video.start_time or 0) * video.time_base / track.time_base) if video.time_base else 0
 
@@ -176,7 +202,8 @@ def _renumbered(parts: Iterable[Path], stream: av.VideoStream, rate: Fraction, d
             for packet in container.demux(source):
                 if packet.dts is None or packet.pts is None:
                     continue
-                packet.pts = done + round(packet.pts * packet.time_base * rate)  # Matroska rounds to milliseconds
+                # of FFV1 frames stand in order, and Matroska rounds their times to milliseconds
+                packet.pts = done + (round(packet.pts * packet.time_base * rate) if delay else frames)
                 packet.dts = done + frames - delay
                 packet.time_base, packet.duration, packet.stream = 1 / rate, 1, stream
                 frames += 1

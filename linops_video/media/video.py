@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from av.container import InputContainer
 from torch import Tensor
 
 from linops_video.errors import FileError, LinopsError, ShapeError
-from linops_video.media.encoding import encode, join
+from linops_video.media.encoding import HIGH_DEFINITION, SQUARE, encode, join
 from linops_video.media.files import replacing
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".avi", ".gif")
@@ -37,8 +39,9 @@ LEAST_FPS = 1e-3
 UNEVEN = 0.05
 """Share by which the mean rate of frames differs from the declared one where they are at uneven times."""
 
-MOST_FPS, GIF_FPS = 1e6, 100.0
-"""Most frames per second of a video, and of a GIF, whose delays are whole hundredths of a second."""
+MOST_FPS, GIF_FPS = 1e3, 1e2
+"""Most frames per second that are read back: times in .mkv and the length of .mp4 are whole milliseconds, in .gif
+delays are whole hundredths of a second."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +100,29 @@ def frame_rate(path: str | Path) -> float:
         return float(mean)
 
 
-def write_video(path: str | Path, frames: Tensor, fps: float = DEFAULT_FPS, sound: str | Path | None = None) -> None:
+def pixel_aspect(path: str | Path) -> Fraction:
+    """Width over height of the pixels of a video file, as they are read: turned upright; 1 where it does not tell."""
+    with opened(Path(path)) as container:
+        stream = container.streams.video[0]
+        aspect = stream.sample_aspect_ratio or SQUARE
+        first = next(container.decode(stream), None)
+        return 1 / aspect if first is not None and first.rotation % 180 else aspect
+
+
+def write_video(
+    path: str | Path,
+    frames: Tensor,
+    fps: float = DEFAULT_FPS,
+    sound: str | Path | None = None,
+    aspect: Fraction = SQUARE,
+) -> None:
     """Write frames `(T, C, H, W)` with C = 1 or 3, clipped to [0, 1] and rounded to 8 bits.
 
     By the suffix of `path`: .mp4 is H.264 (for looking at; 4:2:0, for odd sizes 4:4:4), .mkv and .avi are FFV1
     (lossless), .gif has one palette of 256 colours, and no suffix makes a folder of PNGs (lossless). The file
     appears whole or not at all. `sound`: a file whose first audio track, if it has one, is copied into .mp4, .mkv and
-    .avi; it counts from the first frame of the file's video and ends with the frames.
+    .avi; it counts from the first frame of the file's video and ends with the frames. `aspect`: width over height of
+    the pixels, which .mp4 keeps.
 
     Raises `FileError` for another suffix or where writing is not possible, `ShapeError` for other shapes,
     `LinopsError` for NaN or infinite values.
@@ -120,7 +139,7 @@ def write_video(path: str | Path, frames: Tensor, fps: float = DEFAULT_FPS, soun
     check_frame_rate(path, fps)
     arrays = to_arrays(frames)
     with replacing(path) as temporary, _refused(path):
-        encode(temporary, lambda: arrays, fps, None if sound is None else Path(sound))
+        encode(temporary, lambda: arrays, fps, None if sound is None else Path(sound), aspect)
 
 
 def join_videos(path: str | Path, parts: Sequence[Path], fps: float, sound: str | Path | None = None) -> None:
@@ -159,10 +178,10 @@ def check_limit(most: int | None, what: str = "frames") -> None:
 
 def check_frame_rate(path: str | Path, fps: float) -> None:
     """Raise `LinopsError` unless a video of this suffix can have so many frames per second."""
-    most = GIF_FPS if Path(path).suffix.lower() == ".gif" else MOST_FPS
+    most = {".gif": GIF_FPS, "": math.inf}.get(Path(path).suffix.lower(), MOST_FPS)
     if not LEAST_FPS <= fps <= most:
         what = f"{Path(path).suffix or 'a folder'} needs {LEAST_FPS:g} to {most:g} frames per second"
-        raise LinopsError(f"{what}, not {fps:g}: write .mkv, or an .npz with another fps")
+        raise LinopsError(f"{what}, not {fps:g}: write {'.mkv' if most < fps <= MOST_FPS else '.npz, which keeps any'}")
 
 
 def check_video_suffix(path: str | Path) -> None:
@@ -258,10 +277,19 @@ def natural_order(path: Path) -> list[tuple[int, str]]:
 def _to_array(frame: av.VideoFrame) -> np.ndarray:
     """One decoded frame as uint8 (H, W, C); of more bits they are rounded here, since FFmpeg cuts them off."""
     gray = frame.format.name.startswith(("gray", "ya", "mono"))
-    if max(component.bits for component in frame.format.components) > 8:
-        deep = frame.to_ndarray(format="gray16le" if gray else "rgb48le")
-        array = ((deep.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    bits = max(component.bits for component in frame.format.components)
+    limited = gray and frame.color_range == 1  # 16 … 235, which FFmpeg spreads for colours only
+    yuv = not (gray or frame.format.is_rgb or frame.format.has_palette)
+    untold = yuv and frame.colorspace == 2 and frame.height >= HIGH_DEFINITION
+    space = {"src_colorspace": "ITU709"} if untold else {}
+    if limited or bits > 8:
+        deep = frame.to_ndarray(format="gray16le" if gray else "rgb48le", **space).astype(np.uint32)
+        if limited:
+            levels = deep / 65535 * (2**bits - 1) / 2 ** (bits - 8)
+            array = ((levels - 16) * 255 / 219).round().clip(0, 255).astype(np.uint8)
+        else:
+            array = ((deep + 128) // 257).astype(np.uint8)
     else:
-        array = frame.to_ndarray(format="gray" if gray else "rgb24")
+        array = frame.to_ndarray(format="gray" if gray else "rgb24", **space)
     array = array[:, :, None] if gray else array
     return np.ascontiguousarray(np.rot90(array, round(frame.rotation / 90)))  # both count counter-clockwise
