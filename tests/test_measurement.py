@@ -197,8 +197,10 @@ def test_kernels_of_images_sum_to_one_and_arrays_stay(tmp_path):
     assert read_kernel(tmp_path / "bytes.npy").tolist() == [[3, 2]]
     assert read_matrix(tmp_path / "bytes.npy").tolist() == [[3, 2]]
     write_array(tmp_path / "zero.npz", "kernel", torch.zeros(3, 3))
-    with pytest.raises(MeasurementError, match="sums to 0"):
-        read_kernel(tmp_path / "zero.npz")
+    write_array(tmp_path / "negative.npz", "kernel", -torch.ones(3, 3))
+    for name, total in (("zero", "0"), ("negative", "-9")):
+        with pytest.raises(MeasurementError, match=f"sums to {total}: a blur kernel needs a positive sum"):
+            read_kernel(tmp_path / f"{name}.npz")
     with pytest.raises(SpecError, match="goes with blur"):
         model_of("dd", (3, 3, 16, 16), kernel=torch.ones(2, 2))
 

@@ -185,6 +185,6 @@ def read_kernel(path: str | Path) -> Tensor:
     if kernel.ndim != 2:
         raise ShapeError(f"the kernel {path} must have two axes, not the shape {tuple(kernel.shape)}")
     total = kernel.sum().item()
-    if abs(total) < 1e-6:
+    if total < 1e-6:
         raise MeasurementError(f"the kernel {path} sums to {total:g}: a blur kernel needs a positive sum")
     return kernel if numpy else kernel / total
