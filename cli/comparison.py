@@ -103,7 +103,7 @@ class Comparison:
             if any(value is not None for cells in rows.values() for value in cells.values()):
                 parts.append(f"{title}:\n\n{self._markdown(key, rows, digits)}")
         with replacing(path) as temporary:
-            temporary.write_text("\n\n".join(parts) + "\n")
+            temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8", errors="backslashreplace")
 
     def _markdown(self, key: str, rows: Cells, digits: int) -> str:
         means = key == "psnr_mean"

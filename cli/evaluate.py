@@ -15,6 +15,7 @@ from linops_video.cli.progress import bar
 from linops_video.datasets import VideoSet, dataset, spread
 from linops_video.datasets.table1 import table1_problems
 from linops_video.errors import SpecError, near_names
+from linops_video.expressions.source import files_named
 from linops_video.media.files import check_distinct, check_writable
 from linops_video.media.video import check_limit
 from linops_video.problems.forward_model import problem_named
@@ -64,11 +65,11 @@ def evaluate(
     check_seed(seed)
     check_noise(noise)
     check_limit(limit, "--limit")
-    check_distinct((json, markdown), (data, weights))
+    named = parse_problems(problems)
+    check_distinct((json, markdown), (data, root, weights, *files_of(names, named)))
     for path in (json, markdown):
         if path is not None:
             check_writable(path)
-    named = parse_problems(problems)
     videos = open_data(data, split, root, frames, size)
     tasks = tasks_of(named, videos)
     chosen = spread(len(videos), limit)
@@ -106,6 +107,11 @@ def parse_solvers(text: str, weights: str | None) -> list[str]:
     if not names:
         raise SpecError("--solvers names none: write them as in pinv,paper-wavelet,admm-tv")
     return list(dict.fromkeys(names))
+
+
+def files_of(names: list[str], problems: list[str]) -> list[Path]:
+    """The files that methods and problems name: weights, masks, kernels."""
+    return [path for text in (*names, *problems) for path in files_named(text)]
 
 
 def count_pairs(tasks: list[str], names: list[str]) -> int:

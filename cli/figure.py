@@ -21,6 +21,7 @@ from linops_video.cli.evaluate import (
     Split,
     Weights,
     count_pairs,
+    files_of,
     open_data,
     parse_problems,
     parse_solvers,
@@ -61,9 +62,9 @@ def figure(
     check_seed(seed)
     check_noise(noise)
     check_limit(limit, "--limit")
-    check_distinct((out,), (data, weights))
-    check_png(out, "-o")
     named = parse_problems(problems)
+    check_distinct((out,), (data, root, weights, *files_of(names, named)))
+    check_png(out, "-o")
     chosen = open_data(data, split, root, frames, size)
     check_channels(chosen.shape[1])
     tasks = tasks_of(named, chosen)
@@ -78,4 +79,4 @@ def figure(
     shown = "" if noise is None else f", noise σ = {noise:g}"
     source = chosen.sources[int(indices[video])]
     save_sheet(out, examples, names, f"{chosen.name}, {split}, {source}{shown}. PSNR in dB, the best in bold.")
-    Console().print(f"figure: {out}", markup=False)
+    Console().print(f"figure: {out}", markup=False, soft_wrap=True)

@@ -57,15 +57,17 @@ def save_sheet(path: Path, examples: Sequence[Example], solvers: Sequence[str], 
     size = (LABEL_INCHES + across * STRIP_INCHES, TITLE_INCHES + sum(heights))
     figure = Figure(figsize=size, dpi=200, facecolor="white")
     FigureCanvasAgg(figure)
-    figure.text(0.005, 1 - 0.3 * TITLE_INCHES / size[1], title, fontsize=9, va="top")
+    figure.text(0.005, 1 - 0.3 * TITLE_INCHES / size[1], title, fontsize=9, va="top", parse_math=False)
     top = size[1] - TITLE_INCHES
     for block, used, tall in zip(blocks, rows, heights, strict=True):
         for r, label in enumerate(("truth", "measurement", *used)):
             y = (top - TITLE_INCHES - (r + 0.5) * strip) / size[1]
-            figure.text((LABEL_INCHES - 0.08) / size[0], y, _folded(label), fontsize=8, ha="right", va="center")
+            place = ((LABEL_INCHES - 0.08) / size[0], y)
+            figure.text(*place, _folded(label), fontsize=8, ha="right", va="center", parse_math=False)
         for c, example in enumerate(block):
             left = LABEL_INCHES + c * STRIP_INCHES
-            figure.text(left / size[0], (top - 0.7 * TITLE_INCHES) / size[1], example.problem, fontsize=9)
+            place = (left / size[0], (top - 0.7 * TITLE_INCHES) / size[1])
+            figure.text(*place, example.problem, fontsize=9, parse_math=False)
             for r, cell in enumerate(strips(example, used)):
                 bottom = top - TITLE_INCHES - (r + 1) * strip
                 box = (left / size[0], bottom / size[1], 0.97 * STRIP_INCHES / size[0], 0.94 * strip / size[1])

@@ -1,5 +1,6 @@
 """`linops-video evaluate` and `figure`: tables, JSON and pictures of the right numbers."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from command import run
 from originals import write_arrays, write_idx
 
 from linops_video import forward_model
-from linops_video.cli.sheet import strips
+from linops_video.cli.comparison import Comparison
+from linops_video.cli.sheet import save_sheet, strips
 from linops_video.datasets import dataset
 from linops_video.datasets.table1 import PUBLISHED, table1_problems
 from linops_video.media.video import read_video
 from linops_video.metrics import psnr
 from linops_video.solvers import AdmmWavelet, solve
-from linops_video.solvers.evaluation import CAP, evaluate, example
+from linops_video.solvers.evaluation import CAP, Result, evaluate, example
 
 KEYS = {"psnr_mean", "psnr_median", "psnr_std", "ssim_mean", "seconds_per_video", "videos"}
 
@@ -202,3 +204,19 @@ def test_figure_draws_table_two(capsys):
     assert run(*arguments, "-o", "more.jpg") == 2
     assert "-o writes PNG: name it .png, not more.jpg" in capsys.readouterr().err
     assert not Path("more.png").exists()
+
+
+def test_dollars_in_names_are_no_mathematics():
+    made = dataclasses.replace(example(torch.rand(1, 4, 3, 16, 16), 0, "sr2", ["pinv"]), problem="mask('$_$.png')")
+    save_sheet(Path("sheet.png"), [made], ["pinv"], "$a$, $_^$")
+    assert Path("sheet.png").exists()
+
+
+def test_names_that_no_text_holds_are_escaped():
+    """As names of files are that are no UTF-8; so it is with other letters where the locale is ASCII."""
+    archive(Path("data.npz"))
+    name, psnr = "mask('ä\udcff.png')", torch.tensor([30.0])
+    found = Result(name, "pinv", psnr, None, 0.1)
+    videos = dataset("data.npz", "test", frames=4)
+    Comparison("data.npz", videos, None, None, False, [name], ["pinv"], [found]).write_markdown(Path("t.md"))
+    assert "| method | mask('ä\\udcff.png') |" in Path("t.md").read_text(encoding="utf-8")
