@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import typer
 from typer.exceptions import Abort, TyperException
@@ -22,6 +23,7 @@ from linops_video.cli.ops import ops
 from linops_video.cli.solve import solve
 from linops_video.cli.train import train
 from linops_video.cli.tune import tune
+from linops_video.media.files import reason
 
 app = typer.Typer(
     name="linops-video",
@@ -65,11 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with _told():
             code = app(None if arguments is None else list(arguments), "linops-video", standalone_mode=False)
+            sys.stdout.flush()
     except (LinopsError, TyperException) as error:
         message = error.format_message() if isinstance(error, TyperException) else str(error)
         if not message:  # of a call without a command, which has printed the help
             sys.exit(2)
         _fail(message)
+    except OSError as error:
+        if error.filename is None and isinstance(sys.stdout, io.TextIOWrapper):
+            _drop(sys.stdout)
+        _fail(f"cannot read or write {error.filename or 'the standard output'}: {reason(error)}")
     except Abort:
         sys.exit(130)
     except (MemoryError, RuntimeError) as error:
@@ -90,6 +97,12 @@ def _told() -> Iterator[None]:
             for kind, last in {entry.category: entry for entry in caught}.items():
                 more = f" ({kinds[kind]} warnings like this)" if kinds[kind] > 1 else ""
                 print(f"warning: {last.message}{more}", file=sys.stderr)
+
+
+def _drop(stream: io.TextIOWrapper) -> None:
+    """Let what cannot be written go nowhere, or Python would try again at its end."""
+    with suppress(OSError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _fail(message: str) -> None:

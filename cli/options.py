@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -12,7 +12,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import torch
 import typer
 
-from linops_video.errors import FileError, ShapeError, SpecError
+from linops_video.errors import FileError, ShapeError, SpecError, near_names
 from linops_video.media.files import check_writable
 from linops_video.solvers import SOLVERS
 from linops_video.solvers.registry import check_fields
@@ -46,20 +46,19 @@ def parse_device(name: str) -> torch.device:
     return torch.device("cuda") if rank is None else torch.device("cuda", int(rank) % torch.cuda.device_count())
 
 
-def parse_names(text: str, known: object, what: str) -> list[str]:
+def parse_names(text: str, known: Collection[str], what: str) -> list[str]:
     """ "a,b" as a list of names, each of which must be known."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in known]  # type: ignore[operator]
-    if unknown or not names:
-        listed = ", ".join(known)  # type: ignore[call-overload]
-        raise SpecError(f"unknown {what} {', '.join(unknown) or text!r}; known are {listed}")
+    names = [name.strip() for name in text.split(",") if name.strip()] or [text]
+    for name in names:
+        if name not in known:
+            raise SpecError(f"unknown {what} {name!r}: {near_names(name, known)}")
     return names
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileError(f"no such file: {path}") from None
     except (OSError, ValueError, RecursionError) as error:

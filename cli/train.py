@@ -101,8 +101,8 @@ def train(
         train_network(settings, videos, validation, out, solver, about, start, resume, team, on_step)
         leads = team.rank == 0
     if leads:
-        console.print(f"weights: {out / solver}.safetensors (the best validation)", markup=False)
-        console.print(f"curve: {out / 'curve.csv'}, {out / 'curve.png'}", markup=False)
+        console.print(f"weights: {out / solver}.safetensors (the best validation)", markup=False, soft_wrap=True)
+        console.print(f"curve: {out / 'curve.csv'}, {out / 'curve.png'}", markup=False, soft_wrap=True)
 
 
 class _Archives:

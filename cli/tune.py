@@ -114,7 +114,7 @@ def tune(
     console.print("best:", ", ".join(f"{name}={value:g}" for name, value in values.items()), markup=False)
     if json is not None:
         write_json(json, _report(request, tasks, values, trials, simulate))
-        console.print(f"report: {json}", markup=False)
+        console.print(f"report: {json}", markup=False, soft_wrap=True)
 
 
 def _is_archive(path: Path) -> bool:

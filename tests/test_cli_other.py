@@ -75,6 +75,22 @@ def test_the_process_itself_exits_with_the_code():
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_output_that_cannot_be_written_is_told():
+    command = [sys.executable, "-c", "from linops_video.cli import main; main()", "ops"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: cannot read or write the standard output: no space left on device\n"
+
+
+def test_paths_stay_whole_in_a_pipe(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "40")
+    out = tmp_path / ("long " * 20 + ".npz")
+    assert run("solve", "--op", "sr2", "--solver", "pinv", "--frames", 2, "--figure", "f.png", "-o", out) == 0
+    assert f"reconstruction: {out}\n" in capsys.readouterr().out
+
+
 def test_without_a_command_the_help_is_printed_and_no_empty_error(capsys):
     assert run() == 2
     captured = capsys.readouterr()
