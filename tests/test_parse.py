@@ -37,7 +37,7 @@ from linops_video import (
 )
 from linops_video.algebra.operator import Sum
 from linops_video.errors import DtypeError, ShapeError, SpecError
-from linops_video.expressions.expression import shape_behind
+from linops_video.expressions.expression import check_names, shape_behind
 from linops_video.expressions.names import stream
 from linops_video.media.arrays import write_array
 
@@ -78,6 +78,7 @@ def test_every_name_comes_back(text):
         comes_back(A.to(dtype=torch.float64))
         comes_back(A.H)
         assert str(A.H.H) == str(A)
+    check_names(text)
     assert str(parse(text, VIDEO)) == text
 
 

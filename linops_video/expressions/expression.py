@@ -65,6 +65,20 @@ def shape_behind(text: str, y_shape: Shape) -> Shape | None:
     return reader.behind(reader.tree, tuple(y_shape))
 
 
+def check_names(text: str) -> None:
+    """Raise `SpecError` if the text is no expression or has unknown names in it: what can be told without a shape.
+
+    Example:
+        >>> check_names("sr(2) @ blur(disk, 4, 2, valid)")
+    """
+    reader = _Reader(text, 0, ())
+    nodes = list(ast.walk(reader.tree))
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    words = [word for node in calls for word in (node.func, *node.args)]  # may be kernels, axes, files
+    for node in (*calls, *(node for node in nodes if isinstance(node, ast.Name) and node not in words)):
+        reader.call(node)
+
+
 def _once(method: Callable[..., Any]) -> Callable[..., Any]:
     """Read each node once for each shape: an adjoint tries its operand in two ways."""
 
