@@ -22,6 +22,7 @@ from linops_video.errors import CutError
 from linops_video.films.cut import cut_problem, middle
 from linops_video.media.arrays import NUMPY, read_clip, read_measurement, write_array
 from linops_video.media.encoding import SQUARE, check_sound
+from linops_video.media.files import check_writable
 from linops_video.media.video import check_frame_rate, check_video_shape, demo_clip, pixel_aspect, write_video
 from linops_video.problems.measurement import frame_rate_of, inverse_problem, model_of
 from linops_video.solvers.baselines import BASELINES, yardsticks
@@ -94,20 +95,22 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
     if tuning is not None:
         console.print(tuning, highlight=False, markup=False)
     if outputs.out is not None:
-        console.print(f"reconstruction: {outputs.out}", markup=False)
+        console.print(f"reconstruction: {outputs.out}", markup=False, soft_wrap=True)
     if outputs.figure is not None:
         _save(outputs.figure, task, baselines, solution, row)
-        console.print(f"figure: {outputs.figure}", markup=False)
+        console.print(f"figure: {outputs.figure}", markup=False, soft_wrap=True)
     if outputs.json is not None:
         run, noise_std = Run(solution.steps, solution.status, 1, tiles), float(task.problem.noise_std)
         shape = task.problem.operator.in_shape
         write_json(outputs.json, report_of(request.op, request.seed, shape, noise_std, [*rows, row], run, solver))
-        console.print(f"report: {outputs.json}", markup=False)
+        console.print(f"report: {outputs.json}", markup=False, soft_wrap=True)
     return row
 
 
 def check_output(out: Path | None, shape: Shape, sound: Path | None, fps: float) -> None:
     """Raise, before any work, what writing a reconstruction of this shape with this sound would raise."""
+    if out is not None:
+        check_writable(out, folder=not out.suffix)
     if out is not None and out.suffix.lower() != ".npz":
         check_video_shape(shape)
         check_frame_rate(out, fps)

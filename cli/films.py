@@ -18,11 +18,12 @@ from linops_video.cli.heap import is_out_of_memory, release_freed_memory
 from linops_video.cli.progress import bar
 from linops_video.cli.report import Row, Run, print_table, report_of, tuning_line, write_json
 from linops_video.errors import CutError, FileError, LinopsError, SpecError
+from linops_video.expressions.expression import check_names
 from linops_video.expressions.source import files_named
 from linops_video.films.film import Film, measured_film, open_film, simulated_film
 from linops_video.films.parts import Parts, Share, locked
 from linops_video.media.arrays import NUMPY, read_clip, read_measurement
-from linops_video.media.files import check_writable, identity_of_file, reason
+from linops_video.media.files import identity_of_file, reason
 from linops_video.media.video import (
     FILM_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -31,7 +32,7 @@ from linops_video.media.video import (
     files_of,
     stream_video,
 )
-from linops_video.problems.measurement import frame_rate_of
+from linops_video.problems.measurement import check_inputs, frame_rate_of
 from linops_video.solvers.baselines import yardsticks
 from linops_video.solvers.film import WINDOW, identity_of, score_of, solve_film, status_of, total, windows_of
 from linops_video.solvers.registry import build, check_name
@@ -60,21 +61,25 @@ def solve_files(request: Request, folder: Path, out: Path | None, console: Conso
     """
     check_limit(request.frames)
     check_name(request.solver)
+    check_names(request.op)
+    check_inputs(request.op, request.mask, request.kernel)
     if request.mask is not None and not request.mask.exists():
         raise FileError(f"no such file: {request.mask}")
+    films = films_in(folder)
     if out is not None:
+        _check_names_of(films)
         _make_folder(out, folder)
-    mine = shares_of(films_in(folder))
+    mine = shares_of(films)
     failed: list[tuple[Path, str]] = []
     with bar("files", len(mine)) as advance:
         for done, (file, share) in enumerate(mine):
             target = None if out is None else out / _name_of(file)
             if target is not None and target.exists() and not Parts.folder_of(target).exists():
-                console.print(f"{file.name}: {target} is there already", highlight=False, markup=False)
+                console.print(f"{file.name}: {target} is there already", highlight=False, markup=False, soft_wrap=True)
             else:
                 try:
                     solve_file(request, file, Outputs(target), console, share)
-                except LinopsError as error:
+                except (LinopsError, OSError) as error:
                     failed.append((file, str(error)))
                 except (MemoryError, RuntimeError) as error:
                     if not is_out_of_memory(error):
@@ -101,6 +106,15 @@ def _make_folder(out: Path, folder: Path) -> None:
 def _name_of(file: Path) -> str:
     """The name of the reconstruction: that of the file, with .mp4 behind it where its format is not written."""
     return file.name if file.suffix.lower() in (*VIDEO_SUFFIXES, ".npz") else f"{file.name}.mp4"
+
+
+def _check_names_of(films: list[Path]) -> None:
+    """Raise `FileError` if two films would become one file."""
+    named: dict[str, Path] = {}
+    for film in films:
+        other = named.setdefault(_name_of(film), film)
+        if other != film:
+            raise FileError(f"{other.name} and {film.name} would both become {_name_of(film)}: rename one of them")
 
 
 def solve_file(
@@ -197,9 +211,9 @@ def _solve_windows(
     beside = yardsticks(film.name, request.solver) if request.simulate else []
     parts, state = None, None
     if outputs.out is not None:
-        check_writable(outputs.out, folder=not outputs.out.suffix)
-        check_output(outputs.out, film.shape, sound, film.fps)
         parts = Parts(outputs.out, film.fps, _job(request, input, film), len(windows), share, aspect_of(input))
+        if not parts.made():
+            check_output(outputs.out, film.shape, sound, film.fps)
         state = parts.finished()
     first = film.problem(*windows[0])  # which chooses the fields of all
     solver = build(first, request.solver, **request.fields)
@@ -207,9 +221,14 @@ def _solve_windows(
     del first
     done = 0 if state is None else state.windows - mine.start
     if done:
-        console.print(f"{input.name}: {done} of {len(mine)} windows are done already", markup=False)
+        console.print(f"{input.name}: {done} of {len(mine)} windows are done already", markup=False, soft_wrap=True)
     with bar(f"{input.name}: windows", len(mine), done) as advance:
-        solved = solve_film(film, request.solver, request.fields, request.device, state, share=share, beside=beside)
+
+        def on_step(step: int, now: Any, residual: float) -> None:
+            advance(None, f"{input.name}: windows, residual {residual:.1e}")
+
+        given = (request.solver, request.fields, request.device)
+        solved = solve_film(film, *given, state, on_step, share, beside)
         for window in solved:
             state = window.state
             if parts is not None:
@@ -219,7 +238,9 @@ def _solve_windows(
             release_freed_memory()
     states = parts.finish(sound) if parts is not None else [state] if state is not None else None
     if states is None:
-        console.print(f"{input.name}: {len(mine)} windows are done, others are with other processes", markup=False)
+        console.print(
+            f"{input.name}: {len(mine)} windows are done, others are with other processes", markup=False, soft_wrap=True
+        )
         return None
     tallies = total(s.tallies for s in states)
     rows = [Row(name, score_of(tally), tally["seconds"]) for name, tally in tallies.items()]
@@ -230,12 +251,12 @@ def _solve_windows(
     if tuning is not None:
         console.print(tuning, highlight=False, markup=False)
     if outputs.out is not None:
-        console.print(f"reconstruction: {outputs.out}", markup=False)
+        console.print(f"reconstruction: {outputs.out}", markup=False, soft_wrap=True)
     if outputs.json is not None:
         run = Run(int(tally["steps"]), status_of(tally), len(windows), int(tally["tiles"]))
         report = report_of(request.op, request.seed, film.shape, film.noise_std, rows, run, solver)
         write_json(outputs.json, report)
-        console.print(f"report: {outputs.json}", markup=False)
+        console.print(f"report: {outputs.json}", markup=False, soft_wrap=True)
     return rows
 
 

@@ -37,7 +37,8 @@ def progress(name: str, steps: int) -> Iterator[Callable[[int, Any, float], None
 def bar(name: str, total: int | None, done: int = 0) -> Iterator[Callable[..., None]]:
     """Give an `advance(done)` that draws how many of `total` things (None: who knows) are done, `done` already.
 
-    Drawn as `progress` is; a bar within another one stands below it. `advance` also takes another `name` or `total`.
+    Drawn as `progress` is; a bar within another one stands below it. `advance` also takes another `name` or
+    `total`; `done` None leaves the number as it is.
     """
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -50,7 +51,7 @@ def bar(name: str, total: int | None, done: int = 0) -> Iterator[Callable[..., N
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(name, total=total, completed=done)
 
-        def advance(done: int, name: str | None = None, total: int | None = None) -> None:
+        def advance(done: int | None, name: str | None = None, total: int | None = None) -> None:
             bars.update(task, completed=done, description=name, total=total)
 
         yield advance

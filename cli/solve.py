@@ -27,6 +27,7 @@ from linops_video.cli.options import (
 )
 from linops_video.errors import SpecError
 from linops_video.expressions.source import files_named
+from linops_video.films.parts import Parts
 from linops_video.media.arrays import read_kernel
 from linops_video.media.files import check_distinct, check_writable
 from linops_video.media.video import check_video_suffix
@@ -107,7 +108,7 @@ def _check_outputs(out: Path | None, json: Path | None, figure: Path | None) -> 
         check_video_suffix(out)
     if figure is not None:
         check_png(figure, "--figure")
-    if out is not None:
+    if out is not None and not Parts.folder_of(out).is_dir():  # of a run that goes on, the film is looked at first
         check_writable(out, folder=not out.suffix)
     if json is not None:
         check_writable(json)

@@ -1,20 +1,26 @@
 """`linops-video solve` on films of many windows and on folders: what is written, resumed, and refused."""
 
+import errno
 import json
 import os
+import re
 import runpy
 import sys
+from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from command import run
 from test_encoding import add_sound, clip, sound_of
 
+from linops_video.cli import clip as clip_command
 from linops_video.cli import main
 from linops_video.films.parts import Parts
 from linops_video.media.arrays import write_array
-from linops_video.media.video import read_video, write_video
+from linops_video.media.video import pixel_aspect, read_video, write_video
 from linops_video.solvers.film import WINDOW
 
 FRAMES = 2 * WINDOW - 4
@@ -67,6 +73,27 @@ def test_a_film_tells_what_its_solver_was_tuned_for(here, capsys):
     assert (report["fields"]["max_steps"], report["steps"], report["baselines"]) == (2, 2, None)
 
 
+@pytest.mark.parametrize("frames", [4, FRAMES])
+def test_pixels_keep_their_shape(here, frames):
+    write_video("wide.mp4", clip(frames, 16, 24), 12, aspect=Fraction(64, 45))
+    assert run("solve", "wide.mp4", *SOLVE, "-o", "out.mp4") == 0
+    assert pixel_aspect("out.mp4") == Fraction(64, 45)
+
+
+def test_the_bar_of_windows_shows_the_residual(here, monkeypatch):
+    seen = []
+
+    @contextmanager
+    def noting(*_: object):
+        yield lambda done, name=None: seen.append((done, name))
+
+    monkeypatch.setattr("linops_video.cli.films.bar", noting)
+    assert run("solve", "film.mkv", "--op", "sr2", "--solver", "cgls", "-o", "out.mkv") == 0
+    assert [done for done, _ in seen if done is not None] == [1, 2, 3]
+    assert all(re.fullmatch(r"film.mkv: windows, residual \d.\de[+-]\d\d", name) for done, name in seen if done is None)
+    assert len(seen) >= 6
+
+
 def test_a_clip_keeps_its_sound_too(here):
     add_sound(here / "film.mkv", here / "loud.mkv", seconds=6)
     assert run("solve", "loud.mkv", *SOLVE, "-o", "out.mp4", "--frames", 12) == 0
@@ -106,6 +133,33 @@ def test_a_killed_run_goes_on_at_the_last_finished_window(here, monkeypatch, cap
             assert np.array_equal(a["x"], b["x"])
     else:
         assert torch.equal(read_video(name).frames, read_video(f"whole-{name}").frames)
+
+
+def test_a_run_that_is_killed_with_its_folder_in_place_goes_on(here, monkeypatch, capsys):
+    arguments = ("solve", "film.mkv", "--simulate", *SOLVE, "-o", "out")
+
+    def killed(_: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise Killed
+
+    monkeypatch.setattr("linops_video.films.parts.shutil", SimpleNamespace(rmtree=killed))
+    with pytest.raises(Killed):
+        main([*arguments])
+    monkeypatch.undo()
+    os.chdir(here)
+    assert len(list((here / "out").iterdir())) == FRAMES
+    assert run("solve", "film.mkv", "--simulate", "--op", "sr4", "--solver", "pinv", "-o", "out") == 2
+    assert "it is a folder with something in it" in capsys.readouterr().err
+    (here / "out").rename(here / "old")
+    monkeypatch.setattr("linops_video.films.parts.shutil", SimpleNamespace(rmtree=killed))
+    with pytest.raises(Killed):
+        main([*arguments])
+    monkeypatch.undo()
+    os.chdir(here)
+    assert run(*arguments) == 0
+    assert "reconstruction: out" in capsys.readouterr().out
+    assert not (here / "out.parts").exists()
+    assert run(*arguments) == 2
 
 
 def test_parts_of_another_run_are_not_used(here, monkeypatch):
@@ -208,6 +262,29 @@ def test_a_film_that_fails_is_named_and_the_others_are_solved(films, capsys):
     error = capsys.readouterr().err
     assert error.startswith("error: films/2.mkv: films/2.mkv is not a video that FFmpeg can decode")
     assert error.count("\n") == 1
+
+
+def test_a_disk_that_is_full_stops_no_other_film(films, capsys, monkeypatch):
+    write = clip_command.write_video
+
+    def full(path, *arguments):
+        if path.name == "2.mkv":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(path, *arguments)
+
+    monkeypatch.setattr(clip_command, "write_video", full)
+    assert run("solve", "films", *SOLVE, "-o", "out") == 1
+    assert sorted(p.name for p in Path("out").iterdir()) == ["1.mkv", "10.mkv", "loop.gif"]
+    assert capsys.readouterr().err.startswith("error: films/2.mkv: [Errno 28] No space left")
+
+
+def test_two_films_that_would_become_one_are_refused(films, capsys):
+    for name in ("a.mov", "a.mov.mp4"):
+        write_video(films / "a.mp4", clip(4, 16, 24))
+        (films / "a.mp4").rename(films / name)
+    assert run("solve", "films", *SOLVE, "-o", "out") == 2
+    assert "a.mov and a.mov.mp4 would both become a.mov.mp4" in capsys.readouterr().err
+    assert not Path("out").exists()
 
 
 def test_what_is_there_already_is_left_alone(films, capsys):

@@ -28,7 +28,8 @@ def here(tmp_path, monkeypatch):
     np.savez("set.npz", video=np.full((20, 4, 16, 16, 3), 100, np.uint8))
     np.save("array.npy", np.zeros(3))
     (tmp_path / "array.npy").rename(tmp_path / "array.npz")
-    (tmp_path / "empty.npz").write_bytes(b"")
+    for name in ("empty.npz", "w.st", "k.png"):
+        (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder").mkdir()
     return tmp_path
 
@@ -36,6 +37,18 @@ def here(tmp_path, monkeypatch):
 EVALUATE = ("--solvers", "pinv", "--problems", "sr2")
 BAD = {
     "the data as the report": (("evaluate", "--data", "set.npz", *EVALUATE, "--json", "set.npz"), "another output"),
+    "the root of the data as the report": (
+        ("evaluate", "--data", "rotated-mnist", "--root", "set.npz", *EVALUATE, "--json", "set.npz"),
+        "another output",
+    ),
+    "the weights of a solver as the report": (
+        ("evaluate", "--data", "set.npz", "--solvers", "onenet(weights='w.st')", "--problems", "sr2", "--json", "w.st"),
+        "another output",
+    ),
+    "a kernel as the picture": (
+        ("figure", "--data", "set.npz", "--solvers", "pinv", "--problems", "sr2,blur(k.png, valid)", "-o", "k.png"),
+        "another output",
+    ),
     "two reports in one file": (
         ("evaluate", "--data", "set.npz", *EVALUATE, "--json", "r", "--markdown", "./r"),
         "another output",
@@ -74,19 +87,21 @@ BAD = {
     ),
     "an endless seed": (("ops", "pid", "--seed", 10**30), "below 2⁶³"),
     "a folder and an unknown solver": (("solve", "folder", "--op", "sr2", "--solver", "nope", "-o", "new"), "unknown"),
+    "a folder and an unknown name": (("solve", "folder", "--op", "sr2 @ srr(2)", "-o", "new"), "unknown name 'srr'"),
+    "a folder and no expression": (("solve", "folder", "--op", "sr2 @", "-o", "new"), "cannot read this expression"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_outputs_are_told_in_a_sentence_before_the_work(here, capsys, name):
     command, words = BAD[name]
-    write_video(here / "folder" / "film.mkv", read_video("clip.mkv").frames) if "and an unknown" in name else None
+    write_video(here / "folder" / "film.mkv", read_video("clip.mkv").frames) if "a folder and" in name else None
     before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
     assert run(*command) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert words in error
-    assert len(error.splitlines()) == 1
+    assert len(error.splitlines()) == (3 if "@" in str(command) else 1), "one sentence, and the place in an expression"
     assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == before
 
 

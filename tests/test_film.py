@@ -5,12 +5,14 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from linops_video import Diagonal, forward_model
 from linops_video.errors import CutError, FileError, ShapeError, SpecError
 from linops_video.films.film import measured_film, open_film, simulated_film
 from linops_video.films.film_model import Alike, Masked, Rolling, Whole, film_model
 from linops_video.films.parts import STATE, Finished, Parts, Share
+from linops_video.media import video as video_files
 from linops_video.media.arrays import EIGHT_BIT_NOISE, read_clip, read_mask, write_array
 from linops_video.media.video import read_video, write_video
 from linops_video.metrics import psnr
@@ -310,7 +312,7 @@ def finished(windows: int) -> Finished:
     return Finished(windows, torch.full((2, 3, 8, 8), 0.1 * windows), {"pinv": {"steps": 4.0 * windows}})
 
 
-@pytest.mark.parametrize("name", ["out.mkv", "out.npz", "out", "out.avi"])
+@pytest.mark.parametrize("name", ["out.mkv", "out.npz", "out", "out.avi", f"{118 * 'ä'}.mp4"])
 def test_parts_become_the_film(tmp_path, name):
     video = torch.randint(0, 256, (9, 3, 16, 16), generator=torch.Generator().manual_seed(0)) / 255
     parts = Parts(tmp_path / name, 12, {"op": "sr2"}, 2)
@@ -321,7 +323,7 @@ def test_parts_become_the_film(tmp_path, name):
     assert parts.finish(None) is not None
     assert [p.name for p in tmp_path.iterdir()] == [name]
     out = read_clip(tmp_path / name)
-    assert torch.equal(out.frames, video)
+    assert torch.equal(out.frames, video) or name.endswith(".mp4")
     assert out.fps == (25 if name == "out" else 12)
     if name == "out.npz":
         write_array(tmp_path / "whole.npz", "x", video, 12)
@@ -329,6 +331,30 @@ def test_parts_become_the_film(tmp_path, name):
             assert {k: (v.dtype, v.shape) for k, v in got.items()} == {
                 k: (v.dtype, v.shape) for k, v in expected.items()
             }
+
+
+def test_a_kill_leaves_nothing_beside_the_film_but_its_parts(tmp_path, monkeypatch):
+    parts = Parts(tmp_path / "out.mkv", 12, {}, 1)
+    parts.add(torch.rand(4, 3, 16, 16), finished(1))
+    seen = []
+    join = video_files.join
+
+    def look(*arguments):
+        seen.extend(path.name for path in tmp_path.iterdir() if not path.name.endswith(".lock"))
+        join(*arguments)
+
+    monkeypatch.setattr(video_files, "join", look)
+    parts.finish(None)
+    assert seen == ["out.mkv.parts"]
+
+
+def test_a_state_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise SafetensorError("No space left on device")
+
+    monkeypatch.setattr("linops_video.films.parts.save_file", full)
+    with pytest.raises(FileError, match=r"cannot write .*state.safetensors: No space left"):
+        Parts(tmp_path / "out.mkv", 12, {}, 3).add(torch.rand(4, 3, 16, 16), finished(1))
 
 
 def test_parts_of_the_same_job_are_found_again(tmp_path):

@@ -1,5 +1,6 @@
 """Video files: what is written is read back, and bad files are refused in one sentence."""
 
+import errno
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -169,6 +170,13 @@ def test_a_failure_while_writing_keeps_the_old_file(tmp_path):
     assert path.read_text() == "old"
 
 
+def test_a_disk_that_is_full_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(FileError, match=r"cannot write .*/file.txt: no space left on device"):  # noqa: SIM117
+        with replacing(tmp_path / "file.txt"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_check_writable_says_why_before_the_work(tmp_path):
     check_writable(tmp_path / "new.mp4")
     assert list(tmp_path.iterdir()) == []
@@ -186,6 +194,8 @@ def test_check_writable_says_why_before_the_work(tmp_path):
         read_video(tmp_path / "pipe")
     with pytest.raises(FileError, match="does not exist"):
         check_writable(tmp_path / "no" / "clip.mp4")
+    with pytest.raises(FileError, match="name too long"):
+        check_writable(tmp_path / ("n" * 300))
 
 
 @pytest.mark.parametrize("fps", [10, 15, 24, 30, 50])
@@ -274,6 +284,7 @@ def test_a_folder_of_images_is_the_same_when_other_things_come_into_it(tmp_path)
     write_video(tmp_path / "images", torch.rand(2, 3, 16, 16))
     before = identity_of_file(tmp_path / "images", IMAGE_SUFFIXES)
     (tmp_path / "images" / "out.mkv.parts").mkdir()
+    (tmp_path / "images" / "gone.png").symlink_to("nowhere.png")
     assert identity_of_file(tmp_path / "images", IMAGE_SUFFIXES) == before
     write_video(tmp_path / "more", torch.rand(1, 3, 16, 16))
     (tmp_path / "more" / "00000.png").rename(tmp_path / "images" / "00009.png")

@@ -21,7 +21,7 @@ from torch import Tensor
 from linops_video.errors import FileError
 from linops_video.media.arrays import write_array
 from linops_video.media.encoding import SQUARE
-from linops_video.media.files import reason, replacing
+from linops_video.media.files import reason, replacing, short_name
 from linops_video.media.video import DEFAULT_FPS, join_videos, write_video
 
 STATE = "state.safetensors"
@@ -98,7 +98,7 @@ class Parts:
     @staticmethod
     def folder_of(out: str | Path) -> Path:
         """Where the finished windows of a film are while it is being solved."""
-        return Path(out).with_name(f"{Path(out).name}.parts")
+        return Path(out).parent / f"{short_name(Path(out))}.parts"
 
     def finished(self) -> Finished | None:
         """How far an earlier run of the same job came with this share; None where there is none.
@@ -126,8 +126,12 @@ class Parts:
             own = self._suffix == self.out.suffix.lower()  # else the frames are decoded again, and may be too fast here
             write_video(part, frames, self.fps if own else DEFAULT_FPS, aspect=self.aspect)
         told = {"job": self._job, "windows": str(state.windows), "tallies": json.dumps(state.tallies)}
-        with replacing(self._place(self.share.index)) as temporary:
-            save_file({"tail": state.tail.contiguous()}, temporary, told)
+        place = self._place(self.share.index)
+        with replacing(place) as temporary:
+            try:
+                save_file({"tail": state.tail.contiguous()}, temporary, told)
+            except SafetensorError as error:
+                raise FileError(f"cannot write {place}: {error}") from None
 
     def finish(self, sound: str | Path | None) -> list[Finished] | None:
         """Make the film of its parts, with the sound of a file, and remove the folder, if all shares are done.
@@ -135,18 +139,32 @@ class Parts:
         Gives the last state of each share; None where another process still works, or has made the film.
         """
         with locked(self.out, "joined", timeout=-1):
-            states = [self._state(i) for i, windows in enumerate(self.windows) if windows]
-            ends = [windows.stop for windows in self.windows if windows]
-            done = [state for state, end in zip(states, ends, strict=True) if state and state.windows == end]
-            if len(done) < len(ends):
+            done = self._ended()
+            if done is None:
                 return None
             parts = [self._part(i) for windows in self.windows for i in windows]
             if self._suffix == ".npz":
                 _join_arrays(self.out, parts, self.fps)
-            else:
+            elif not self.made():
                 join_videos(self.out, parts, self.fps, sound)
             shutil.rmtree(self.folder)
         return done
+
+    def made(self) -> bool:
+        """Whether the folder of PNGs is there, made by an earlier run of the same job that was killed before its end.
+
+        A file would be made again, but a folder with something in it is not replaced.
+        """
+        names = sorted(path.name for path in self.out.iterdir()) if self.out.is_dir() else []
+        frames = [f"{index:05d}.png" for index in range(len(names))]
+        return bool(names) and names == frames and self._ended() is not None
+
+    def _ended(self) -> list[Finished] | None:
+        """The last state of each share, if all are done."""
+        states = [self._state(i) for i, windows in enumerate(self.windows) if windows]
+        ends = [windows.stop for windows in self.windows if windows]
+        done = [state for state, end in zip(states, ends, strict=True) if state and state.windows == end]
+        return done if len(done) == len(ends) else None
 
     def _state(self, index: int) -> Finished | None:
         state = _read(self._place(index), self._job)
@@ -178,7 +196,7 @@ def locked(out: Path, what: str | int, timeout: float = 0) -> Iterator[None]:
 
     Raises `FileError` if another run holds it for longer than `timeout` seconds; −1: waits as long as it takes.
     """
-    place = out.with_name(f".{out.name}.{what}.lock")
+    place = out.with_name(f".{short_name(out)}.{what}.lock")
     lock = FileLock(place, timeout=timeout)
     try:
         lock.acquire()
@@ -197,7 +215,7 @@ def _join_arrays(out: Path, parts: Sequence[Path], fps: float) -> None:
     """One `.npz` file as `write_array` writes it, of several, with one of them in memory at a time."""
     shapes = [_header(part) for part in parts]
     header = {"descr": "<f4", "fortran_order": False, "shape": (sum(s[0] for s in shapes), *shapes[0][1:])}
-    with replacing(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+    with replacing(out, parts[0].parent) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("x.npy", "w", force_zip64=True) as file:
             np.lib.format.write_array_header_1_0(file, header)
             for part in parts:

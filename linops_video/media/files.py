@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -12,13 +13,17 @@ from typing import Any
 
 from linops_video.errors import FileError
 
+LONGEST = 200
+"""Bytes of a name to which others are added: file systems take 255."""
+
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its place when the block ends without an error.
+def replacing(path: str | Path, within: Path | None = None) -> Iterator[Path]:
+    """Give a temporary path that takes the place of `path` when the block ends without an error.
 
-    The block may write a file or make a folder there; on an error it is removed and `path` stays as it was.
-    Raises `FileError` if the folder is missing or does not allow writing.
+    It is beside `path`, or in the folder `within` on the same disk. The block may write a file or make a folder there;
+    on an error it is removed and `path` stays as it was. Raises `FileError` if the folder is missing or does not allow
+    writing, and where the block meets an `OSError`, as on a full disk.
 
     Example:
         >>> with replacing("whole.txt") as temporary:
@@ -27,16 +32,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     _check_replaceable(path)
     try:
-        staging = Path(tempfile.mkdtemp(prefix=".linops-video-", dir=path.parent))
+        staging = Path(tempfile.mkdtemp(prefix=".linops-video-", dir=within or path.parent))
     except OSError as error:
         raise FileError(f"cannot write {path}: {reason(error, path)}") from None
     try:
         temporary = staging / path.name  # the suffix stays: writers choose the format by it
         yield temporary
-        try:
-            os.replace(temporary, path)
-        except OSError as error:
-            raise FileError(f"cannot write {path}: {reason(error, path)}") from None
+        os.replace(temporary, path)
+    except OSError as error:
+        raise FileError(f"cannot write {path}: {reason(error, path)}") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -77,12 +81,24 @@ def identity_of_file(path: str | Path | None, suffixes: Sequence[str] | None = N
         return []
     path = Path(path)
     files = sorted(path.iterdir()) if path.is_dir() else [path] if path.exists() else []
-    counted = [file for file in files if suffixes is None or file == path or file.suffix.lower() in suffixes]
+    counted = [f for f in files if f.is_file() and (suffixes is None or f == path or f.suffix.lower() in suffixes)]
     return [str(path.resolve()), *([f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in counted)]
 
 
+def short_name(path: Path) -> str:
+    """The name of `path`; of a long one the beginning and a hash, so that something may stand before and behind it."""
+    name = os.fsencode(path.name)
+    if len(name) <= LONGEST:
+        return path.name
+    return name[: LONGEST - 17].decode(errors="ignore") + "-" + hashlib.sha256(name).hexdigest()[:16]
+
+
 def _check_replaceable(path: Path) -> None:
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    try:
+        device = path.exists() and not (path.is_file() or path.is_dir())
+    except OSError as error:  # of a name that is too long
+        raise FileError(f"cannot write {path}: {reason(error)}") from None
+    if device:
         raise FileError(f"cannot write {path}: it is a device or a pipe; give the name of a file")
     if path.name in ("", ".."):
         raise FileError(f"cannot write {path}: give the name of a new file or folder")

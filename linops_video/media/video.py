@@ -146,10 +146,11 @@ def join_videos(path: str | Path, parts: Sequence[Path], fps: float, sound: str 
     """One video of several, with one frame in memory at a time; the file appears whole or not at all.
 
     For .mp4, .mkv and .avi the parts have the suffix of `path`, and their packets are copied; for .gif and a folder
-    they are decoded. `sound` as in `write_video`. Raises `FileError` where writing is not possible.
+    they are decoded. `sound` as in `write_video`. What is half done stands in the folder of the parts, which is on the
+    disk of `path`. Raises `FileError` where writing is not possible.
     """
     path = Path(path)
-    with replacing(path) as temporary, _refused(path):
+    with replacing(path, parts[0].parent) as temporary, _refused(path):
         if path.suffix.lower() in (".gif", ""):
             encode(temporary, lambda: (array for part in parts for array in _decoded(part, None)), fps)
         else:
@@ -281,15 +282,15 @@ def _to_array(frame: av.VideoFrame) -> np.ndarray:
     limited = gray and frame.color_range == 1  # 16 … 235, which FFmpeg spreads for colours only
     yuv = not (gray or frame.format.is_rgb or frame.format.has_palette)
     untold = yuv and frame.colorspace == 2 and frame.height >= HIGH_DEFINITION
-    space = {"src_colorspace": "ITU709"} if untold else {}
+    source = "ITU709" if untold else None
     if limited or bits > 8:
-        deep = frame.to_ndarray(format="gray16le" if gray else "rgb48le", **space).astype(np.uint32)
+        deep = frame.to_ndarray(format="gray16le" if gray else "rgb48le", src_colorspace=source).astype(np.uint32)
         if limited:
             levels = deep / 65535 * (2**bits - 1) / 2 ** (bits - 8)
             array = ((levels - 16) * 255 / 219).round().clip(0, 255).astype(np.uint8)
         else:
             array = ((deep + 128) // 257).astype(np.uint8)
     else:
-        array = frame.to_ndarray(format="gray" if gray else "rgb24", **space)
+        array = frame.to_ndarray(format="gray" if gray else "rgb24", src_colorspace=source)
     array = array[:, :, None] if gray else array
     return np.ascontiguousarray(np.rot90(array, round(frame.rotation / 90)))  # both count counter-clockwise
