@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -24,6 +25,9 @@ from linops_video.cli.solve import solve
 from linops_video.cli.train import train
 from linops_video.cli.tune import tune
 from linops_video.media.files import reason
+
+UNWRITABLE = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)
+"""What the system says where standard output, as any other file, takes no more."""
 
 app = typer.Typer(
     name="linops-video",
@@ -74,9 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(2)
         _fail(message)
     except OSError as error:
-        if error.filename is None and isinstance(sys.stdout, io.TextIOWrapper):
-            _drop(sys.stdout)
-        _fail(f"cannot read or write {error.filename or 'the standard output'}: {reason(error)}")
+        if error.filename is not None:
+            _fail(f"cannot read or write {error.filename}: {reason(error)}")
+        if error.errno not in UNWRITABLE:
+            raise
+        _drop_output()
+        _fail(f"the output cannot be written: {reason(error)}")
     except Abort:
         sys.exit(130)
     except (MemoryError, RuntimeError) as error:
@@ -99,10 +106,10 @@ def _told() -> Iterator[None]:
                 print(f"warning: {last.message}{more}", file=sys.stderr)
 
 
-def _drop(stream: io.TextIOWrapper) -> None:
-    """Let what cannot be written go nowhere, or Python would try again at its end."""
+def _drop_output() -> None:
+    """Let what is left for standard output go nowhere, or Python would try again at its end."""
     with suppress(OSError), open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), stream.fileno())
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _fail(message: str) -> None:

@@ -81,7 +81,7 @@ def test_output_that_cannot_be_written_is_told():
     with open("/dev/full", "w") as full:
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
-    assert done.stderr == "error: cannot read or write the standard output: no space left on device\n"
+    assert done.stderr == "error: the output cannot be written: no space left on device\n"
 
 
 def test_paths_stay_whole_in_a_pipe(capsys, monkeypatch, tmp_path):
