@@ -1,6 +1,7 @@
 """Films in windows: the same measurements, models and frames as the film in one piece."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -8,9 +9,9 @@ import torch
 from safetensors import SafetensorError
 
 from linops_video import Diagonal, forward_model
-from linops_video.errors import CutError, FileError, ShapeError, SpecError
+from linops_video.errors import CutError, FileError, LinopsError, ShapeError, SpecError
 from linops_video.films.film import measured_film, open_film, simulated_film
-from linops_video.films.film_model import Alike, Masked, Rolling, Whole, film_model
+from linops_video.films.film_model import Alike, Beginning, Masked, Rolling, Segments, Whole, film_model
 from linops_video.films.parts import STATE, Finished, Parts, Share
 from linops_video.media import video as video_files
 from linops_video.media.arrays import EIGHT_BIT_NOISE, read_clip, read_mask, write_array
@@ -34,11 +35,24 @@ def clip(frames: int = 50, height: int = 24, width: int = 20) -> torch.Tensor:
 # --- models ------------------------------------------------------------------------------------------------------
 
 CUTTABLE = ["pid", "bi", "si", "sr2", "sr4", "dd", "md", "md3", "tdd", "fi2", "fi4", "fp25", "color", "denoise", "blur"]
-EXPRESSIONS = ["sr(2) @ blur(disk, 4, 2, valid)", "average(3)", "frames(0:30)", "mask(0.3)", "every(5) @ sr(2)"]
+EXPRESSIONS = ["sr(2) @ blur(disk, 4, 2, valid)", "shutter(3, 2)", "frames(0:30)", "every(5) @ sr(2)"]
+STREAMED = {
+    "mask(0.7)": Masked,
+    "mask(0.3, seed=2)": Masked,
+    "blocks(9, 0.2)": Masked,
+    "blocks(3, 0.05)": Masked,
+    "every(3)": Segments,
+    "every(7)": Segments,
+    "average(3)": Segments,
+    "tblur(box, 3)": Segments,
+    "tblur(gaussian, 0.4)": Segments,
+    "first(0.9)": Beginning,
+}
+"""Expressions whose models are made for the window, whatever their numbers."""
 
 
 @pytest.mark.parametrize("frames", [50, 47])
-@pytest.mark.parametrize("spec", CUTTABLE + EXPRESSIONS)
+@pytest.mark.parametrize("spec", [*CUTTABLE, *EXPRESSIONS, *STREAMED])
 def test_a_window_has_the_measurements_of_the_whole_film(spec, frames):
     shape = (frames, *SHAPE[1:])
     x = clip(frames)
@@ -55,6 +69,7 @@ def test_a_window_has_the_measurements_of_the_whole_film(spec, frames):
         seen[box[0][0] : box[0][1]] = 1
     assert seen.all() or spec in (
         "average(3)",
+        "shutter(3, 2)",
         "frames(0:30)",
     )  # no measurement is left out; of 3 frames in two windows a mean may be
 
@@ -64,9 +79,9 @@ def test_a_window_has_the_measurements_of_the_whole_film(spec, frames):
     [
         ("sr4", Alike),
         ("pid", Masked),
-        ("average(3)", Whole),
+        ("shutter(3, 2)", Whole),
         ("mask(0.5, seed=2) @ identity", Whole),
-        ("blocks(3, 0.05)", Whole),  # in frames of 16×16 its holes have no pixels
+        ("blocks(3, 0.05) @ identity", Whole),  # in frames of 16×16 its holes have no pixels
     ],
 )
 def test_a_model_is_made_for_the_window_where_all_frames_are_treated_alike(spec, kind):
@@ -78,7 +93,28 @@ def test_a_model_for_the_window_does_not_depend_on_the_length_of_the_film():
     assert (part.in_shape, frames) == ((4, 3, 1080, 1920), (500, 504))
 
 
-@pytest.mark.parametrize("spec", ["cs", "vcs"])
+@pytest.mark.parametrize("spec", STREAMED)
+def test_whether_a_model_is_made_for_the_window_does_not_depend_on_its_numbers(spec):
+    shape = (20000, 3, 1080, 1920)
+    assert isinstance(film_model(spec, shape), STREAMED[spec])
+
+
+@pytest.mark.parametrize(
+    "spec", ["every(0)", "every(60)", "mask(1.5)", "blocks(3, 2)", "first(0)", "fi2(3)", "tblur(x, 3)"]
+)
+def test_numbers_that_make_no_operator_are_refused_before_the_work(spec):
+    with pytest.raises(LinopsError) as expected:
+        model_of(spec, SHAPE)
+    with pytest.raises(type(expected.value), match=re.escape(str(expected.value))):
+        film_model(spec, SHAPE)
+
+
+def test_a_window_behind_the_last_frame_that_is_kept_is_refused():
+    with pytest.raises(CutError, match="no measurement"):
+        film_model("every(30)", SHAPE).part(32, 50)
+
+
+@pytest.mark.parametrize("spec", ["cs", "vcs", "gaussian(0.2)"])
 def test_measurements_of_the_whole_film_are_refused(spec):
     with pytest.raises(CutError, match="see the whole film"):
         film_model(spec, SHAPE)

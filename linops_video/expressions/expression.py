@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
 from types import UnionType
-from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape, show
@@ -77,6 +77,27 @@ def check_names(text: str) -> None:
     words = [word for node in calls for word in (node.func, *node.args)]  # may be kernels, axes, files
     for node in (*calls, *(node for node in nodes if isinstance(node, ast.Name) and node not in words)):
         reader.call(node)
+
+
+class Call(NamedTuple):
+    """A name of `OPERATORS`, the arguments that it is built with, and the seed of its random numbers."""
+
+    name: str
+    arguments: tuple[Any, ...]
+    seed: int
+
+
+def sole_call(text: str, seed: int = 0) -> Call | None:
+    """What an expression that is one name with its arguments says, a problem being its expression; None for others.
+
+    Raises `SpecError` as `parse` does; whether the values of the arguments make an operator, `parse` tells.
+
+    Example:
+        >>> sole_call("fi2"), sole_call("mask(0.7, seed=3)"), sole_call("0.5 * every(2)")
+        (Call(name='every', arguments=(2,), seed=0), Call(name='mask', arguments=(0.7,), seed=3), None)
+    """
+    reader = _Reader(text, seed, ())
+    return reader.sole_call(reader.tree)
 
 
 def _once(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -233,6 +254,16 @@ class _Reader(Source):
         if function.id not in OPERATORS and function.id not in PROBLEMS:
             self.fail(function, f"unknown name {function.id!r}: {near_names(function.id, _known())}")
         return function.id, given
+
+    def sole_call(self, node: ast.expr) -> Call | None:
+        """What a node says that is a name with plain arguments."""
+        if not isinstance(node, (ast.Name, ast.Call)):
+            return None
+        name, given = self.call(node)
+        if name in PROBLEMS:
+            return sole_call(PROBLEMS[name].text, self.seed_of(node, name))
+        values = self.arguments(node, OPERATORS[name], None)
+        return Call(name, tuple(values), self.seed_of(node, name)) if len(values) == len(given) else None
 
     def arguments(self, node: ast.expr, entry: Name, shape: Shape | None) -> list[Any]:
         """The values of a call's arguments, checked against the annotations; operators stay out without a shape."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from linops_video.algebra.parameters import Shape
 from linops_video.errors import CutError, ShapeError
 from linops_video.expressions.names import PROBLEMS, stream
-from linops_video.films.film_model import Alike, FilmModel, Frames, Masked, Rolling, film_model
+from linops_video.films.film_model import FilmModel, Frames, Rolling, film_model
 from linops_video.media.arrays import EIGHT_BIT_NOISE, NUMPY, read_clip, read_measurement
 from linops_video.media.video import frame_rate, stream_video
 from linops_video.problems.forward_model import InverseProblem, problem_named
@@ -105,7 +105,7 @@ class Film:
     def check(self, windows: Sequence[tuple[int, int]]) -> None:
         """Raise `CutError` if one of these windows cannot be cut, or they go back in y, before any is solved."""
         first = 0
-        for start, stop in [] if isinstance(self.model, Masked) else windows:
+        for start, stop in [] if self.model.frame_by_frame else windows:
             _, ((begin, _), *_) = self.model.part(start, stop)
             if begin < first:
                 raise CutError("a film is solved in windows that go forward in time, and its measurements go backward")
@@ -190,6 +190,6 @@ def simulated_film(
 
 def _seen(model: FilmModel, at: Sequence[int]) -> Tensor | None:
     """1 where the sampled frames of y are measured, for models that measure frame by frame."""
-    if not isinstance(model, (Alike, Masked)):
+    if not model.frame_by_frame:
         return None
     return torch.cat([reached(model.part(i, i + 1)[0]) for i in at])

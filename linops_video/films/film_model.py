@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from torch import Tensor
 from linops_video.algebra.operator import Identity, LinearOperator
 from linops_video.algebra.parameters import Shape
 from linops_video.errors import CutError, FileError, LinopsError, MeasurementError, ShapeError
+from linops_video.expressions.expression import Call, sole_call
 from linops_video.expressions.named_sampling import block_corners, blocks_mask
 from linops_video.expressions.names import stream
 from linops_video.films.cut import Cut, cut, whole
@@ -28,11 +29,7 @@ from linops_video.media.video import FILM_SUFFIXES, stream_video
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.select import Select
 from linops_video.problems.forward_model import problem_named
-from linops_video.problems.measurement import (
-    BLUR,
-    check_inputs,
-    model_of,
-)
+from linops_video.problems.measurement import BLUR, check_inputs, model_of
 
 PROBE = 16
 """Rows and columns of the small frames on which an operator is tried, to see whether it treats all frames alike."""
@@ -47,7 +44,10 @@ class FilmModel(Protocol):
     Attributes:
         shape: (T, C, H, W) of the film.
         measured: how many frames its measurement has.
+        frame_by_frame: whether each of these frames is measured of the film's frame of the same number alone.
     """
+
+    frame_by_frame: ClassVar[bool]
 
     @property
     def shape(self) -> Shape: ...
@@ -66,6 +66,7 @@ class Alike:
 
     shape: Shape
     build: Callable[[int], LinearOperator]
+    frame_by_frame: ClassVar[bool] = True
 
     @property
     def measured(self) -> int:
@@ -88,17 +89,19 @@ class Segments:
     build: Callable[[int], LinearOperator]
     period: int = 1
     reach: int = 0
+    frame_by_frame: ClassVar[bool] = False
 
     @property
     def measured(self) -> int:
         return self.shape[0] // self.period + self.reach
 
     def part(self, start: int, stop: int) -> Cut:
-        first = max(0, start - self.reach) // self.period * self.period
+        done = min(max(0, start - self.reach) // self.period, self.shape[0] // self.period - 1)
+        first = done * self.period  # of the last whole period, where the window lies behind it
         last = min(self.shape[0], -(-(stop + self.reach) // self.period) * self.period)
         A, box = cut(self.build(last - first), ((start - first, stop - first), *whole(self.shape)[1:]))
-        (a, b), done = box[0], first // self.period
-        return A, ((a + done, b + done), *box[1:])
+        (a, b), *rest = box
+        return A, ((a + done, b + done), *rest)
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ class Beginning:
 
     shape: Shape
     measured: int
+    frame_by_frame: ClassVar[bool] = False
 
     def part(self, start: int, stop: int) -> Cut:
         seen = min(stop, self.measured) - start
@@ -123,6 +127,8 @@ class Beginning:
 class Masked:
     """A mask for every frame, drawn or read as the windows go on; they must not go back."""
 
+    frame_by_frame: ClassVar[bool] = True
+
     def __init__(self, shape: Shape, masks: Frames) -> None:
         self.shape, self.measured = shape, shape[0]
         self._masks = Rolling(masks())
@@ -137,6 +143,7 @@ class Whole:
     """Any other operator: made for the whole film, and cut."""
 
     operator: LinearOperator
+    frame_by_frame: ClassVar[bool] = False
 
     @property
     def shape(self) -> Shape:
@@ -165,30 +172,38 @@ def film_model(
         >>> part.in_shape, measured[0]
         ((32, 3, 64, 64), (500, 532))
     """
-    name = spec if spec == BLUR else problem_named(spec)
+    check_inputs(spec, mask, kernel)
+    if mask is not None:
+        check_mask_frames(mask, shape[0])
+        return Masked(shape, lambda: mask_frames(mask, shape))
 
     def build(frames: int) -> LinearOperator:
         return model_of(spec, (frames, *shape[1:]), seed, kernel=kernel).operator
 
-    if mask is not None:
-        check_inputs(spec, mask, kernel)
-        check_mask_frames(mask, shape[0])
-        return Masked(shape, lambda: mask_frames(mask, shape))
-    if name in ("cs", "vcs"):
+    def measured(*small: int) -> int:
+        return model_of(spec, small, seed).operator.out_shape[0]
+
+    call = None if spec == BLUR else sole_call(spec, seed)
+    over_time = call is not None and call.name == "gaussian" and "frame" not in call.arguments
+    if over_time or problem_named(spec) == "vcs":
         raise CutError(
-            f"{name} cannot be solved in windows, since its measurements see the whole film: take fewer frames "
+            f"{spec} cannot be solved in windows, since its measurements see the whole film: take fewer frames "
             "(--frames)"
         )
-    if name == "pid":
-        return Masked(shape, lambda: random_masks(shape, seed))
-    if name == "si":
-        return Masked(shape, lambda: scattered_masks(shape, seed))
-    if name in ("fi2", "fi4"):
-        return Segments(shape, build, period=int(name[2:]))
-    if name == "tdd":
-        return Segments(shape, build, reach=3)
-    if name in ("fp25", "fp50", "fp75"):
-        return Beginning(shape, model_of(spec, (shape[0], 1, 1, 1)).operator.out_shape[0])
+    match call:
+        case Call("mask", (int() | float() as share,), own):
+            measured(1, *shape[1:])  # raises what the arguments may have wrong, here and below
+            return Masked(shape, lambda: random_masks(shape, share, own))
+        case Call("blocks", (count, side), own):
+            measured(1, *shape[1:])
+            return Masked(shape, lambda: scattered_masks(shape, count, side, own))
+        case Call("every" | "average", (period,)):
+            measured(shape[0], 1, 1, 1)
+            return Segments(shape, build, period=period)
+        case Call("tblur"):
+            return Segments(shape, build, reach=measured(1, 1, 1, 1) - 1)
+        case Call("first"):
+            return Beginning(shape, measured(shape[0], 1, 1, 1))
     small = (*shape[:2], min(shape[2], PROBE), min(shape[3], PROBE))
     if _alike(spec, small, seed, kernel) and _alike(spec, (min(2, shape[0]), *shape[1:]), seed, kernel):
         return Alike(shape, build)
@@ -213,18 +228,18 @@ def _alike(spec: str, shape: Shape, seed: int, kernel: Tensor | None) -> bool:
     return bool((A(x) - one(x.unsqueeze(1)).squeeze(1)).abs().max() <= 1e-5)
 
 
-def random_masks(shape: Shape, seed: int) -> Iterator[Tensor]:
-    """The mask of "pid" frame by frame."""
+def random_masks(shape: Shape, share: float, seed: int) -> Iterator[Tensor]:
+    """The mask of mask(share) frame by frame."""
     generator = stream(seed, 0)
     for _ in range(shape[0]):
-        yield (torch.rand(shape[1:], generator=generator) >= 0.5).float()
+        yield (torch.rand(shape[1:], generator=generator) >= 1 - share).float()
 
 
-def scattered_masks(shape: Shape, seed: int) -> Iterator[Tensor]:
-    """The mask of "si" frame by frame."""
+def scattered_masks(shape: Shape, count: int, side: float, seed: int) -> Iterator[Tensor]:
+    """The mask of blocks(count, side) frame by frame."""
     frames, _, height, width = shape
-    pixels = int(0.2 * height)
-    corners = block_corners((frames, 10), (height, width), pixels, stream(seed, 0))
+    pixels = int(side * height)
+    corners = block_corners((frames, count), (height, width), pixels, stream(seed, 0))
     for top, left in zip(*corners, strict=True):
         yield blocks_mask(top, left, (height, width), pixels)
 
