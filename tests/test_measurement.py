@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import time
 
 import numpy as np
 import pytest
@@ -50,6 +51,15 @@ def test_the_inferred_shape_gives_the_measurement(name, shape):
     assert all(a <= b for a, b in zip(inferred, shape, strict=True))  # the smallest one that fits
 
 
+@pytest.mark.parametrize("share", [2e-7, 1e-7, 0.3, 0.9, 1.0])
+def test_the_shortest_film_of_which_a_share_is_kept_is_found_at_once(share):
+    """At once: it may have any length."""
+    began = time.perf_counter()
+    frames = infer_shape(f"first({share})", (7, 1, 2, 2))[0]
+    assert time.perf_counter() - began < 1
+    assert [math.ceil(share * n - 1e-9) for n in (frames - 1, frames)] == [6, 7]
+
+
 def test_blur_is_valid_so_the_video_is_larger():
     assert infer_shape(BLUR, (4, 3, 20, 30)) == (4, 3, 23, 33)
     assert infer_shape(BLUR, (4, 3, 20, 30), torch.ones(5, 2)) == (4, 3, 24, 31)
@@ -68,6 +78,9 @@ def test_blur_is_valid_so_the_video_is_larger():
         ("first(0)", (4, 3, 8, 8), SpecError, r"a share in \(0, 1\], not 0"),
         ("sr(0)", (4, 3, 8, 8), SpecError, "the factor is a whole number, 1 or more, not 0"),
         ("shutter(2, 0)", (4, 3, 8, 8), SpecError, "the stride is a whole number, 1 or more, not 0"),
+        ("first(1e-300)", (7, 1, 2, 2), SpecError, "no film is so long that 7 frames of it are kept"),
+        ("frames(0:10:1000000000000000000)", (7, 1, 2, 2), SpecError, "no film is so long"),
+        ("frames(0:10:100000000000000000000)", (7, 1, 2, 2), SpecError, "this number is too large"),
     ],
 )
 def test_shapes_that_cannot_be_inferred(name, y_shape, error, words):
@@ -312,6 +325,15 @@ def test_clips_may_be_arrays_too(tmp_path):
         ("every( 2 ) @ average(4)", 8),
         ("sr(2) @ shutter(3, 2)", 2),
         ("every(2) + every(2)", 1),
+        ("every(2).H @ every(2)", 1),
+        ("every(2) @ mask(my-mask.png)", 2),
+        ("1e-3 * every(2)", 2),
+        ("every(1+1)", 2),
+        ("-every(3) * 2", 3),
+        ("frames(0:100:2)", 2),
+        ("frames(0, 2)", 1),
+        ("load('every(2).safetensors')", 1),
+        ("blur", 1),
         ("first(0.5)", 1),
         ("sr4", 1),
     ],

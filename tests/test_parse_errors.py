@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from linops_video import LinopsError, parse
+from linops_video import LinopsError, forward_model, parse
 from linops_video.errors import FileError, MemoryLimitError, ShapeError, SpecError
 
 VIDEO = (8, 3, 16, 16)
@@ -44,6 +45,15 @@ VIDEO = (8, 3, 16, 16)
         ("mask('é.npz') @ blr", "blr", "did you mean blur", SpecError),
         ("wavelet(bior2) @ identity", "bior2", "", SpecError),
         ("bayer(rgb) @ identity", "rgb", "unknown pattern 'rgb'", SpecError),
+        (
+            "100000000000000000000 * sr(2)",
+            "100000000000000000000",
+            "too large: whole numbers end",
+            SpecError,
+        ),
+        ("sr(2) @ frames(0:9:100000000000000000000)", "0:9:1", "too large", SpecError),
+        ("sr(2) @ wavelet(haar, 5)", "wavelet", "of 16 entries has at most 4 levels, not 5", SpecError),
+        ("sr(2) @ pad(4000000000, 0, 0, 0)", "pad", "does not fit in memory", MemoryLimitError),
         ("mask(0.5)[99999, 3, 99999, 99999].H", "mask", "does not fit in memory", MemoryLimitError),
     ],
 )
@@ -56,6 +66,30 @@ def test_errors_point_at_the_character(text, pointed, words, kind):
     assert caret.strip() == "^"
     at = caret.index("^") - 2
     assert text[at:].startswith(pointed) if pointed else at == len(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9000000000000000000 * (9000000000000000000 * identity)",
+        "blur(disk, 4, 1e300)",
+        "blur(disk, 4, 9" + "0" * 18 + ")",
+    ]
+    + ["wavelet(haar, 4)", "patches(4, 9" + "0" * 18 + ")", "roll(w, 9" + "0" * 18 + ")"],
+)
+def test_large_numbers_that_make_sense(text):
+    assert parse(text, VIDEO)(torch.ones(VIDEO)).isfinite().all()
+
+
+def test_negative_seeds_are_told():
+    with pytest.raises(SpecError, match="a seed is a whole number, 0 or more, not -1\n  sr") as caught:
+        parse("sr(2) @ mask(0.5)", VIDEO, seed=-1)
+    shown, caret = str(caught.value).split("\n")[1:]
+    assert shown[caret.index("^") :].startswith("mask")
+    with pytest.raises(SpecError, match="a seed is a whole number"):
+        forward_model("pid", VIDEO, seed=-1)
+    with pytest.raises(SpecError, match="a seed is a whole number"):
+        forward_model("pid", VIDEO).measure(torch.ones(VIDEO), seed=-1)
 
 
 def test_errors_of_long_texts_show_the_place():

@@ -79,6 +79,20 @@ def check_names(text: str) -> None:
         reader.call(node)
 
 
+def frame_stride(text: str) -> int:
+    """How many times fewer frames than the video, at equal distances, the measurement of an expression has.
+
+    Products are read; 1 for those with sums or adjoints in them, whose measurements are no frames in order. Raises
+    `SpecError` as `parse` does.
+
+    Example:
+        >>> frame_stride("fi2"), frame_stride("0.5 * shutter(3, 2) @ every(3)"), frame_stride("sr(2)")
+        (2, 6, 1)
+    """
+    reader = _Reader(text, 0, ())
+    return reader.stride(reader.tree) or 1
+
+
 class Call(NamedTuple):
     """A name of `OPERATORS`, the arguments that it is built with, and the seed of its random numbers."""
 
@@ -133,8 +147,7 @@ class _Reader(Source):
         """The operator of a node, for inputs of this shape."""
         if min(shape, default=1) < 1:
             self.fail(node, f"an input of shape {show(shape)} has no entries", ShapeError)
-        if math.prod(shape) * 4 > memory():
-            self.fail(node, f"an input of shape {show(shape)} does not fit in memory", MemoryLimitError)
+        self.check_size(node, "an input", shape)
         match node:
             case ast.BinOp(left, ast.MatMult(), right):
                 B = self.operator(right, shape)
@@ -149,7 +162,7 @@ class _Reader(Source):
                 for factor, of in ((left, right), (right, left)):
                     c = self.number(factor)
                     if c is not None:
-                        return self.operator(of, shape) * c  # type: ignore[operator]
+                        return self.operator(of, shape) * (float(c) if isinstance(c, int) else c)
                 self.fail(right, "* takes a number and an operator: write A @ B for A after B")
             case ast.UnaryOp(ast.USub(), operand):
                 return -self.operator(operand, shape)
@@ -161,6 +174,10 @@ class _Reader(Source):
             case ast.Subscript(value):
                 self.fail(value, "a shape in brackets goes with an adjoint: write A[8, 3, 64, 64].H")
         self.refuse(node)
+
+    def check_size(self, node: ast.expr, what: str, shape: Shape) -> None:
+        if math.prod(shape) * 4 > memory():
+            self.fail(node, f"{what} of shape {show(shape)} does not fit in memory", MemoryLimitError)
 
     def named(self, node: ast.expr, shape: Shape) -> LinearOperator:
         name, given = self.call(node)
@@ -176,6 +193,7 @@ class _Reader(Source):
         A = self.guarded(node, lambda: entry.build(place, *values), zip(given, values, strict=False))
         if _keywords(node) and not place.drawn:
             self.fail(_keywords(node)[0].value, f"{name} draws no random numbers here: leave the seed out")
+        self.check_size(node, "an output", A.out_shape)
         words = [_words(value) for value in values] + [f"seed={seed}"] * (place.drawn and seed != 0)
         return with_text(A, call(name, words))
 
@@ -228,6 +246,24 @@ class _Reader(Source):
                     self.fail(node, f"a measurement of shape {show(y)} is too small for {name}", ShapeError)
                 return shape
         self.refuse(node)
+
+    def stride(self, node: ast.expr) -> int | None:
+        """How many times fewer frames the operator of a node gives; None for sums and adjoints."""
+        match node:
+            case ast.BinOp(left, ast.MatMult(), right):
+                a, b = self.stride(left), self.stride(right)
+                return None if a is None or b is None else a * b
+            case ast.BinOp(left, ast.Mult(), right):
+                return self.stride(right if self.number(left) is not None else left)
+            case ast.UnaryOp(ast.USub(), operand):
+                return self.stride(operand)
+            case ast.Name() | ast.Call():
+                name, _ = self.call(node)
+                if name in PROBLEMS:
+                    return frame_stride(PROBLEMS[name].text)
+                values = self.arguments(node, OPERATORS[name], None)
+                return self.guarded(node, lambda: OPERATORS[name].stride(*values))
+        return None
 
     def guarded(self, node: ast.expr, make: Callable[[], Any], words: Iterable[tuple[ast.expr, Any]] = ()) -> Any:
         """What `make` gives, its errors with a pointer to the word that they name, or to the node."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -37,6 +38,9 @@ from linops_video.operators.warp import Warp
 
 LUMA = (0.299, 0.587, 0.114)
 MAX_SIZE = 2**14
+
+MOST_FRAMES = 2**53
+"""Longest film that is looked for behind a measurement: shares of more frames are not exact."""
 
 
 @named("identity", "every entry is measured", "identity")
@@ -151,13 +155,31 @@ def _behind_frames(y: Shape, *which: int | slice) -> Shape | None:
     assert isinstance(chosen, slice)
     if chosen.step == 0:
         raise SpecError("the step of a range is not 0")
-    longest = max(abs(n) for n in (chosen.start or 0, chosen.stop or 0)) + kept * abs(chosen.step or 1) + 1
-    at = bisect_left(range(1, longest), kept, key=lambda t: len(range(t)[chosen]))
-    frames = at + 1
-    return (*before, frames, *frame) if len(range(frames)[chosen]) == kept else None
+    longest = max(abs(n) for n in (chosen.start or 0, chosen.stop or 0)) + kept * abs(chosen.step or 1)
+    least = _least(1, longest, kept, lambda t: len(range(t)[chosen]))
+    return None if least is None else (*before, least, *frame)
 
 
-@named("frames(i, …) or frames(a:b:c)", "keep these frames, counted from 0", "frames(0, 2, 5)", _behind_frames)
+def _least(low: int, high: float, kept: int, kept_of: Callable[[int], int]) -> int | None:
+    """The least number of frames in low … high of which `kept` are kept; None if there is none."""
+    if high >= MOST_FRAMES:
+        raise SpecError(f"no film is so long that {kept} frames of it are kept here")
+    frames = low + bisect_left(range(low, int(high) + 1), kept, key=kept_of)
+    return frames if kept_of(frames) == kept else None
+
+
+def _stride_frames(*which: int | slice) -> int:
+    steps = [i.step for i in which if isinstance(i, slice) and i.step is not None]
+    return max([1, *steps])
+
+
+@named(
+    "frames(i, …) or frames(a:b:c)",
+    "keep these frames, counted from 0",
+    "frames(0, 2, 5)",
+    _behind_frames,
+    _stride_frames,
+)
 def _frames(place: Place, *which: int | slice) -> LinearOperator:
     axis = place.axis("t")
     n = place.shape[axis]
@@ -170,7 +192,15 @@ def _frames(place: Place, *which: int | slice) -> LinearOperator:
     return Select(kept, axis, place.shape)
 
 
-@named("every(k)", "keep frames 0, k, 2k, … of ⌊T/k⌋ groups", "every(2)", lambda y, k: times(y, k, 1, 1, 1))
+def _behind_every(y: Shape, step: int) -> Shape:
+    return times(y, step, 1, 1, 1)
+
+
+def _stride_every(step: int) -> int:
+    return check_count(step, "the step")
+
+
+@named("every(k)", "keep frames 0, k, 2k, … of ⌊T/k⌋ groups", "every(2)", _behind_every, _stride_every)
 def _every(place: Place, step: int) -> LinearOperator:
     axis, step = place.axis("t"), check_count(step, "the step")
     n = place.shape[axis]
@@ -186,7 +216,7 @@ def _first_of(frames: int, share: float) -> int:
 def _behind_first(y: Shape, share: float) -> Shape | None:
     check_share(share, "what is kept")
     before, (kept, *frame) = last_axes(y, 4)
-    least = next((t for t in range(kept, math.ceil(kept / share) + 2) if _first_of(t, share) == kept), None)
+    least = _least(kept, kept / share + 2, kept, lambda frames: _first_of(frames, share))
     return None if least is None else (*before, least, *frame)
 
 
@@ -197,7 +227,7 @@ def _first(place: Place, share: float) -> LinearOperator:
     return Select(tuple(range(kept)), axis, place.shape)
 
 
-@named("average(k)", "means over k frames", "average(4)", lambda y, k: times(y, k, 1, 1, 1))
+@named("average(k)", "means over k frames", "average(4)", _behind_every, _stride_every)
 def _average(place: Place, frames: int) -> LinearOperator:
     return BoxMean(check_count(frames, "the number of frames"), place.shape, (place.axis("t"),))
 
@@ -208,7 +238,11 @@ def _behind_shutter(y: Shape, length: int, stride: int) -> Shape:
     return (*before, (frames - 1) * check_count(stride, "the stride") + length, *frame)
 
 
-@named("shutter(k, s)", "every s frames the mean of k frames", "shutter(3, 2)", _behind_shutter)
+def _stride_shutter(length: int, stride: int) -> int:
+    return check_count(stride, "the stride")
+
+
+@named("shutter(k, s)", "every s frames the mean of k frames", "shutter(3, 2)", _behind_shutter, _stride_shutter)
 def _shutter(place: Place, length: int, stride: int) -> LinearOperator:
     _video_only(place, "shutter")
     return shutter(length, stride, place.shape)
@@ -311,7 +345,8 @@ def _behind_patches(y: Shape, size: int, stride: int) -> Shape:
 @named("patches(k, s)", "all k×k patches, one every s rows and columns", "patches(4, 2)", _behind_patches)
 def _patches(place: Place, size: int, stride: int) -> LinearOperator:
     place.axis("h")
-    return Patches(check_count(size, "the size"), check_count(stride, "the stride"), place.shape)
+    stride = min(check_count(stride, "the stride"), max(place.shape[-2:]))  # a longer one, too, makes one patch
+    return Patches(check_count(size, "the size"), stride, place.shape)
 
 
 def _video_only(place: Place, name: str) -> None:

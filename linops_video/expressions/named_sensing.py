@@ -142,8 +142,10 @@ def _axes(place: Place, axes: tuple[str | int, ...]) -> tuple[int, ...]:
     "wavelet(name[, levels, …])", "wavelet transform; levels for t, h and w, one or one each", "wavelet(haar, 1, 2, 2)"
 )
 def _wavelet(place: Place, name: str, *levels: int) -> LinearOperator:
-    if max(levels, default=1) > 64:
-        raise SpecError(f"the levels of a wavelet transform are at most 64, not {max(levels)}")
+    longest = max(place.shape, default=1)
+    most = max(1, (longest - 1).bit_length())  # then nothing is left to halve
+    if max(levels, default=1) > most:
+        raise SpecError(f"a wavelet transform of {longest} entries has at most {most} levels, not {max(levels)}")
     return Wavelet(place.shape, name, levels if len(levels) > 1 else (levels or (1,))[0])
 
 

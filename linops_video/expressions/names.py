@@ -53,7 +53,10 @@ def stream(seed: int, purpose: int) -> torch.Generator:
     """Random numbers for one purpose, independent of those for others: equal seeds do not correlate them.
 
     Purpose 0 are the operators of the named problems, 1 is noise, and other kinds of operators have their own.
+    Raises `SpecError` for a negative seed.
     """
+    if seed < 0:
+        raise SpecError(f"a seed is a whole number, 0 or more, not {seed}")
     state = np.random.SeedSequence(seed, spawn_key=(purpose,)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) >> 1)
 
@@ -71,6 +74,7 @@ class Name:
         example: one that works on a video of 8 frames, 3 channels and 16×16 pixels, on its own or on the last one's.
         build: (place, *arguments) -> operator; the annotations of the arguments say what they may be.
         behind: (shape of the output, *arguments) -> the smallest shape of the input, None if that cannot be told.
+        stride: (*arguments) -> how many times fewer frames, at equal distances, the output has.
 
     Example:
         >>> from linops_video import OPERATORS
@@ -83,6 +87,7 @@ class Name:
     example: str
     build: Callable[..., LinearOperator]
     behind: Behind
+    stride: Callable[..., int]
 
 
 @dataclass(frozen=True)
@@ -132,12 +137,16 @@ PROBLEMS: dict[str, Problem] = {
 
 
 def named(
-    usage: str, summary: str, example: str, behind: Behind = lambda y, *arguments: y
+    usage: str,
+    summary: str,
+    example: str,
+    behind: Behind = lambda y, *arguments: y,
+    stride: Callable[..., int] = lambda *arguments: 1,
 ) -> Callable[[Callable[..., LinearOperator]], Callable[..., LinearOperator]]:
-    """Register what builds an operator; the shape of its output is that of its input unless `behind` says otherwise."""
+    """Register what builds an operator: of the shape of its input, unless `behind` and `stride` say otherwise."""
 
     def register(build: Callable[..., LinearOperator]) -> Callable[..., LinearOperator]:
-        OPERATORS[usage.partition("(")[0]] = Name(usage, summary, example, build, behind)
+        OPERATORS[usage.partition("(")[0]] = Name(usage, summary, example, build, behind, stride)
         return build
 
     return register

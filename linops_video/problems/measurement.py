@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from pathlib import Path
 
 import torch
@@ -12,7 +10,7 @@ from torch import Tensor
 from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape
 from linops_video.errors import MeasurementError, ShapeError, SpecError
-from linops_video.expressions.expression import shape_behind
+from linops_video.expressions.expression import frame_stride, shape_behind
 from linops_video.expressions.names import PROBLEMS
 from linops_video.media.arrays import MOST, Measurement, read_mask
 from linops_video.operators.convolution import Convolution
@@ -23,9 +21,6 @@ from linops_video.problems.noise import estimate_noise
 
 MASKED = ("pid", "bi", "si")
 """Problems whose mask may come from a file."""
-
-THINNED = re.compile(r"\b(?:every|average)\(\s*(\d+)|\bshutter\(\s*\d+\s*,\s*(\d+)")
-"""Operators that keep fewer frames, at equal distances, and how many times fewer."""
 
 BLUR = "blur"
 """Name of the deblurring of real clips: 'valid' convolution, which assumes nothing beyond the border of the frame."""
@@ -94,16 +89,13 @@ def check_inputs(spec: str, mask: str | Path | None, kernel: Tensor | None) -> N
 def frame_rate_of(spec: str, fps: float) -> float:
     """Frames per second of the video behind a measurement with `fps`: more where frames are to be put between them.
 
-    Products of operators are read, and not sums or adjoints, whose measurements are no frames in order.
+    As many times more as `frame_stride` says, whose errors it raises.
 
     Example:
         >>> frame_rate_of("fi2", 25.0), frame_rate_of("shutter(3, 2) @ sr(2)", 25.0), frame_rate_of("sr4", 25.0)
         (50.0, 50.0, 25.0)
     """
-    text = PROBLEMS[spec].text if spec in PROBLEMS else spec
-    if any(sign in text for sign in ("+", "-", ".H", ".T")):
-        return fps
-    return fps * math.prod(int(every or stride) for every, stride in THINNED.findall(text))
+    return fps if spec == BLUR else fps * frame_stride(spec)
 
 
 def inverse_problem(
