@@ -80,7 +80,7 @@ def test_blur_is_valid_so_the_video_is_larger():
         ("shutter(2, 0)", (4, 3, 8, 8), SpecError, "the stride is a whole number, 1 or more, not 0"),
         ("first(1e-300)", (7, 1, 2, 2), SpecError, "no film is so long that 7 frames of it are kept"),
         ("frames(0:10:1000000000000000000)", (7, 1, 2, 2), SpecError, "no film is so long"),
-        ("frames(0:10:100000000000000000000)", (7, 1, 2, 2), SpecError, "this number is too large"),
+        ("frames(0:10:100000000000000000000)", (7, 1, 2, 2), SpecError, "no film is so long"),
     ],
 )
 def test_shapes_that_cannot_be_inferred(name, y_shape, error, words):

@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import torch
 from torch import Tensor
@@ -87,12 +87,12 @@ def _kernel(place: Place, kernel: str | Path, numbers: tuple[float, ...]) -> Ten
     usage, build = KERNELS[choose(kernel, KERNELS, "kernel")]
     parameters = list(inspect.signature(build).parameters.values())[1:]
     needed = sum(p.default is p.empty for p in parameters)
-    whole = [p.annotation == "int" for p in parameters]
+    whole = [get_type_hints(build)[p.name] is int for p in parameters]
     if not needed <= len(numbers) <= len(parameters) or any(
         w and not isinstance(number, int) for w, number in zip(whole, numbers, strict=False)
     ):
         raise SpecError(f"the kernel {kernel} is written {usage}, its size a whole number")
-    return build(place, *numbers)
+    return build(place, *(n if w else float(n) for w, n in zip(whole, numbers, strict=False)))
 
 
 def _parts(values: tuple[float | str, ...]) -> tuple[tuple[float, ...], Boundary]:

@@ -59,6 +59,9 @@ def _hadamard(place: Place, share: float) -> LinearOperator:
 @named("tiles(k, share)", "block compressive sensing: the same Gaussian matrix on k×k tiles", "tiles(8, 0.25)", unknown)
 def _tiles(place: Place, size: int, share: float) -> LinearOperator:
     place.axis("h")
+    if size > min(place.shape[-2:]):
+        height, width = place.shape[-2:]
+        raise ShapeError(f"tiles of {size}×{size} need frames of at least that size, got {height}×{width}")
     pixels = check_count(size, "the size of a tile") ** 2
     rows = max(1, round(check_share(share, "the number of measurements") * pixels))
     _check_memory(math.prod(place.batch) * rows * pixels, f"{rows}×{pixels}")

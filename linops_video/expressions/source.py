@@ -17,8 +17,6 @@ MAX_LENGTH = 2000
 MAX_DEPTH = 50
 """Longest and deepest expression that is read, so that no text exhausts the interpreter's stack."""
 
-TOO_LARGE = "this number is too large: whole numbers end at 2⁶³, others at 1.8e308"
-
 _SUFFIXES = "npy|npz|png|jpe?g|bmp|tiff?|gif|mp4|mkv|avi|mov|m4v|webm|mpe?g|safetensors"
 _FILE = re.compile(rf"(?<=[(,])(?P<space>\s*)(?P<value>[^\s(),'\"][^(),'\"]*\.(?:{_SUFFIXES}))(?=\s*[,)])", re.I)
 _RANGE = re.compile(r"(?<=[(,])(?P<space>\s*)(?P<value>(?:-?\d+)?(?::(?:-?\d+)?){1,2})(?=\s*[,)])")
@@ -81,9 +79,7 @@ class Source:
     def _literal(self, match: re.Match, convert: Callable[[str], Any]) -> str:
         """Keep what `ast` cannot read, and put a name of the same length in its place."""
         start = len(match.string[: match.start("value")].encode())
-        self.literals[start] = value = convert(match["value"])
-        if isinstance(value, slice) and not all(_is_plain(n) for n in (value.start, value.stop, value.step) if n):
-            self.fail(start, TOO_LARGE)
+        self.literals[start] = convert(match["value"])
         return match["space"] + "_" * len(match["value"].encode())
 
     def place_of(self, node: ast.expr) -> int:
@@ -114,7 +110,7 @@ class Source:
             case ast.Constant(bool()):
                 return None
             case ast.Constant(int() | float() | complex() as c):
-                return c if _is_plain(c) else self.fail(node, TOO_LARGE)
+                return c if _is_finite(c) else self.fail(node, "this number is too large")
             case ast.UnaryOp(ast.USub(), operand):
                 c = self.number(operand)
                 return None if c is None else -c
@@ -123,7 +119,7 @@ class Source:
                 if a is None or b is None:
                     return None
                 c = a + b if isinstance(sign, ast.Add) else a - b if isinstance(sign, ast.Sub) else a * b
-                return c if _is_plain(c) else self.fail(node, TOO_LARGE)
+                return c if _is_finite(c) else self.fail(node, "this number is too large")
         return None
 
     def whole(self, node: ast.expr) -> int:
@@ -139,9 +135,11 @@ def plain_path(path: Path) -> bool:
     return match is not None and match["value"] == str(path)
 
 
-def _is_plain(c: complex) -> bool:
-    """Whether tensors can hold a number."""
-    return abs(c) < 2**63 if isinstance(c, int) else cmath.isfinite(c)
+def _is_finite(c: complex) -> bool:
+    try:
+        return cmath.isfinite(c)
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 def _depth(tree: ast.AST) -> int:

@@ -18,8 +18,7 @@ def disk(size: int, radius: float) -> Tensor:
         12
     """
     offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-    square = float(radius) * float(radius)  # infinite, where a power would raise
-    inside = (offset**2 + offset.unsqueeze(1) ** 2 < square).double()
+    inside = (offset**2 + offset.unsqueeze(1) ** 2 < radius * radius).double()  # infinite, where a power would raise
     if not radius > 0 or not inside.any():
         raise SpecError(f"a disk of radius {radius:g} has no pixel of a {size}×{size} kernel: take a larger radius")
     return (inside / inside.sum()).float()
