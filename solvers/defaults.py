@@ -11,10 +11,10 @@ from torch import Tensor
 from linops_video import PROBLEMS, InverseProblem
 from linops_video.algebra.parameters import Shape
 from linops_video.media.arrays import EIGHT_BIT_NOISE
+from linops_video.problems.noise import covered
 from linops_video.solvers.admm import AdmmTV, AdmmWavelet
 from linops_video.solvers.priors.prior import VIDEO_AXES
 from linops_video.solvers.priors.variation import TotalVariation
-from linops_video.solvers.start import covered
 from linops_video.solvers.tuned import TUNED
 
 BLURS = ("dd", "tdd")

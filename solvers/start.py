@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from linops_video import InverseProblem, LinearOperator, NormalSolver
+from linops_video import InverseProblem, NormalSolver
 from linops_video.algebra.parameters import per_sample
+from linops_video.problems.noise import covered
 from linops_video.solvers.priors.prior import VIDEO_AXES
 
 
@@ -28,15 +29,6 @@ def start(problem: InverseProblem, back: Tensor | None = None) -> tuple[NormalSo
     if len(A.in_shape) != VIDEO_AXES or bool(back.all()):  # Aᴴy is zero, exactly, where A does not cover x
         return normal, z
     return normal, filled(z, covered(A, z).expand(z.shape))
-
-
-def covered(A: LinearOperator, like: Tensor) -> Tensor:
-    """Which entries of x have a part in A x, shape (*A.batch_shape, *A.in_shape).
-
-    Of AᴴA on random entries the others are exactly zero. `like`: for device and precision.
-    """
-    probe = torch.rand(*A.batch_shape, *A.in_shape, generator=torch.Generator().manual_seed(0))
-    return A.H(A(probe.to(like))) != 0
 
 
 def filled(x: Tensor, seen: Tensor) -> Tensor:

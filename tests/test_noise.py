@@ -9,6 +9,7 @@ from linops_video import (
     Diagonal,
     ForwardModel,
     InverseProblem,
+    Select,
     collate,
     estimate_noise,
     forward_model,
@@ -17,6 +18,7 @@ from linops_video import (
 )
 from linops_video.errors import MeasurementError
 from linops_video.media.video import demo_clip, read_video
+from linops_video.problems.noise import covered, reached
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +94,12 @@ def test_operators_that_map_constants_to_zero_see_noise_too(clip, text):
     A = parse(text, tuple(clip.shape))
     model = ForwardModel(A, 0.05)
     assert noise_level(model.measure(clip)) == pytest.approx(0.05, rel=0.15)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_what_is_reached_and_covered_is_told_for_each_operator_of_a_batch(dtype):
+    masks = torch.tensor([[1.0, 0.0, 2.0], [0.0, 0.0, 1.0]], dtype=dtype)
+    A = Diagonal(masks, (3,)) @ Select((0, 2, 3), 0, (4,))
+    like = torch.zeros((), dtype=dtype)
+    assert torch.equal(reached(A, like), masks != 0)
+    assert covered(A, like).tolist() == [[True, False, False, True], [False, False, False, True]]

@@ -17,15 +17,8 @@ from linops_video.films.film_model import FilmModel, Frames, Rolling, film_model
 from linops_video.media.arrays import EIGHT_BIT_NOISE, NUMPY, read_clip, read_measurement
 from linops_video.media.video import frame_rate, stream_video
 from linops_video.problems.forward_model import InverseProblem, problem_named
-from linops_video.problems.measurement import (
-    BLUR,
-    check_range,
-    frame_rate_of,
-    gray_of,
-    infer_shape,
-    reached,
-)
-from linops_video.problems.noise import estimate_noise
+from linops_video.problems.measurement import check_range, frame_rate_of, gray_of, infer_shape
+from linops_video.problems.noise import estimate_noise, reached
 
 SAMPLES = 8
 """Frames, spread over the film, from which the noise is estimated."""
@@ -95,7 +88,7 @@ class Film:
 
     def __init__(self, model: FilmModel, source: Source, spec: str, noise_std: float, seed: int | None) -> None:
         self.model, self.shape, self.noise_std = model, model.shape, noise_std
-        self.name = spec if spec == BLUR else problem_named(spec)
+        self.name = problem_named(spec)
         self.fps = source.fps
         self._gray, self._simulated = spec == "color", seed is not None
         self._frames = Rolling(source.frames())
@@ -125,7 +118,7 @@ class Film:
             y = (gray_of(y) if self._gray else y)[(..., *(slice(a, b) for a, b in box[1:]))]
             if tuple(y.shape) != A.out_shape:
                 raise ShapeError(f"{A!r} measures {A.out_shape}, but these frames of the film are {tuple(y.shape)}")
-            y = y * reached(A)  # what a file holds at lost entries means nothing
+            y = y * reached(A, y)  # what a file holds at lost entries means nothing
         problem = InverseProblem(A, y, self.noise_std, self.name)
         if not self._simulated:
             check_range(problem)
@@ -166,7 +159,7 @@ def measured_film(
         raise ShapeError(f"{spec} measures {shape[0]} frames as {model.measured}, but this film has {source.shape[0]}")
     std = max(noise_std or 0.0, source.noise_floor)
     if noise_std is None and source.noise_floor:
-        seen = _seen(film_model(spec, shape, seed, mask, kernel), source.samples[0])
+        seen = _seen(film_model(spec, shape, seed, mask, kernel), *source.samples)
         std = max(std, estimate_noise(frames, seen))
     return Film(model, replace(source, fps=frame_rate_of(spec, source.fps)), spec, std, None)
 
@@ -184,12 +177,12 @@ def simulated_film(
     Raises what `film_model` raises.
     """
     name = problem_named(spec)
-    std = noise_std if noise_std is not None else PROBLEMS[name].noise_std if name else 0.0
+    std = noise_std if noise_std is not None else PROBLEMS[name].noise_std if name in PROBLEMS else 0.0
     return Film(film_model(spec, source.shape, seed, mask, kernel), source, spec, std, seed)
 
 
-def _seen(model: FilmModel, at: Sequence[int]) -> Tensor | None:
-    """1 where the sampled frames of y are measured, for models that measure frame by frame."""
+def _seen(model: FilmModel, at: Sequence[int], frames: Tensor) -> Tensor | None:
+    """Where the sampled frames of y are measured, for models that measure frame by frame."""
     if not model.frame_by_frame:
         return None
-    return torch.cat([reached(model.part(i, i + 1)[0]) for i in at])
+    return torch.cat([reached(model.part(i, i + 1)[0], frames) for i in at])

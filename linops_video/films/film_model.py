@@ -28,8 +28,8 @@ from linops_video.media.arrays import read_mask
 from linops_video.media.video import FILM_SUFFIXES, stream_video
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.select import Select
-from linops_video.problems.forward_model import problem_named
-from linops_video.problems.measurement import BLUR, check_inputs, model_of
+from linops_video.problems.forward_model import BLUR, problem_named
+from linops_video.problems.measurement import check_inputs, model_of
 
 PROBE = 16
 """Rows and columns of the small frames on which an operator is tried, to see whether it treats all frames alike."""

@@ -17,6 +17,9 @@ from linops_video.expressions.expression import parse
 from linops_video.expressions.names import PROBLEMS, stream
 from linops_video.inverses.normal import NormalSolver
 
+BLUR = "blur"
+"""Name of the deblurring of real clips: 'valid' convolution, which assumes nothing beyond the border of the frame."""
+
 
 @dataclass(frozen=True, eq=False)
 class InverseProblem:
@@ -184,6 +187,8 @@ def forward_model(spec: str, shape: tuple[int, ...], seed: int = 0) -> ForwardMo
 
 
 def problem_named(spec: str) -> str | None:
-    """The name of the problem whose expression `spec` is; None for other expressions."""
+    """The name of the problem whose expression `spec` is, `BLUR` for itself; None for other expressions."""
     plain = "".join(spec.split())
+    if plain == BLUR:
+        return BLUR
     return next((name for name, problem in PROBLEMS.items() if plain in (name, "".join(problem.text.split()))), None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator
@@ -16,14 +15,11 @@ from linops_video.media.arrays import MOST, Measurement, read_mask
 from linops_video.operators.convolution import Convolution
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.kernels import disk
-from linops_video.problems.forward_model import ForwardModel, InverseProblem, forward_model, problem_named
-from linops_video.problems.noise import estimate_noise
+from linops_video.problems.forward_model import BLUR, ForwardModel, InverseProblem, forward_model, problem_named
+from linops_video.problems.noise import estimate_noise, reached
 
 MASKED = ("pid", "bi", "si")
 """Problems whose mask may come from a file."""
-
-BLUR = "blur"
-"""Name of the deblurring of real clips: 'valid' convolution, which assumes nothing beyond the border of the frame."""
 
 
 def noise_of(y: Tensor, noise_floor: float, operator: LinearOperator, noise_std: float | None) -> float:
@@ -33,8 +29,7 @@ def noise_of(y: Tensor, noise_floor: float, operator: LinearOperator, noise_std:
     """
     if noise_std is not None or noise_floor == 0:
         return max(noise_std or 0.0, noise_floor)
-    anything = torch.rand(operator.in_shape, generator=torch.Generator().manual_seed(0)).to(y)
-    return max(estimate_noise(y, operator(anything)), noise_floor)
+    return max(estimate_noise(y, reached(operator, y)), noise_floor)
 
 
 def infer_shape(spec: str, y_shape: Shape, kernel: Tensor | None = None) -> Shape:
@@ -125,9 +120,9 @@ def inverse_problem(
         raise ShapeError(
             f"{spec} measures a video {shape} as {operator.out_shape}, but this measurement is {tuple(y.shape)}"
         )
-    y = y * reached(operator)  # what a file holds at lost entries means nothing
-    name = spec if spec == BLUR else problem_named(spec)
-    problem = InverseProblem(operator, y, noise_of(y, measurement.noise_floor, operator, noise_std), name)
+    y = y * reached(operator, y)  # what a file holds at lost entries means nothing
+    std = noise_of(y, measurement.noise_floor, operator, noise_std)
+    problem = InverseProblem(operator, y, std, problem_named(spec))
     check_range(problem)
     return problem
 
@@ -154,9 +149,3 @@ def gray_of(y: Tensor) -> Tensor:
     if (y - gray).abs().max() > 0.1:
         raise ShapeError("a measurement for color is gray, but this one has colours: --simulate removes them")
     return gray
-
-
-def reached(A: LinearOperator) -> Tensor:
-    """1 at the entries of y that x has a part in, else 0: a random x gives exact zeros only at the others."""
-    x = torch.rand(A.in_shape, generator=torch.Generator().manual_seed(0)) + 0.5
-    return (A(x) != 0).float()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from linops_video.algebra.operator import LinearOperator
 from linops_video.errors import MeasurementError
 from linops_video.operators.stack import Stack
 from linops_video.problems.forward_model import InverseProblem
@@ -50,14 +51,41 @@ def noise_level(problem: InverseProblem) -> float:
     rounding = torch.finfo(y.dtype).eps * all_of_it
     if freedom >= max(LEAST, 1e-3 * y.numel()) and power > rounding:
         return float((power / freedom).sqrt())
-    anything = torch.rand(A.in_shape, generator=torch.Generator().manual_seed(0)).to(y)
     if isinstance(A, Stack):
         A = A.operators[0]
         y = problem.operator.split(y)[0]  # type: ignore[attr-defined]  # of a Stack
-    told = _estimate(y, A(anything)) if len(A.out_shape) == 4 else None
+    told = _estimate(y, reached(A, y)) if len(A.out_shape) == 4 else None
     if told is None:
         raise MeasurementError(f"the noise of {A!r} cannot be told from y, which is no video, or small: give noise_std")
     return told
+
+
+def reached(A: LinearOperator, like: Tensor) -> Tensor:
+    """Which entries of A x a video has a part in, shape (*A.batch_shape, *A.out_shape).
+
+    Of A on random entries the others are exactly zero. `like`: for device and precision.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import Diagonal
+        >>> reached(Diagonal(torch.tensor([1.0, 0.0]), (2,)), torch.zeros(()))
+        tensor([ True, False])
+    """
+    return A(_anything(A, like)) != 0
+
+
+def covered(A: LinearOperator, like: Tensor) -> Tensor:
+    """Which entries of x have a part in A x, shape (*A.batch_shape, *A.in_shape).
+
+    Of AᴴA on random entries the others are exactly zero. `like`: for device and precision.
+    """
+    return A.H(A(_anything(A, like))) != 0
+
+
+def _anything(A: LinearOperator, like: Tensor) -> Tensor:
+    """Random entries, none of them zero."""
+    x = torch.rand(*A.batch_shape, *A.in_shape, generator=torch.Generator().manual_seed(0))
+    return (x + 0.5).to(like)
 
 
 def estimate_noise(y: Tensor, observed: Tensor | None = None) -> float:
