@@ -75,7 +75,7 @@ def from_functions(
         >>> A.H(A(torch.tensor([1.0, 0.0, 0.0])))
         tensor([3., 2., 1.])
     """
-    forward, adjoint = _differentiable(forward, adjoint), _differentiable(adjoint, forward)
+    forward, adjoint = _Differentiable(forward, adjoint), _Differentiable(adjoint, forward)
     return External(forward, adjoint, tuple(in_shape), tuple(out_shape), complex_valued)
 
 
@@ -85,13 +85,15 @@ def from_scipy(
     """The operator of a SciPy LinearOperator, a matrix, sparse or not, or anything with `matmat` and `rmatmat`.
 
     Batch axes become the columns of `matmat`. It is computed by NumPy on the CPU, wherever the tensors are, and in
-    their precision, float32 for 16-bit ones; gradients flow through it.
+    their precision, float32 for 16-bit ones; gradients flow through it. One that is linear for real factors alone, as
+    the FFT of real signals, is taken on real and imaginary parts.
 
     Args:
         in_shape, out_shape: event shapes with as many entries as L has columns and rows; None: vectors.
 
     Raises:
         ShapeError: if the shapes do not have these numbers of entries.
+        SpecError: if L has no adjoint.
 
     Example:
         >>> import scipy.sparse, torch
@@ -111,19 +113,61 @@ def from_scipy(
             f"an operator of {rows} rows and {columns} columns needs an out_shape and an in_shape with as many "
             f"entries, got {show(out_shape)} and {show(in_shape)}"
         )
-    is_complex = np.issubdtype(L.dtype, np.complexfloating)
-
-    def through_numpy(matmat: Callable[[Any], Any], shape: Shape) -> Map:
-        def apply(x: Tensor) -> Tensor:
-            array = x.detach().flatten(1).to("cpu", torch.promote_types(x.dtype, torch.float32))
-            y = torch.tensor(np.asarray(matmat(array.resolve_conj().numpy().T)).T)
-            dtype = complex_dtype(x.dtype) if is_complex else x.dtype
-            return y.to(x.device, dtype).reshape(len(x), *shape)
-
-        return apply
-
-    forward, adjoint = through_numpy(L.matmat, out_shape), through_numpy(L.rmatmat, in_shape)
+    is_complex = bool(np.issubdtype(L.dtype, np.complexfloating))
+    forward: Map = _ThroughNumpy(L.matmat, out_shape, is_complex)
+    adjoint: Map = _ThroughNumpy(L.rmatmat, in_shape, is_complex)
+    if not _is_complex_linear(L):
+        forward, adjoint = _OnParts(forward), _AdjointOfReal(adjoint)
     return from_functions(forward, adjoint, in_shape, out_shape, is_complex)
+
+
+def _is_complex_linear(L: Any) -> bool:
+    """Whether the adjoint of an operator of complex numbers, tried on a random vector, has Aᴴ(i y) = i Aᴴ y."""
+    y = np.random.default_rng(0).standard_normal((L.shape[0], 1))
+    is_complex = np.issubdtype(L.dtype, np.complexfloating)
+    try:
+        back = np.asarray(L.rmatmat(np.hstack((y, 1j * y)) if is_complex else y))
+    except (TypeError, NotImplementedError) as error:
+        raise SpecError(
+            f"an operator needs an adjoint, and rmatvec of this one fails ({error}): give rmatvec"
+        ) from None
+    return not is_complex or np.allclose(back[:, 1], 1j * back[:, 0], rtol=0, atol=1e-4 * np.abs(back).max())
+
+
+@dataclass(frozen=True)
+class _ThroughNumpy:
+    """A product with a matrix of NumPy's columns, on tensors with one batch axis: `matmat`, to tensors of `shape`."""
+
+    matmat: Callable[[Any], Any]
+    shape: Shape
+    complex_valued: bool
+
+    def __call__(self, x: Tensor) -> Tensor:
+        columns = x.detach().flatten(1).to("cpu", torch.promote_types(x.dtype, torch.float32))
+        y = torch.tensor(_plain(self.matmat(columns.resolve_conj().numpy().T)))
+        dtype = complex_dtype(x.dtype) if self.complex_valued else x.dtype
+        return y.mT.to(x.device, dtype).reshape(len(x), *self.shape)
+
+
+@dataclass(frozen=True)
+class _OnParts:
+    """A map of real tensors, on real and imaginary parts."""
+
+    forward: Map
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.forward(x.real) + 1j * self.forward(x.imag) if x.is_complex() else self.forward(x)
+
+
+@dataclass(frozen=True)
+class _AdjointOfReal:
+    """The adjoint of `_OnParts`, of the one for real tensors, which tells the real part of Aᴴ y."""
+
+    adjoint: Map
+
+    def __call__(self, y: Tensor) -> Tensor:
+        y = y.to(complex_dtype(y.dtype))
+        return torch.complex(self.adjoint(y).real, -self.adjoint(1j * y).real)
 
 
 def from_pylops(L: pylops.LinearOperator) -> LinearOperator:
@@ -172,24 +216,29 @@ def to_scipy(A: LinearOperator) -> ScipyOperator:
     """
     from scipy.sparse.linalg import LinearOperator as ScipyOperator
 
-    batch = A.batch_shape
-    dtype = _array_dtype(A)
-
-    def map_columns(B: LinearOperator) -> Callable[[Any], Any]:
-        def apply(columns: Any) -> Any:
-            columns = np.asarray(columns)
-            if not np.issubdtype(columns.dtype, np.inexact):
-                columns = columns.astype(dtype)
-            x = torch.tensor(columns, device=A.device).reshape(math.prod((*batch, *B.in_shape)), -1).mT
-            with torch.no_grad():
-                y = B(x.reshape(-1, *batch, *B.in_shape))
-            return y.flatten(1).mT.reshape(-1, *columns.shape[1:]).cpu().resolve_conj().numpy()
-
-        return apply
-
-    forward, adjoint = map_columns(A), map_columns(A.H)
-    shape = (math.prod(batch) * A.out_size, math.prod(batch) * A.in_size)
+    samples, dtype = math.prod(A.batch_shape), _array_dtype(A)
+    forward, adjoint = _OnColumns(A, dtype), _OnColumns(A.H, dtype)
+    shape = (samples * A.out_size, samples * A.in_size)
     return ScipyOperator(shape, forward, adjoint, forward, dtype, adjoint)  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True)
+class _OnColumns:
+    """An operator on the columns of an array, or on one vector; `dtype`: that of the result for whole numbers."""
+
+    operator: LinearOperator
+    dtype: np.dtype
+
+    def __call__(self, columns: Any) -> np.ndarray:
+        A, batch = self.operator, self.operator.batch_shape
+        columns = _plain(columns, self.dtype)
+        rows, count = math.prod(batch) * A.out_size, math.prod(columns.shape[1:])
+        if count == 0:
+            return np.zeros((rows, 0), columns.dtype)
+        x = torch.tensor(columns, device=A.device).reshape(-1, count).mT
+        with torch.no_grad():
+            y = A(x.reshape(count, *batch, *A.in_shape))
+        return y.reshape(count, rows).mT.reshape(rows, *columns.shape[1:]).cpu().resolve_conj().numpy()
 
 
 def to_pylops(A: LinearOperator) -> pylops.LinearOperator:
@@ -252,9 +301,18 @@ def to_deepinv(A: LinearOperator) -> Any:
 
 
 def _array_dtype(A: LinearOperator) -> np.dtype:
-    """A's precision as NumPy has it, float64 for one without parameters."""
+    """A's precision as NumPy has it: float64 for one without parameters, float32 for bfloat16."""
     dtype = A.dtype or torch.float64
+    dtype = torch.float32 if dtype == torch.bfloat16 else dtype
     return torch.empty((), dtype=complex_dtype(dtype) if A.is_complex() else dtype).numpy().dtype
+
+
+def _plain(array: Any, whole: Any = np.float64) -> np.ndarray:
+    """An array as torch takes it: in order, in this machine's bytes, at most float64; `whole`: dtype of integers."""
+    array = np.asarray(array)
+    dtype = array.dtype if np.issubdtype(array.dtype, np.inexact) else np.dtype(whole)
+    longer = {np.longdouble: np.float64, np.clongdouble: np.complex128}
+    return np.ascontiguousarray(array, longer.get(dtype.type, dtype.newbyteorder("=")))
 
 
 def _on_one_batch_axis(apply: Map, x: Tensor, shape: Shape, result: Shape) -> Tensor:
@@ -268,8 +326,15 @@ def _on_one_batch_axis(apply: Map, x: Tensor, shape: Shape, result: Shape) -> Te
     return y.reshape(*batch, *result)
 
 
-def _differentiable(forward: Map, adjoint: Map) -> Map:
-    return lambda x: _LinearFunction.apply(x, forward, adjoint)  # type: ignore[no-any-return]
+@dataclass(frozen=True)
+class _Differentiable:
+    """x ↦ A x whose derivative is that of a linear map."""
+
+    forward: Map
+    adjoint: Map
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return _LinearFunction.apply(x, self.forward, self.adjoint)  # type: ignore[no-any-return]
 
 
 class _LinearFunction(torch.autograd.Function):

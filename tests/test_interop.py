@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pylops
 import pytest
@@ -43,6 +45,7 @@ PYLOPS = {
     "restriction": lambda: pylops.Restriction(SHAPE, [0, 3], axis=1),
     "matrix": lambda: pylops.MatrixMult(arrays().standard_normal((7, 5)), otherdims=(4,)),
     "Fourier": lambda: pylops.signalprocessing.FFTND((4, 6), axes=(0, 1), norm="ortho", dtype=np.complex128),
+    "FFT of real signals": lambda: pylops.signalprocessing.FFT((4, 5), axis=0, real=True),
     "complex matrix": lambda: pylops.MatrixMult(
         arrays().standard_normal((3, 5)) + 1j * arrays(1).standard_normal((3, 5)), dtype=np.complex128
     ),
@@ -51,7 +54,8 @@ every_pylops = pytest.mark.parametrize("name", PYLOPS)
 
 
 def dense(L) -> torch.Tensor:
-    return torch.as_tensor(np.asarray(L @ np.eye(L.shape[1], dtype=L.dtype)))
+    """The matrix, of real unit vectors, which are all that some operators take."""
+    return torch.as_tensor(np.asarray(L @ np.eye(L.shape[1]))).to(torch.as_tensor(np.zeros((), L.dtype)).dtype)
 
 
 def sparse(seed: int = 0):
@@ -85,6 +89,43 @@ def test_scipy_operators_come_in():
         check_operator(A)
 
 
+@pytest.mark.parametrize("order", [">f8", "longdouble", "clongdouble", "int64", "reversed", "columns"])
+def test_arrays_of_all_kinds_go_to_scipy_and_come_back(order):
+    """What SciPy's operators and their matrices return need not be as torch has it."""
+    x = np.arange(1.0, 4.0)
+    given = x[::-1] if order == "reversed" else np.stack((x, x), 1)[:, 0] if order == "columns" else x.astype(order)
+    A = Diagonal(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64), (3,))
+    np.testing.assert_allclose(to_scipy(A).matvec(given), [1, 2, 3] * given)
+
+    def matmat(columns):
+        y = np.asarray([1, 2, 3])[:, None] * columns
+        return y[::-1].copy()[::-1] if order == "reversed" else y.astype(order) if order != "columns" else y
+
+    dtype = complex if order == "clongdouble" else float
+    L = scipy.sparse.linalg.LinearOperator((3, 3), matmat, matmat, matmat, dtype, matmat)  # type: ignore[call-arg]
+    torch.testing.assert_close(from_scipy(L)(torch.from_numpy(x)).real, A(torch.from_numpy(x)))
+
+
+def test_no_columns_and_16_bits_go_to_scipy():
+    L = to_scipy(BoxMean(2, (4, 4)))
+    assert (L.matmat(np.ones((16, 0))).shape, L.rmatmat(np.ones((4, 0))).shape) == ((4, 0), (16, 0))
+    half = to_scipy(Diagonal(torch.tensor([1.0, 2.0], dtype=torch.bfloat16), (2,)))
+    assert half.dtype == half.matvec(np.array([1, 2])).dtype == np.float32
+
+
+def test_operators_without_an_adjoint_are_told_when_they_come_in():
+    with pytest.raises(SpecError, match="needs an adjoint, and rmatvec of this one fails"):
+        from_scipy(scipy.sparse.linalg.LinearOperator((3, 3), lambda x: 2 * x, None, None, float))  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("M", [np.eye(3), 1j * np.eye(3), scipy.sparse.eye_array(3).tocsr()])
+def test_operators_can_be_pickled(M):
+    A = pickle.loads(pickle.dumps(from_scipy(M)))
+    torch.testing.assert_close(A.to_dense(), from_scipy(M).to_dense())
+    L = pickle.loads(pickle.dumps(to_scipy(Diagonal(torch.ones(3), (3,)))))
+    assert L.matvec([1, 2, 3]).tolist() == [1, 2, 3]
+
+
 def test_real_operators_take_complex_tensors():
     A = from_pylops(PYLOPS["convolution"]())
     r = normal_numbers(0)
@@ -107,7 +148,7 @@ def test_precision_and_batch_axes_are_kept(dtype):
             )
 
 
-@pytest.mark.parametrize("name", ["convolution", "Fourier", "complex matrix"])
+@pytest.mark.parametrize("name", ["convolution", "Fourier", "complex matrix", "FFT of real signals"])
 def test_gradients_flow_through(name):
     A = from_pylops(PYLOPS[name]())
     x = random_like(A, (2, *A.in_shape)).requires_grad_()
