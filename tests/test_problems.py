@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from linops_video import PROBLEMS, ForwardModel, NormalSolver, batch, forward_model
+from linops_video import PROBLEMS, ForwardModel, NormalSolver, batch, collate, forward_model
 from linops_video.errors import MemoryLimitError, ShapeError, SpecError
 from linops_video.operators.kernels import disk, motion_line, motion_line_3
 
@@ -188,3 +189,21 @@ def test_any_frame_size(name: str, height: int, width: int) -> None:
     z = NormalSolver.of(problem.operator).prox(0.1, torch.zeros(shape), problem.y)
     assert z.shape == shape
     assert math.isfinite(float(z.sum()))
+
+
+def test_noise_may_be_another_one_for_each_sample():
+    """Also of a batch of operators, and where problems with one and with several are put together."""
+    std, videos = torch.tensor([0.0, 0.1, 0.2], dtype=torch.float64), torch.rand(3, *SMALL)
+    model = forward_model("sr2", SMALL)
+    one, each = (replace(model, noise_std=s).measure(videos, 3) for s in (0.1, std))
+    A = model.operator
+    torch.testing.assert_close(each.y - A(videos), 10 * std.float().reshape(3, 1, 1, 1, 1) * (one.y - A(videos)))
+    assert replace(model, noise_std=std).measure(videos[0]).y.shape == each.y.shape
+    many = batch([A, forward_model("pid", SMALL).operator, A])
+    y = ForwardModel(many, std).measure(videos, 3).y
+    assert torch.equal(y[0], A(videos[0]))
+    assert float((y[2] - A(videos[2])).std()) == pytest.approx(0.2, rel=0.1)
+    both = collate([replace(model, noise_std=0.3).measure(videos), each])
+    assert torch.as_tensor(both.noise_std).tolist() == torch.stack((torch.full((3,), 0.3), std.float()), -1).tolist()
+    with pytest.raises(ShapeError, match=r"a number for each sample of a batch \(3\), got \(2\)"):
+        replace(model, noise_std=std[:2]).measure(videos)

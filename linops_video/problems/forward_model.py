@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape, moved
+from linops_video.algebra.parameters import Shape, moved, per_sample, show
 from linops_video.batch import Batch, Ragged, batch, sample_of
 from linops_video.errors import ShapeError
 from linops_video.expressions.expression import parse
@@ -112,14 +112,17 @@ def collate(problems: Sequence[InverseProblem]) -> InverseProblem:
     """
     operator = batch([problem.operator for problem in problems])
     y = Ragged(problem.y for problem in problems)
-    noise = torch.stack([torch.as_tensor(problem.noise_std, dtype=y[0].dtype.to_real()) for problem in problems], -1)
+    noise = [torch.as_tensor(problem.noise_std).to(y.device, y.dtype.to_real()) for problem in problems]
     names = {problem.name for problem in problems}
-    return InverseProblem(operator, y, noise.to(y.device), names.pop() if len(names) == 1 else None)
+    std = torch.stack(torch.broadcast_tensors(*noise), -1)
+    return InverseProblem(operator, y, std, names.pop() if len(names) == 1 else None)
 
 
 @dataclass(frozen=True, eq=False)
 class ForwardModel:
     """What a camera does: x ↦ A x + noise of standard deviation `noise_std`; `name` is that of a named problem.
+
+    `noise_std` is a number, or one per sample: a tensor of shape (*batch,).
 
     Example:
         >>> import torch
@@ -129,14 +132,17 @@ class ForwardModel:
     """
 
     operator: LinearOperator
-    noise_std: float = 0.0
+    noise_std: float | Tensor = 0.0
     name: str | None = None
 
     def measure(self, video: Tensor, seed: int = 0) -> InverseProblem:
-        """Measure a video (*batch, T, C, H, W): the same noise for the same seed, on any device; y is its own copy."""
+        """Measure a video (*batch, T, C, H, W): the same noise for the same seed, on any device; y is its own copy.
+
+        Raises `ShapeError` if there is no number in `noise_std` for each sample, `SpecError` for a negative seed.
+        """
         y = self.operator(video)
-        if self.noise_std:
-            y = y + self.noise_std * _noise_like(y, stream(seed, 1))
+        if bool(torch.as_tensor(self.noise_std).any()):
+            y = y + _noise(y, self.noise_std, self.operator, stream(seed, 1))
         y = Ragged(_apart(part, video) for part in y) if isinstance(y, Ragged) else _apart(y, video)
         return InverseProblem(self.operator, y, self.noise_std, self.name)
 
@@ -151,11 +157,21 @@ def _apart(y: Tensor, video: Tensor) -> Tensor:
     return y.clone() if shared else y
 
 
-def _noise_like(y: Any, generator: torch.Generator) -> Any:
-    if isinstance(y, Ragged):
-        return Ragged(_noise_like(part, generator) for part in y)
+def _noise(y: Any, std: float | Tensor, A: LinearOperator, generator: torch.Generator) -> Any:
+    if isinstance(A, Batch):
+        parts = enumerate(zip(A.operators, y, strict=True))
+        return Ragged(_noise(part, sample_of(std, i, len(y)), B, generator) for i, (B, part) in parts)
+    shape = y.shape
+    if isinstance(std, Tensor):
+        batch = shape[: y.ndim - len(A.out_shape)]
+        try:
+            shape = (*torch.broadcast_shapes(batch, std.shape), *A.out_shape)
+        except RuntimeError:
+            message = f"noise_std needs a number for each sample of a batch {show(batch)}, got {show(std.shape)}"
+            raise ShapeError(message) from None
+        std = per_sample(std.to(y.device, y.dtype.to_real()), len(A.out_shape))
     dtype = torch.complex64 if y.is_complex() else torch.float32  # complex noise: σ² = E|n|², half of it in each part
-    return torch.randn(y.shape, generator=generator, dtype=dtype).to(y)
+    return std * torch.randn(shape, generator=generator, dtype=dtype).to(y)
 
 
 def forward_model(spec: str, shape: tuple[int, ...], seed: int = 0) -> ForwardModel:

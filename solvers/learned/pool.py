@@ -56,7 +56,7 @@ class ProblemPool:
             if key not in self._kept:
                 self._kept[key] = self._set_up(spec, shape, FIRST_SEED + index, truth.dtype)
             model, normal = self._kept[key]
-        noise_std = draw_noise(spec, model.noise_std, noisy, generator, noisy_blurs)
+        noise_std = draw_noise(spec, float(model.noise_std), noisy, generator, noisy_blurs)
         return replace(model, noise_std=noise_std).measure(truth, noise_seed), normal
 
     def _set_up(
