@@ -11,6 +11,7 @@ from linops_video import AxisMatrix, Diagonal, Kron, LinearOperator, NormalSolve
 from linops_video.algebra.operator import Compose
 from linops_video.errors import LinopsError, ShapeError, SpecError
 from linops_video.operators.einsum import Einsum
+from linops_video.testing import check_operator
 
 SHAPE = (4, 3, 6, 5)
 TEXTS: list[tuple[str, tuple[int, ...], type[LinearOperator]]] = [
@@ -97,8 +98,10 @@ def numpy_function(x: torch.Tensor) -> torch.Tensor:
         (lambda x: x.abs(), "not linear"),
         (lambda x: x.clamp(max=2.5), "not linear"),
         (lambda x: x.float(), "keep the precision"),
-        (lambda x: torch.ones(3, 3) @ x, "failed on one"),
+        (lambda x: torch.ones(4, 4).to(x) @ x, "failed on one"),
+        (torch.nn.Linear(4, 2), "not linear"),  # it has a bias
         (lambda x: x.reshape(5), "failed on one"),
+        (lambda x: (x, x), "must make one tensor, and made a tuple"),
         (numpy_function, "cannot be differentiated"),
     ],
 )
@@ -114,6 +117,19 @@ def test_function_with_constants_that_follow_and_without_batch_axes() -> None:
     assert A.out_shape == (3, 4, 3)
     torch.testing.assert_close(A(x)[1, 0], F.conv2d(x[1], kernel.double(), groups=3)[0])
     assert A(x.float()).dtype == torch.float32
+
+
+def test_layers_of_networks_keep_their_precision() -> None:
+    layer = torch.nn.Conv2d(3, 2, 3, bias=False)
+    check_operator(linear_function(layer.requires_grad_(False), (3, 5, 4)), dtype=torch.float32)
+    A = linear_function(layer.requires_grad_(True), (3, 5, 4))
+    x = torch.rand(2, 3, 5, 4, generator=torch.Generator().manual_seed(0))
+    for dtype in (torch.float32, torch.float64, torch.complex128):
+        y = A(x.to(dtype))
+        assert y.dtype == A.H(y).dtype == dtype
+        torch.testing.assert_close(y.real.float(), layer(x))
+    A(x.double()).sum().backward()
+    assert layer.weight.grad is not None
 
 
 FUNCTIONS = {
