@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -29,9 +28,10 @@ from linops_video.cli.options import (
 )
 from linops_video.cli.progress import bar
 from linops_video.cli.report import finite, write_json
+from linops_video.datasets.archive import holds_videos
 from linops_video.errors import SpecError
 from linops_video.expressions.source import files_named
-from linops_video.media.arrays import BROKEN, read_kernel
+from linops_video.media.arrays import read_kernel
 from linops_video.media.files import check_distinct, check_writable
 from linops_video.media.video import check_limit
 from linops_video.solvers.learned.data import load_videos
@@ -87,7 +87,7 @@ def tune(
     where = parse_device(device)
     size = None if shape is None else parse_shape(shape)
     blur = None if kernel is None else read_kernel(kernel)
-    archive = input is not None and _is_archive(input)
+    archive = input is not None and holds_videos(input)
     simulate = simulate or input is None or archive
     if split is not None and not archive:
         raise SpecError("--split is for an archive (.npz) of videos: leave it out")
@@ -115,18 +115,6 @@ def tune(
     if json is not None:
         write_json(json, _report(request, tasks, values, trials, simulate))
         console.print(f"report: {json}", markup=False, soft_wrap=True)
-
-
-def _is_archive(path: Path) -> bool:
-    """Whether a .npz file holds many clips, not one."""
-    if path.suffix.lower() != ".npz" or not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            arrays: Any = np.load(file, allow_pickle=False)
-            return bool({"video", "delta_xz"} & set(arrays.files))
-    except (*BROKEN, AttributeError):
-        return False  # the reader of clips says what is wrong with it
 
 
 def _names(solver: Any, given: str | None, truth: bool) -> list[str]:

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import lzma
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from linops_video.datasets.cache import cached
 from linops_video.errors import FileError
-from linops_video.media.arrays import BROKEN
+from linops_video.media.arrays import load_arrays, open_arrays
 
 ABOUT = ("split", "source", "scene", "category")
 """Arrays that tell something of each video."""
 
 
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of a `.npz` archive; `FileError` if it is missing or no such archive."""
-    if not path.exists():
-        raise FileError(f"no such file: {path}")
+def holds_videos(path: Path) -> bool:
+    """Whether a file is a `.npz` archive for `load_archive`, by the names of its arrays."""
+    if path.suffix.lower() != ".npz" or not path.is_file():
+        return False
     try:
-        with path.open("rb") as file:
-            archive: Any = np.load(file, allow_pickle=False)
-            return {key: archive[key] for key in archive.files}  # which a single array has not
-    except (*BROKEN, AttributeError):
-        raise FileError(f"cannot read {path}: not a .npz archive of plain arrays") from None
+        with open_arrays(path) as arrays:
+            return bool({"video", "delta_xz"} & set(arrays))
+    except FileError:
+        return False  # who reads it says what is wrong with it
 
 
 def load_archive(path: Path) -> dict[str, np.ndarray]:

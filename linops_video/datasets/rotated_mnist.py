@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from linops_video.datasets.archive import load_arrays
 from linops_video.datasets.video_set import Indices, as_array, hold_out, numbers
 from linops_video.errors import FileError
+from linops_video.media.arrays import load_arrays
 
 FRAMES, STEP_DEGREES, CROP = 9, 40.0, 14
 FILES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}

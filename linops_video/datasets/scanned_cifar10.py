@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from linops_video.datasets.archive import load_arrays
 from linops_video.datasets.cache import cached
 from linops_video.datasets.video_set import Indices, as_array, hold_out
 from linops_video.errors import FileError
+from linops_video.media.arrays import load_arrays
 
 SIDE = 16
 CORNERS = ((0, 0), (1, 0), (1, 1), (0, 1))

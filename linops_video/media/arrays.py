@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,6 @@ from linops_video.media.video import DEFAULT_FPS, LEAST_FPS, Video, check_limit,
 
 NUMPY = (".npz", ".npy")
 """Files of arrays."""
-
-BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What NumPy raises for a file that it cannot read."""
 
 EIGHT_BIT_NOISE = 1 / (255 * math.sqrt(12))
 """Standard deviation of rounding to 8 bits, for values in [0, 1]."""
@@ -112,18 +111,32 @@ def read_array(path: str | Path, name: str) -> Tensor:
     return torch.from_numpy(_load_numpy(Path(path), name)[0].astype(np.float32))
 
 
-def _load_numpy(path: Path, name: str) -> tuple[np.ndarray, float]:
-    """The array `name`, or the only array there is, of finite real numbers; frames per second."""
+@contextmanager
+def open_arrays(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
+    """The arrays of a `.npz` file by name, read when they are asked for, or the one of a `.npy` file, without a name.
+
+    Raises `FileError` if there is no such file, or it does not hold plain arrays, also where that shows in the block.
+    """
     if not path.exists():
         raise FileError(f"no such file: {path}")
     try:
         with path.open("rb") as file:
             loaded: Any = np.load(file, allow_pickle=False)
-            alone = isinstance(loaded, np.ndarray)
-            arrays = {name: loaded} if alone else {key: loaded[key] for key in loaded.files}
-    except BROKEN as error:
-        reason = "it holds pickled objects" if "Object arrays" in str(error) else f"not a {path.suffix} file"
-        raise FileError(f"cannot read {path}: {reason}; write plain arrays with numpy.savez or numpy.save") from None
+            yield {"": loaded} if isinstance(loaded, np.ndarray) else loaded
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        why = "it holds pickled objects" if "Object arrays" in str(error) else f"not a {path.suffix} file"
+        raise FileError(f"cannot read {path}: {why}; write plain arrays with numpy.savez or numpy.save") from None
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a file, and the errors, of `open_arrays`."""
+    with open_arrays(path) as arrays:
+        return dict(arrays)
+
+
+def _load_numpy(path: Path, name: str) -> tuple[np.ndarray, float]:
+    """The array `name`, or the only array there is, of finite real numbers; frames per second."""
+    arrays = load_arrays(path)
     fps = np.asarray(arrays.pop("fps", DEFAULT_FPS))
     if fps.size != 1 or fps.dtype.kind not in "fiu" or not LEAST_FPS <= fps.item() < np.inf:
         raise MeasurementError(f'the array "fps" of {path} must be one positive number of frames per second, not {fps}')
