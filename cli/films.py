@@ -23,7 +23,7 @@ from linops_video.expressions.source import files_named
 from linops_video.films.film import Film, measured_film, open_film, simulated_film
 from linops_video.films.parts import Parts, Share, locked
 from linops_video.media.arrays import NUMPY, read_clip, read_measurement
-from linops_video.media.files import identity_of_file, reason
+from linops_video.media.files import identity_of_file, told
 from linops_video.media.video import (
     FILM_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -97,10 +97,8 @@ def _make_folder(out: Path, folder: Path) -> None:
         raise FileError(f"{folder} is a folder of videos: -o needs a folder to write to, not {out}")
     if out.resolve() == folder.resolve():
         raise FileError(f"-o needs another folder than {folder}, whose files it would replace")
-    try:
+    with told(out):
         out.mkdir(exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot write {out}: {reason(error)}") from None
 
 
 def _name_of(file: Path) -> str:

@@ -33,6 +33,8 @@ def load_archive(path: Path) -> dict[str, np.ndarray]:
     their shape. They are unpacked once and kept. Raises `FileError` if there are no videos, or other arrays do not fit.
     """
     arrays = load_arrays(path)
+    if "" in arrays:
+        raise FileError(f"cannot read {path}: it is one array, not a .npz archive of several")
     if "delta_xz" in arrays and "shape" in arrays:
         packed, shape = arrays.pop("delta_xz"), tuple(arrays.pop("shape").tolist())
         arrays["video"] = np.load(cached(path, "unpacked", lambda: _unpacked(path, packed, shape)), mmap_mode="r")

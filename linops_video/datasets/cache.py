@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from linops_video.errors import FileError
-from linops_video.media.files import reason, replacing
+from linops_video.media.files import make_folder, replacing, told
 
 VARIABLE = "LINOPS_VIDEO_DATA"
 """Environment variable with the folder of the data sets."""
+
+ADVICE = f"; set {VARIABLE} to another folder"
+"""For a folder that cannot be written."""
 
 
 def data_folder(name: str = "") -> Path:
@@ -34,12 +37,9 @@ def cached(source: Path, form: str, decode: Callable[[], Iterable[np.ndarray]]) 
     key = hashlib.sha256(text.encode()).hexdigest()[:24]
     path = data_folder("decoded") / key[:2] / f"{source.stem[:60]}-{key}.npy"
     if not path.is_file():
-        make_folder(path.parent)
-        with replacing(path) as temporary:
-            try:
-                _write(temporary, decode())
-            except OSError as error:
-                raise FileError(f"cannot write {path}: {reason(error)}; {VARIABLE} moves the cache") from None
+        make_folder(path.parent, ADVICE)
+        with replacing(path) as temporary, told(path, advice=ADVICE):
+            _write(temporary, decode())
     return path
 
 
@@ -60,11 +60,3 @@ def _write(path: Path, arrays: Iterable[np.ndarray]) -> None:
         np.lib.format.write_array_header_1_0(file, header | {"shape": (count, *header["shape"][1:])})
         if file.tell() != start:
             raise FileError("this version of NumPy has no room in its headers: 1.26 and later have")
-
-
-def make_folder(path: Path) -> None:
-    """The folder and those above it."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot make the folder {path}: {reason(error)}; set {VARIABLE}") from None

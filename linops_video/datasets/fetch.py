@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from linops_video.datasets.cache import data_folder, make_folder
+from linops_video.datasets.cache import ADVICE, data_folder
 from linops_video.errors import FileError, SpecError, near_names
+from linops_video.media.files import make_folder
 
 CHUNK = 1 << 20
 PARTIAL = 206
@@ -89,7 +90,7 @@ def fetch(name: str, root: str | Path | None = None, on_bytes: OnBytes | None = 
     import pooch  # here: with requests it takes half a second to import
 
     folder = data_folder(name) if root is None else Path(root)
-    make_folder(folder)
+    make_folder(folder, ADVICE)
     pooch.get_logger().setLevel("WARNING")
     for remote in REMOTE[name]:
         path = folder / remote.name

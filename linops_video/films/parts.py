@@ -21,7 +21,7 @@ from torch import Tensor
 from linops_video.errors import FileError
 from linops_video.media.arrays import write_array
 from linops_video.media.encoding import SQUARE
-from linops_video.media.files import reason, replacing, short_name
+from linops_video.media.files import replacing, short_name, told
 from linops_video.media.video import DEFAULT_FPS, join_videos, write_video
 
 STATE = "state.safetensors"
@@ -115,21 +115,19 @@ class Parts:
 
     def add(self, frames: Tensor, state: Finished) -> None:
         """Keep the frames that window number `state.windows − 1` has finished."""
-        try:
+        with told(self.folder):
             self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise FileError(f"cannot write {self.folder}: {reason(error)}") from None
         part = self._part(state.windows - 1)
         if self._suffix == ".npz":
             write_array(part, "x", frames, self.fps)
         else:
             own = self._suffix == self.out.suffix.lower()  # else the frames are decoded again, and may be too fast here
             write_video(part, frames, self.fps if own else DEFAULT_FPS, aspect=self.aspect)
-        told = {"job": self._job, "windows": str(state.windows), "tallies": json.dumps(state.tallies)}
+        about = {"job": self._job, "windows": str(state.windows), "tallies": json.dumps(state.tallies)}
         place = self._place(self.share.index)
         with replacing(place) as temporary:
             try:
-                save_file({"tail": state.tail.contiguous()}, temporary, told)
+                save_file({"tail": state.tail.contiguous()}, temporary, about)
             except SafetensorError as error:
                 raise FileError(f"cannot write {place}: {error}") from None
 
@@ -198,12 +196,11 @@ def locked(out: Path, what: str | int, timeout: float = 0) -> Iterator[None]:
     """
     place = out.with_name(f".{short_name(out)}.{what}.lock")
     lock = FileLock(place, timeout=timeout)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise FileError(f"another run is writing {out}: wait for it, or give a new name") from None
-    except OSError as error:
-        raise FileError(f"cannot write {out}: {reason(error)}") from None
+    with told(out):
+        try:
+            lock.acquire()
+        except Timeout:
+            raise FileError(f"another run is writing {out}: wait for it, or give a new name") from None
     try:
         yield
     finally:

@@ -31,16 +31,13 @@ def replacing(path: str | Path, within: Path | None = None) -> Iterator[Path]:
     """
     path = Path(path)
     _check_replaceable(path)
-    try:
+    with told(path):
         staging = Path(tempfile.mkdtemp(prefix=".linops-video-", dir=within or path.parent))
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {reason(error, path)}") from None
     try:
-        temporary = staging / path.name  # the suffix stays: writers choose the format by it
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {reason(error, path)}") from None
+        with told(path):
+            temporary = staging / path.name  # the suffix stays: writers choose the format by it
+            yield temporary
+            os.replace(temporary, path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -56,11 +53,8 @@ def check_writable(path: str | Path, folder: bool = False) -> None:
         raise FileError(f"cannot write {path}: it is a folder; give the name of a file")
     if path.is_dir() and any(path.iterdir()):
         raise FileError(f"cannot write {path}: it is a folder with something in it; give a new name")
-    try:
-        with tempfile.TemporaryDirectory(prefix=".linops-video-", dir=path.parent):
-            pass
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {reason(error, path)}") from None
+    with told(path), tempfile.TemporaryDirectory(prefix=".linops-video-", dir=path.parent):
+        pass
 
 
 def check_distinct(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path | None]) -> None:
@@ -94,18 +88,31 @@ def short_name(path: Path) -> str:
 
 
 def _check_replaceable(path: Path) -> None:
-    try:
+    with told(path):  # of a name that is too long
         device = path.exists() and not (path.is_file() or path.is_dir())
-    except OSError as error:  # of a name that is too long
-        raise FileError(f"cannot write {path}: {reason(error)}") from None
     if device:
         raise FileError(f"cannot write {path}: it is a device or a pipe; give the name of a file")
     if path.name in ("", ".."):
         raise FileError(f"cannot write {path}: give the name of a new file or folder")
 
 
-def reason(error: OSError, path: Path | None = None) -> str:
-    """Why the system refuses, in words that go on a sentence; `path`: what should have been written."""
-    if path is not None and not path.parent.is_dir():
-        return f"the folder {path.parent} does not exist"
+def make_folder(path: Path, advice: str = "") -> None:
+    """The folder and those above it; `told` if it cannot be made."""
+    with told(path, "make the folder", advice):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def told(path: Path, what: str = "write", advice: str = "") -> Iterator[None]:
+    """Raise `FileError` where the system refuses the block: that it cannot `what` `path`, why, and the advice."""
+    try:
+        yield
+    except OSError as error:
+        missing = isinstance(error, (FileNotFoundError, NotADirectoryError)) and not path.parent.is_dir()
+        why = f"the folder {path.parent} does not exist" if missing else reason(error)
+        raise FileError(f"cannot {what} {path}: {why}{advice}") from None
+
+
+def reason(error: OSError) -> str:
+    """Why the system refuses, in words that go on a sentence."""
     return (error.strerror or str(error)).lower()

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from linops_video import __version__
 from linops_video.errors import FileError, LinopsError, SpecError
-from linops_video.media.files import reason, replacing
+from linops_video.media.files import make_folder, replacing
 from linops_video.solvers.learned.checkpoint import save_network
 from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.curve import Curve, Row
@@ -307,7 +307,4 @@ def _check_folder(folder: Path, state: Path, resume: bool) -> None:
         raise FileError(f"nothing to resume in {folder}: there is no {state.name}")
     if state.exists() and not resume:
         raise SpecError(f"{folder} holds a run: resume it, or take another folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot make the folder {folder}: {reason(error)}") from None
+    make_folder(folder)
