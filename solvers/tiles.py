@@ -12,7 +12,7 @@ from torch import Tensor
 
 from linops_video import InverseProblem, Solution
 from linops_video.errors import CutError, SpecError
-from linops_video.films.cut import Box, cut_problem, whole
+from linops_video.films.cut import Bounds, cut_problem, whole
 from linops_video.solvers.iteration import OnStep, Solver, check_problem, run
 
 TILE = (320, 448)
@@ -129,7 +129,7 @@ def count_tiles(solver: Solver, problem: InverseProblem) -> int:
     return len(_tiles(solver, problem))
 
 
-def _tiles(solver: Solver, problem: InverseProblem) -> list[tuple[Box, Tensor, InverseProblem]]:
+def _tiles(solver: Solver, problem: InverseProblem) -> list[tuple[Bounds, Tensor, InverseProblem]]:
     """The tiles, their weights, shape (rows, columns), and their problems, views of the whole one's measurements.
 
     One for frames that are small, cannot or need not be cut.

@@ -9,17 +9,17 @@ from zoo import ZOO, Animal, animal, normal_numbers
 from linops_video import BoxMean, Convolution, Dense, Diagonal, Identity, forward_model
 from linops_video.algebra.operator import Compose
 from linops_video.errors import CutError, ShapeError
-from linops_video.films.cut import Box, cut, cut_problem, shape_of, whole
+from linops_video.films.cut import Bounds, cut, cut_problem, shape_of, whole
 from linops_video.operators.select import Slice
 
 UNCUT = {"cs", "vcs"}
 
 
-def sample(x: torch.Tensor, box: Box) -> torch.Tensor:
+def sample(x: torch.Tensor, box: Bounds) -> torch.Tensor:
     return x[(..., *(slice(a, b) for a, b in box))]
 
 
-def boxes(shape: tuple[int, ...], seed: int, number: int = 12) -> list[Box]:
+def boxes(shape: tuple[int, ...], seed: int, number: int = 12) -> list[Bounds]:
     """Random boxes, most of them whole along some axes."""
     draw = random.Random(seed)
 
@@ -30,7 +30,7 @@ def boxes(shape: tuple[int, ...], seed: int, number: int = 12) -> list[Box]:
     return [tuple(ends(n) for n in shape) for _ in range(number)]
 
 
-def check(A, box: Box) -> bool:
+def check(A, box: Bounds) -> bool:
     """The law, where the operator can be cut there: equal measurements, whatever lies outside the box."""
     try:
         part, outputs = cut(A, box)

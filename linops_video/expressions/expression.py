@@ -21,7 +21,7 @@ from linops_video.algebra.text import call, number, text_of, with_text
 from linops_video.errors import LinopsError, MemoryLimitError, ShapeError, near_names
 from linops_video.expressions import named_blur, named_sampling, named_sensing, spelling  # noqa: F401  # they register their names
 from linops_video.expressions.names import OPERATORS, PROBLEMS, Name, Place, memory
-from linops_video.expressions.source import Source, Word, plain_path
+from linops_video.expressions.source import Syntax, Word, plain_path
 
 
 def parse(text: str, shape: Shape, seed: int = 0, batch: Shape = ()) -> LinearOperator:
@@ -132,7 +132,7 @@ def _once(method: Callable[..., Any]) -> Callable[..., Any]:
     return remembered
 
 
-class _Reader(Source):
+class _Reader(Syntax):
     """One text, and what its nodes stand for."""
 
     def __init__(self, text: str, seed: int, batch: Shape) -> None:

@@ -32,7 +32,7 @@ class Word:
 def files_named(text: str) -> list[Path]:
     """The files that an expression names, in its order; none for a text that is no expression."""
     try:
-        source = Source(text)
+        source = Syntax(text)
     except SpecError:
         return []
     quoted = (node.value for node in ast.walk(source.tree) if isinstance(node, ast.Constant))
@@ -40,7 +40,7 @@ def files_named(text: str) -> list[Path]:
     return named + [Path(word) for word in quoted if isinstance(word, str) and Path(word).is_file()]
 
 
-class Source:
+class Syntax:
     """A text, read with Python's own grammar; nothing in it is evaluated.
 
     Names of files and ranges a:b:c, which that grammar does not know, are replaced by names of the same length, so that

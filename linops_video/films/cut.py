@@ -29,16 +29,16 @@ from linops_video.operators.sampling import BoxMean
 from linops_video.operators.select import Select, Slice
 from linops_video.problems.forward_model import InverseProblem
 
-Box = tuple[tuple[int, int], ...]
+Bounds = tuple[tuple[int, int], ...]
 """(start, stop) for every event axis."""
 
-Cut = tuple[LinearOperator, Box]
+Piece = tuple[LinearOperator, Bounds]
 
 DENSE_AXIS = 4096
 """Longest axis whose factor is turned into a matrix to see which rows touch which entries: 128 MB in float64."""
 
 
-def cut(A: LinearOperator, box: Box) -> Cut:
+def cut(A: LinearOperator, box: Bounds) -> Piece:
     """The operator of the measurements that see nothing outside `box`, and the box that they form in A's output.
 
     Raises:
@@ -58,7 +58,7 @@ def cut(A: LinearOperator, box: Box) -> Cut:
     return _cut(A, box)
 
 
-def cut_problem(problem: InverseProblem, box: Box) -> InverseProblem:
+def cut_problem(problem: InverseProblem, box: Bounds) -> InverseProblem:
     """The inverse problem of a part of the video: `cut` of its operator, and the measurements that go with it.
 
     Raises what `cut` raises.
@@ -74,12 +74,12 @@ def cut_problem(problem: InverseProblem, box: Box) -> InverseProblem:
     return replace(problem, operator=A, y=problem.y[(..., *(slice(a, b) for a, b in outputs))])
 
 
-def whole(shape: Shape) -> Box:
+def whole(shape: Shape) -> Bounds:
     """The box that holds everything."""
     return tuple((0, n) for n in shape)
 
 
-def middle(shape: Shape, size: int) -> Box:
+def middle(shape: Shape, size: int) -> Bounds:
     """The middle of a video (T, C, H, W): at most size×size pixels of all frames, from multiples of 8 on.
 
     Example:
@@ -91,13 +91,13 @@ def middle(shape: Shape, size: int) -> Box:
     return (*whole(shape[:-2]), *spans)
 
 
-def shape_of(box: Box) -> Shape:
+def shape_of(box: Bounds) -> Shape:
     """The size of a box along every axis."""
     return tuple(b - a for a, b in box)
 
 
 @singledispatch
-def _cut(A: LinearOperator, box: Box) -> Cut:
+def _cut(A: LinearOperator, box: Bounds) -> Piece:
     factors = A._factors()
     if factors is not None and len(factors) > 1:
         return _cut_factors(factors, box)
@@ -110,32 +110,32 @@ def _cut(A: LinearOperator, box: Box) -> Cut:
 
 
 @_cut.register
-def _(A: Identity, box: Box) -> Cut:
+def _(A: Identity, box: Bounds) -> Piece:
     return Identity(shape_of(box)), box
 
 
 @_cut.register
-def _(A: Diagonal, box: Box) -> Cut:
+def _(A: Diagonal, box: Bounds) -> Piece:
     d, axes = A.diagonal, A.diagonal.shape[A.diagonal.ndim - len(box) :]
     index = tuple(slice(None) if n == 1 else slice(a, b) for n, (a, b) in zip(axes, box, strict=True))
     return Diagonal(d[(..., *index)], shape_of(box)), box
 
 
 @_cut.register
-def _(A: Scaled, box: Box) -> Cut:
+def _(A: Scaled, box: Bounds) -> Piece:
     part, outputs = cut(A.operator, box)
     return scale(A.factor, part), outputs
 
 
 @_cut.register
-def _(A: Compose, box: Box) -> Cut:
+def _(A: Compose, box: Bounds) -> Piece:
     right, middle = cut(A.right, box)
     left, outputs = cut(A.left, middle)
     return compose(left, right), outputs
 
 
 @_cut.register
-def _(A: Sum, box: Box) -> Cut:
+def _(A: Sum, box: Bounds) -> Piece:
     parts = [cut(term, box) for term in A.terms]
     common = tuple(
         (max(a for a, _ in ends), min(b for _, b in ends)) for ends in zip(*(o for _, o in parts), strict=True)
@@ -145,12 +145,12 @@ def _(A: Sum, box: Box) -> Cut:
 
 
 @_cut.register
-def _(A: Kron, box: Box) -> Cut:
+def _(A: Kron, box: Bounds) -> Piece:
     return _cut_factors(A.factors, box)
 
 
 @_cut.register
-def _(A: Dense, box: Box) -> Cut:
+def _(A: Dense, box: Bounds) -> Piece:
     if len(A.in_shape) != 1 or len(A.out_shape) != 1:
         return _cut.dispatch(LinearOperator)(A, box)
     matrix, rows = _band(A, A.matrix, *box[0])
@@ -158,14 +158,14 @@ def _(A: Dense, box: Box) -> Cut:
 
 
 @_cut.register
-def _(A: AxisMatrix, box: Box) -> Cut:
+def _(A: AxisMatrix, box: Bounds) -> Piece:
     matrix, rows = _band(A, A.matrix, *box[A.axis])
     outputs = (*box[: A.axis], rows, *box[A.axis + 1 :])
     return AxisMatrix(matrix, A.axis, shape_of(box)), outputs
 
 
 @_cut.register
-def _(A: Select, box: Box) -> Cut:
+def _(A: Select, box: Bounds) -> Piece:
     start, stop = box[A.axis]
     kept = [i for i, index in enumerate(A.indices) if start <= index < stop]
     outputs = (*box[: A.axis], (kept[0], kept[-1] + 1) if kept else (0, 0), *box[A.axis + 1 :])
@@ -176,7 +176,7 @@ def _(A: Select, box: Box) -> Cut:
 
 
 @_cut.register
-def _(A: Slice, box: Box) -> Cut:
+def _(A: Slice, box: Bounds) -> Piece:
     outputs, slices = [], []
     for kept, n, (a, b) in zip(A.slices, A.in_shape, box, strict=True):
         places = range(n)[kept]
@@ -189,7 +189,7 @@ def _(A: Slice, box: Box) -> Cut:
 
 
 @_cut.register
-def _(A: BoxMean, box: Box) -> Cut:
+def _(A: BoxMean, box: Bounds) -> Piece:
     k, axes = A.factor, [axis % len(box) for axis in A.axes]
     outputs = tuple((-(-a // k), b // k) if i in axes else (a, b) for i, (a, b) in enumerate(box))
     _need(A, outputs)
@@ -201,7 +201,7 @@ def _(A: BoxMean, box: Box) -> Cut:
 
 
 @_cut.register
-def _(A: Bayer, box: Box) -> Cut:
+def _(A: Bayer, box: Bounds) -> Piece:
     channels, rows, columns = box[-3:]
     if channels != (0, 3):
         raise CutError(f"{A!r} cannot be cut to some of its channels")
@@ -210,7 +210,7 @@ def _(A: Bayer, box: Box) -> Cut:
 
 
 @_cut.register
-def _(A: Convolution, box: Box) -> Cut:
+def _(A: Convolution, box: Bounds) -> Piece:
     part = shape_of(box)
     if box[-2:] == whole(A.in_shape[-2:]):
         return Convolution(A.kernel, part, A.boundary), (*box[:-2], *whole(A.out_shape[-2:]))
@@ -224,7 +224,7 @@ def _(A: Convolution, box: Box) -> Cut:
     return Convolution(A.kernel, part, "valid"), (*box[:-2], *ends)
 
 
-def _cut_factors(factors: Sequence[LinearOperator], box: Box) -> Cut:
+def _cut_factors(factors: Sequence[LinearOperator], box: Bounds) -> Piece:
     """A Kronecker product is cut factor by factor."""
     parts: list[LinearOperator] = []
     outputs: list[tuple[int, int]] = []
@@ -252,7 +252,7 @@ def _band(A: LinearOperator, matrix: Tensor, start: int, stop: int) -> tuple[Ten
     return matrix[..., first:behind, start:stop], (first, behind)
 
 
-def _crop(A: LinearOperator, outputs: Box, wanted: Box) -> LinearOperator:
+def _crop(A: LinearOperator, outputs: Bounds, wanted: Bounds) -> LinearOperator:
     """A, whose outputs fill one box, cut down to the outputs in a smaller one."""
     if outputs == wanted:
         return A
@@ -260,7 +260,7 @@ def _crop(A: LinearOperator, outputs: Box, wanted: Box) -> LinearOperator:
     return compose(Slice(slices, A.out_shape), A)
 
 
-def _need(A: LinearOperator, outputs: Box) -> None:
+def _need(A: LinearOperator, outputs: Bounds) -> None:
     if any(a >= b for a, b in outputs):
         raise CutError(f"{A!r} has no measurement that sees this part of the video alone: take larger parts")
 

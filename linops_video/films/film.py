@@ -13,7 +13,7 @@ from torch import Tensor
 from linops_video.algebra.parameters import Shape
 from linops_video.errors import CutError, ShapeError
 from linops_video.expressions.names import PROBLEMS, stream
-from linops_video.films.film_model import FilmModel, Frames, Rolling, film_model
+from linops_video.films.film_model import FilmModel, Footage, Rolling, film_model
 from linops_video.media.arrays import EIGHT_BIT_NOISE, NUMPY, read_clip, read_measurement
 from linops_video.media.video import frame_rate, stream_video
 from linops_video.problems.forward_model import InverseProblem, problem_named
@@ -36,7 +36,7 @@ class Source:
         samples: the numbers of some frames that are spread over the film, and these frames (`SAMPLES`, C, H, W).
     """
 
-    frames: Frames
+    frames: Footage
     shape: Shape
     fps: float
     noise_floor: float

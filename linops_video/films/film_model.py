@@ -23,7 +23,7 @@ from linops_video.errors import CutError, FileError, LinopsError, MeasurementErr
 from linops_video.expressions.expression import Call, sole_call
 from linops_video.expressions.named_sampling import block_corners, blocks_mask
 from linops_video.expressions.names import stream
-from linops_video.films.cut import Cut, cut, whole
+from linops_video.films.cut import Piece, cut, whole
 from linops_video.media.arrays import read_mask
 from linops_video.media.video import FILM_SUFFIXES, stream_video
 from linops_video.operators.diagonal import Diagonal
@@ -34,7 +34,7 @@ from linops_video.problems.measurement import check_inputs, model_of
 PROBE = 16
 """Rows and columns of the small frames on which an operator is tried, to see whether it treats all frames alike."""
 
-Frames = Callable[[], Iterator[Tensor]]
+Footage = Callable[[], Iterator[Tensor]]
 """Gives the frames (C, H, W) of a film from its first one on."""
 
 
@@ -55,7 +55,7 @@ class FilmModel(Protocol):
     @property
     def measured(self) -> int: ...
 
-    def part(self, start: int, stop: int) -> Cut:
+    def part(self, start: int, stop: int) -> Piece:
         """The operator of frames start … stop − 1, and the box of the film's measurements that it gives."""
         ...
 
@@ -72,7 +72,7 @@ class Alike:
     def measured(self) -> int:
         return self.shape[0]
 
-    def part(self, start: int, stop: int) -> Cut:
+    def part(self, start: int, stop: int) -> Piece:
         A = self.build(stop - start)
         return A, ((start, stop), *whole(A.out_shape)[1:])
 
@@ -95,7 +95,7 @@ class Segments:
     def measured(self) -> int:
         return self.shape[0] // self.period + self.reach
 
-    def part(self, start: int, stop: int) -> Cut:
+    def part(self, start: int, stop: int) -> Piece:
         done = min(max(0, start - self.reach) // self.period, self.shape[0] // self.period - 1)
         first = done * self.period  # of the last whole period, where the window lies behind it
         last = min(self.shape[0], -(-(stop + self.reach) // self.period) * self.period)
@@ -112,7 +112,7 @@ class Beginning:
     measured: int
     frame_by_frame: ClassVar[bool] = False
 
-    def part(self, start: int, stop: int) -> Cut:
+    def part(self, start: int, stop: int) -> Piece:
         seen = min(stop, self.measured) - start
         if seen < 1:
             raise CutError(
@@ -129,11 +129,11 @@ class Masked:
 
     frame_by_frame: ClassVar[bool] = True
 
-    def __init__(self, shape: Shape, masks: Frames) -> None:
+    def __init__(self, shape: Shape, masks: Footage) -> None:
         self.shape, self.measured = shape, shape[0]
         self._masks = Rolling(masks())
 
-    def part(self, start: int, stop: int) -> Cut:
+    def part(self, start: int, stop: int) -> Piece:
         shape = (stop - start, *self.shape[1:])
         return Diagonal(self._masks.window(start, stop), shape), ((start, stop), *whole(shape)[1:])
 
@@ -153,7 +153,7 @@ class Whole:
     def measured(self) -> int:
         return self.operator.out_shape[0]
 
-    def part(self, start: int, stop: int) -> Cut:
+    def part(self, start: int, stop: int) -> Piece:
         A, box = cut(self.operator, ((start, stop), *whole(self.shape)[1:]))
         if len(box) != 4:
             raise CutError(f"{self.operator!r} does not measure frames, so that no frames of y belong to a window")

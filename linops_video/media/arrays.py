@@ -26,7 +26,7 @@ NUMPY = (".npz", ".npy")
 EIGHT_BIT_NOISE = 1 / (255 * math.sqrt(12))
 """Standard deviation of rounding to 8 bits, for values in [0, 1]."""
 
-MOST = 4.0
+LARGEST_VALUE = 4.0
 """Values of a video lie in [0, 1]; beyond this, no overshoot of a reconstruction explains them."""
 
 
@@ -69,7 +69,7 @@ def read_clip(path: str | Path, frames: int | None = None) -> Video:
     if x.ndim != 4:
         raise ShapeError(f"a video in {path} must have the shape (T, C, H, W), not {tuple(x.shape)}")
     _check_channels(path, x)
-    if x.abs().max() > MOST:
+    if x.abs().max() > LARGEST_VALUE:
         raise MeasurementError(
             f"the video in {path} has values from {x.min():g} to {x.max():g}, and those of a video lie in [0, 1]: "
             "divide 8-bit values by 255"

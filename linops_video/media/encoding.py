@@ -18,7 +18,7 @@ from av.packet import Packet
 
 from linops_video.errors import FileError
 
-Frames = Callable[[], Iterable[np.ndarray]]
+Arrays = Callable[[], Iterable[np.ndarray]]
 """Gives the frames, uint8 (H, W, C) with C = 1 or 3, as often as it is called: a palette takes a look before."""
 
 # H.264 at CRF 8 reads back at 41 dB (carphone; 37 at CRF 16, 44 at CRF 0 with its 4:2:0 colours). With x264's
@@ -42,7 +42,7 @@ _LAYOUTS = ("mono", "stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
 """What FFmpeg takes 1, 2, … channels for."""
 
 
-def encode(path: Path, frames: Frames, fps: float, sound: Path | None = None, aspect: Fraction = SQUARE) -> None:
+def encode(path: Path, frames: Arrays, fps: float, sound: Path | None = None, aspect: Fraction = SQUARE) -> None:
     """Write frames by the suffix of `path`, as `write_video` documents; `sound` as in `check_sound`, not for .gif.
 
     Raises what FFmpeg raises.
@@ -211,7 +211,7 @@ def _renumbered(parts: Iterable[Path], stream: av.VideoStream, rate: Fraction, d
         done += frames
 
 
-def _encode_gif(path: Path, frames: Frames, fps: float) -> None:
+def _encode_gif(path: Path, frames: Arrays, fps: float) -> None:
     """GIF with one palette for the whole clip, chosen from all its frames (palettegen, paletteuse)."""
     rate = _rate(fps)
     palette = _palette(_timed(frames(), rate))

@@ -11,7 +11,7 @@ from linops_video.algebra.parameters import Shape
 from linops_video.errors import MeasurementError, ShapeError, SpecError
 from linops_video.expressions.expression import frame_stride, shape_behind
 from linops_video.expressions.names import PROBLEMS
-from linops_video.media.arrays import MOST, Measurement, read_mask
+from linops_video.media.arrays import LARGEST_VALUE, Measurement, read_mask
 from linops_video.operators.convolution import Convolution
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.kernels import disk
@@ -128,13 +128,13 @@ def inverse_problem(
 
 
 def check_range(problem: InverseProblem) -> None:
-    """Raise `MeasurementError` if no video with values up to `MOST` is measured like this.
+    """Raise `MeasurementError` if no video with values up to `LARGEST_VALUE` is measured like this.
 
     ‖A x‖² = ⟨Aᴴ A x, x⟩ ≤ Σ|Aᴴ A x| · max|x|, and white noise adds mσ² to the left side for m entries.
     """
     A, y = problem.operator, problem.y
     energy = float(y.abs().square().sum()) - 2 * y.numel() * float(problem.noise_std) ** 2
-    if energy > MOST * float(A.H(y).abs().sum()):
+    if energy > LARGEST_VALUE * float(A.H(y).abs().sum()):
         raise MeasurementError(
             f"no video with values in [0, 1] is measured as these values from {y.real.min():g} to {y.real.max():g}: "
             "divide 8-bit values by 255"
