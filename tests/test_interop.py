@@ -200,8 +200,9 @@ def test_functions_without_autograd():
         return torch.from_numpy(np.ascontiguousarray(x.detach().numpy()[:, ::2]))
 
     def adjoint(y):
-        x = np.zeros((len(y), 5))
-        x[:, ::2] = y.detach().numpy()
+        values = y.detach().numpy()
+        x = np.zeros((len(y), 5), values.dtype)
+        x[:, ::2] = values
         return torch.from_numpy(x)
 
     A = from_functions(forward, adjoint, (5,), (3,))
