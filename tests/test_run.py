@@ -91,7 +91,7 @@ def test_the_history_is_per_sample():
 GOOD = forward_model("sr2", (2, 3, 8, 8)).measure(torch.rand(2, 3, 8, 8))
 
 
-def with_y(y, noise_std=0.0):
+def with_y(y, noise_std: float | torch.Tensor = 0.0):
     return dataclasses.replace(GOOD, y=y, noise_std=noise_std)
 
 
