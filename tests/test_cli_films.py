@@ -68,7 +68,9 @@ def test_a_film_tells_what_its_solver_was_tuned_for(here, capsys):
     (here / "few.json").write_text('{"fields": {"max_steps": 2}}')
     options = ("--op", "sr2", "--solver", "admm-tv", "--config", "few.json", "-o", "out.mkv", "--json", "r.json")
     assert run("solve", "film.mkv", *options) == 0
-    assert "admm-tv, tuned for sr2 at σ = 0.02; max_steps as given: tol=" in " ".join(capsys.readouterr().out.split())
+    assert "admm-tv, tuned for sr2 without noise; max_steps as given: max_steps=2, tol=" in " ".join(
+        capsys.readouterr().out.split()
+    )
     report = json.loads((here / "r.json").read_text())
     assert (report["fields"]["max_steps"], report["steps"], report["baselines"]) == (2, 2, None)
 
