@@ -69,6 +69,11 @@ class HalfQuadratic(AnyPriors):
         if not self.growth >= 1:
             raise SpecError(f"growth must be 1 or more, got {self.growth}")
 
+    @property
+    def has_fixed_point(self) -> bool:
+        """Whether its steps are all the same."""
+        return self.growth == 1
+
     def init(self, problem: InverseProblem) -> HqsState:
         check_operator(problem)
         return HqsState(problem, *start(problem), ((),) * len(self.priors), solver=self._told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,9 @@ from linops_video.solvers.objective import (
 from linops_video.solvers.pinv import Direct, PinvState
 from linops_video.solvers.priors.prior import check_weight
 from linops_video.solvers.priors.variation import SquaredDifferences
+
+LARGEST = 1e8
+"""Largest weight of squared differences relative to ‖A‖²: of a larger one float64 would not tell A from zero."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +77,7 @@ class Cgls:
 
     max_steps: int = 100
     tol: float = 1e-4
+    has_fixed_point: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_stopping(self.max_steps, self.tol)
@@ -134,7 +139,7 @@ class Tikhonov(Direct):
     Tikhonov, Doklady Akademii Nauk SSSR 151, 1963.
 
     Attributes:
-        weight: λ > 0.
+        weight: λ > 0; above `LARGEST` · ‖A‖² it counts as that, where a video is as smooth as it gets.
         time_weight: of differences in time relative to those in space, ≥ 0.
 
     Example:
@@ -176,12 +181,15 @@ class Tikhonov(Direct):
         if not any((self.time_weight * t, h, w)):
             return problem.normal.pinv(y)  # nothing differs
         D = gradient(A.in_shape, (self.time_weight * t, h, w))
-        both = Stack((A, self.weight**0.5 * D))
-        normal = NormalSolver.of(both)
         ratio = float(torch.as_tensor(self.weight).detach() / A.norm().square().max())
+        weight, ratio = self.weight * min(1.0, LARGEST / ratio), min(ratio, LARGEST)
+        both = Stack((A, weight**0.5 * D))
+        normal = NormalSolver.of(both)
         if normal.exact and ratio > 1e-10:  # a smaller one is below what the pseudoinverse counts as zero
             flat = y.flatten(y.ndim - len(A.out_shape))
             return normal.pinv(torch.cat((flat, flat.new_zeros(*flat.shape[:-1], *D.out_shape)), -1))
+        if ratio > 10 and b.dtype.to_real() == torch.float32:  # rounding of weight · DᵀD x is what A says of x
+            return self._solve(problem.to(dtype=torch.float64)).to(b.dtype)
         # what A does not see is told by the prior alone: a residual that counts there is as small as its weight
         rtol = max(1e-6 * min(1.0, ratio), 8 * torch.finfo(b.dtype).eps)
         G: Map = lambda x: both.H(both(x))  # noqa: E731

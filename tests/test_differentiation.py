@@ -10,7 +10,10 @@ from linops_video import ConvergenceWarning, Diagonal, InverseProblem, parse
 from linops_video.errors import SpecError
 from linops_video.solvers import (
     Admm,
+    Box,
     Fista,
+    HalfQuadratic,
+    OneNet,
     Pinv,
     PlugAndPlay,
     PreconditionedPrimalDual,
@@ -138,10 +141,32 @@ def test_solvers_without_iteration_are_their_own_fixed_point(solver):
     assert gradients[0].any()
 
 
-def test_cgls_has_no_fixed_point_to_differentiate():
+@pytest.mark.parametrize(
+    "solver", [Cgls(max_steps=400, tol=1e-10), HalfQuadratic(), OneNet()], ids=lambda s: type(s).__name__
+)
+def test_what_has_no_fixed_point_is_told(solver):
     y = random(*EVENT, seed=1).requires_grad_()
     with pytest.raises(SpecError, match="has no fixed point: take `unrolled`"):
-        implicit(Cgls(max_steps=400, tol=1e-10), problem_with(y))
+        implicit(solver, problem_with(y))
+
+
+def test_a_network_has_no_more_steps_than_its_own():
+    problem = InverseProblem(Diagonal(torch.ones(2, 3, 8, 8), (2, 3, 8, 8)), torch.rand(2, 3, 8, 8))
+    with pytest.raises(SpecError, match=r"OneNet has \d steps, not 50"):
+        unrolled(OneNet(), problem, 50)
+
+
+@pytest.mark.parametrize("of", [implicit, lambda solver, problem: unrolled(solver, problem, 100)])
+def test_half_precision_is_solved_in_single(of):
+    """As `run` does, with the gradient of that."""
+    y = random(*EVENT, seed=1).to(torch.bfloat16).requires_grad_()
+    solver = Admm((TotalVariation(0.1), Box()), rho=0.5, max_steps=600, tol=1e-5)
+    problem = dataclasses.replace(problem_with(y).to(dtype=torch.float32), y=y)
+    x = of(solver, problem)
+    torch.testing.assert_close(x, run(solver, problem).x, rtol=0, atol=0.005)  # the last bit
+    (gradient,) = torch.autograd.grad(x.sum(), y)
+    assert gradient.dtype == y.dtype
+    assert gradient.any()
 
 
 @pytest.mark.parametrize("text", ["mask(0.6, seed=1)", "blur(disk, 4, 2)"])

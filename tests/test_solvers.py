@@ -105,6 +105,16 @@ def test_small_values_are_solved_as_large_ones(kind, prior, dtype):
     torch.testing.assert_close(small.x / unit, large.x, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("text", ["identity", "mask(0.5, seed=1)"])
+@pytest.mark.parametrize("weight", [1e3, 1e6, 1e12, 1e16])
+def test_a_large_weight_of_tikhonov_gives_the_mean(text, weight):
+    A = parse(text, (2, 1, 8, 8))
+    y = A(video(2, 1, 8, 8, dtype=torch.float32))
+    x = run(Tikhonov(weight), InverseProblem(A, y)).x
+    mean = y.sum() / A(torch.ones(2, 1, 8, 8)).sum()
+    torch.testing.assert_close(x, mean.expand(x.shape), rtol=0, atol=20 / weight + 1e-6)
+
+
 def test_cgls_has_arrived_where_its_residual_is_small():
     """Not where the one that it updates is, which drifts from it."""
     A = parse("blur(gaussian, 2, circular)", (2, 1, 16, 16))
