@@ -76,7 +76,7 @@ class PrimalDual(AnyPriors):
 
     def resume(self, problem: InverseProblem, state: PrimalDualState) -> PrimalDualState:
         """x and the duals of the state, with the data step and the step lengths of this problem."""
-        return replace(self.init(problem), x=state.x, p=state.p, pull=state.pull)
+        return replace(self.init(problem), x=state.x, p=state.p, pull=pulled(self.priors, state.p))
 
     def step(self, problem: InverseProblem, state: PrimalDualState) -> PrimalDualState:
         x = state.data(plus(state.x, -1 / self.rho, state.pull))
