@@ -20,7 +20,7 @@ from linops_video.solvers.evaluation import Score
 from linops_video.solvers.iteration import OnStep
 from linops_video.solvers.learned.checkpoint import locate
 from linops_video.solvers.registry import SOLVERS, build
-from linops_video.solvers.tiles import Span, count_tiles, ramp, run_in_tiles, spans
+from linops_video.solvers.tiles import Span, cut_in_tiles, ramp, run_tiles, spans
 
 WINDOW = 32
 """Most frames that are solved together."""
@@ -122,7 +122,12 @@ def _way(name: str, problem: InverseProblem, fields: dict[str, Any] | None) -> W
     if baseline is not None:
         return lambda posed, _: (Solution(baseline(posed), "direct", 0), 1)
     solver = build(problem, name, **(fields or {}))
-    return lambda posed, on_step: (run_in_tiles(solver, posed, on_step).real(), count_tiles(solver, posed))
+
+    def way(posed: InverseProblem, on_step: OnStep | None) -> tuple[Solution, int]:
+        tiles = cut_in_tiles(solver, posed)
+        return run_tiles(solver, posed, tiles, on_step).real(), len(tiles)
+
+    return way
 
 
 def _timed(way: Way, problem: InverseProblem, on_step: OnStep | None = None) -> tuple[Tensor, dict[str, float]]:

@@ -33,6 +33,9 @@ ONE_PIECE = 3 * 32 * TILE[0] * TILE[1]
 
 Span = tuple[int, int]
 
+Tile = tuple[Bounds, Tensor, InverseProblem]
+"""Where it lies, its weights, shape (rows, columns), and its problem, which views the measurements of the whole."""
+
 
 def spans(n: int, size: int, overlap: int, multiple: int = 1) -> list[Span]:
     """Spans (start, stop) of at most `size` that cover 0 … n − 1, as equal as can be, the fewest that there can be.
@@ -106,7 +109,13 @@ def run_in_tiles(solver: Solver, problem: InverseProblem, on_step: OnStep | None
         >>> run_in_tiles(Pinv(), problem).x.shape
         torch.Size([1, 3, 64, 512])
     """
-    tiles = _tiles(solver, problem)
+    return run_tiles(solver, problem, cut_in_tiles(solver, problem), on_step)
+
+
+def run_tiles(
+    solver: Solver, problem: InverseProblem, tiles: Sequence[Tile], on_step: OnStep | None = None
+) -> Solution:
+    """`run_in_tiles` for tiles that are cut already, by `cut_in_tiles`."""
     if len(tiles) == 1:
         return run(solver, problem, on_step)
     check_problem(problem)
@@ -126,14 +135,11 @@ def run_in_tiles(solver: Solver, problem: InverseProblem, on_step: OnStep | None
 
 def count_tiles(solver: Solver, problem: InverseProblem) -> int:
     """In how many tiles `run_in_tiles` solves a problem."""
-    return len(_tiles(solver, problem))
+    return len(cut_in_tiles(solver, problem))
 
 
-def _tiles(solver: Solver, problem: InverseProblem) -> list[tuple[Bounds, Tensor, InverseProblem]]:
-    """The tiles, their weights, shape (rows, columns), and their problems, views of the whole one's measurements.
-
-    One for frames that are small, cannot or need not be cut.
-    """
+def cut_in_tiles(solver: Solver, problem: InverseProblem) -> list[Tile]:
+    """The tiles of a problem; one for frames that are small, cannot or need not be cut."""
     shape = problem.operator.in_shape
     alone = [(whole(shape), torch.ones(()), problem)]
     direct = solver.max_steps == 0 and math.prod(shape) <= ONE_PIECE
