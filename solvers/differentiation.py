@@ -76,7 +76,8 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
         return implicit(solver, in_single(problem), gradient_steps, gradient_tol).to(problem.y.dtype)
     if solver.max_steps == 0:  # no iteration: the estimate is one formula, and carries its gradient
         return solver.init(problem).estimate
-    if not getattr(solver, "has_fixed_point", solver.tol >= 0):  # a network stops at no residual
+    stays = getattr(solver, "has_fixed_point", solver.tol >= 0)  # a network stops at no residual
+    if torch.is_grad_enabled() and not stays:
         raise SpecError(f"{type(solver).__name__} has no fixed point: take `unrolled`")
     with torch.no_grad():
         solution = run(solver, problem)
