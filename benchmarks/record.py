@@ -41,7 +41,7 @@ def versions() -> dict[str, str]:
 def command() -> str:
     """The command that runs, data by file name only."""
     return shlex.join(
-        ["python", *(Path(word).name if word.endswith((".npz", ".mp4", ".mpg")) else word for word in sys.argv)]
+        ["python", *(Path(word).name if word.endswith((".npz", ".mp4", ".mpg", ".avi")) else word for word in sys.argv)]
     )
 
 
