@@ -129,7 +129,7 @@ ARRAY: Any = np.ones((2, 3))
         (lambda: Diagonal(NUMBER, (3,)), DtypeError, "Diagonal needs a torch tensor as its diagonal, got float"),
         (lambda: Identity(ONE), ShapeError, r"Identity needs a tuple as its in_shape, such as \(1,\), got 1"),
         (lambda: Convolution(torch.ones(3, 3), ONE), ShapeError, "Convolution needs a tuple as its in_shape"),
-        (lambda: linear_function(lambda x: (x, x), (3,)), SpecError, "must return one tensor, and returned a tuple"),  # type: ignore[arg-type, return-value]
+        (lambda: linear_function(lambda x: (x, x), (3,)), SpecError, "must make one tensor, and made a tuple"),  # type: ignore[arg-type, return-value]
         (lambda: Stack(()), ShapeError, "at least one operator"),
     ],
 )

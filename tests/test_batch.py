@@ -29,7 +29,7 @@ from linops_video import (
 )
 from linops_video.batch import BatchNormal, Ragged
 from linops_video.errors import MeasurementError, ShapeError
-from linops_video.solvers import AdmmTV, AdmmWavelet, Pinv, run, solve
+from linops_video.solvers import AdmmTV, AdmmWavelet, OneNet, Pinv, run, solve
 from linops_video.solvers.learned.form import Config
 from linops_video.solvers.learned.unrolled import Unrolled
 
@@ -213,6 +213,7 @@ SOLVERS = [
     Pinv(),
     AdmmWavelet(max_steps=8, tol=0.02, wavelet="db4", levels=2),
     AdmmTV(max_steps=8, tol=0.02),
+    OneNet(),
 ]
 
 
@@ -251,6 +252,8 @@ def test_samples_and_collate_undo_each_other():
         torch.testing.assert_close(got.y, expected.y)
         assert float(got.noise_std) == pytest.approx(expected.noise_std)
         assert got.operator is expected.operator
+        assert got.name == expected.name
+    assert problem.to(dtype=torch.float64).samples()[1].name == "pid"
     assert problems[0].samples() == (problems[0],)
     double = problem.to(dtype=torch.float64)
     assert {part.dtype for part in double.y} == {torch.float64}

@@ -201,7 +201,7 @@ REFUSALS = {
         ("film.mkv", "--simulate", "--op", "bi", "--solver", "pinv", "--mask", "mask.mkv", "-o", "out.mkv"),
         "the mask mask.mkv has 50 frames, and the film 60",
     ),
-    "nowhere to write": (("films", *SOLVE, "-o", "no/out"), "cannot write no/out: no such file"),
+    "nowhere to write": (("films", *SOLVE, "-o", "no/out"), "cannot write no/out: the folder no does not exist"),
 }
 
 

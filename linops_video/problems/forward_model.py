@@ -31,6 +31,7 @@ class InverseProblem:
         noise_std: standard deviation of the white Gaussian noise on every entry of y: a number, or one per sample.
         name: the name in `PROBLEMS`, by which solvers find their tuned defaults; None for any other problem.
         prepared: the `NormalSolver` of this operator where it is held; see `prepare`.
+        names: those of the samples that `collate` has put together; (): all have `name`.
 
     Example:
         >>> import torch
@@ -44,6 +45,7 @@ class InverseProblem:
     noise_std: float | Tensor = 0.0
     name: str | None = None
     prepared: NormalSolver | None = field(default=None, repr=False)
+    names: tuple[str | None, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.operator, Batch):
@@ -89,13 +91,14 @@ class InverseProblem:
             return (self,)
         parts = enumerate(zip(self.operator.operators, self.y, strict=True))
         std, n = self.noise_std, len(self.y)
-        return tuple(InverseProblem(A, y, sample_of(std, i, n), self.name) for i, (A, y) in parts)
+        names = self.names or (self.name,) * n
+        return tuple(InverseProblem(A, y, sample_of(std, i, n), names[i]) for i, (A, y) in parts)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> InverseProblem:
         """The same problem on another device or in another precision."""
         std = self.noise_std.to(device, dtype) if isinstance(self.noise_std, Tensor) else self.noise_std
         y = self.y.to(device, dtype) if isinstance(self.y, Ragged) else moved(self.y, device, dtype)
-        return InverseProblem(self.operator.to(device, dtype), y, std, self.name)
+        return InverseProblem(self.operator.to(device, dtype), y, std, self.name, names=self.names)
 
 
 def collate(problems: Sequence[InverseProblem]) -> InverseProblem:
@@ -112,10 +115,11 @@ def collate(problems: Sequence[InverseProblem]) -> InverseProblem:
     """
     operator = batch([problem.operator for problem in problems])
     y = Ragged(problem.y for problem in problems)
-    noise = [torch.as_tensor(problem.noise_std).to(y.device, y.dtype.to_real()) for problem in problems]
-    names = {problem.name for problem in problems}
+    like = {"device": y.device, "dtype": y.dtype.to_real()}
+    noise = [torch.as_tensor(problem.noise_std, **like) for problem in problems]
+    names = tuple(problem.name for problem in problems)
     std = torch.stack(torch.broadcast_tensors(*noise), -1)
-    return InverseProblem(operator, y, std, names.pop() if len(names) == 1 else None)
+    return InverseProblem(operator, y, std, names[0] if len(set(names)) == 1 else None, names=names)
 
 
 @dataclass(frozen=True, eq=False)
