@@ -141,6 +141,7 @@ def test_the_picture_shows_loss_and_problems():
     left, right = draw(rows).axes
     assert list(np.asarray(left.lines[0].get_ydata())) == [-1, -2]
     assert [line.get_label() for line in right.lines] == ["mean 2.0", "pid 2.0"]
+    assert all(line.get_marker() == "." for line in (*left.lines, *right.lines))  # so that a single row is seen
 
 
 def test_minutes_in_place_of_steps(tmp_path, videos):

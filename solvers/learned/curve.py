@@ -57,12 +57,12 @@ def draw(rows: Sequence[Row]) -> Figure:
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
     videos = [row["videos"] for row in rows]
-    left.plot(videos, [row["loss"] for row in rows], color="black")
+    left.plot(videos, [row["loss"] for row in rows], color="black", marker=".")  # one validation alone is no line
     left.set(xlabel="training videos", ylabel="loss")
     for name in rows[0]:
         if name not in PLAIN:
             style: dict[str, Any] = {"color": "black", "linewidth": 2.5} if name == "mean" else {"linewidth": 1}
-            right.plot(videos, [row[name] for row in rows], label=f"{name} {rows[-1][name]:.1f}", **style)
+            right.plot(videos, [row[name] for row in rows], label=f"{name} {rows[-1][name]:.1f}", marker=".", **style)
     right.set(xlabel="training videos", ylabel="validation PSNR in dB")
     right.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small", frameon=False)
     return figure
