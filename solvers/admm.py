@@ -20,7 +20,7 @@ from torch import Tensor
 
 from linops_video import InverseProblem, NormalSolver
 from linops_video.solvers.iteration import Prepared, joint, least_pull, norm, splitting_residual
-from linops_video.solvers.objective import AnyPriors, Regularised, check_operator, check_positive, check_relaxation
+from linops_video.solvers.objective import AnyPriors, Regularised, check_on_videos, check_positive, check_relaxation
 from linops_video.solvers.priors.prior import Memory, Prior, Step, each, squares, total
 from linops_video.solvers.priors.variation import TotalVariation
 from linops_video.solvers.priors.wavelet import WaveletL1
@@ -97,7 +97,7 @@ class AdmmBase(Regularised):
         check_relaxation(self.relaxation)
 
     def init(self, problem: InverseProblem) -> SplitState:
-        check_operator(problem)
+        check_on_videos(problem)
         back, n = problem.operator.H(problem.y), len(self.priors)
         (normal, z), least = start(problem, back), least_pull(back, len(problem.batch_shape))
         rho = torch.as_tensor(self.rho).to(z.real).expand(problem.batch_shape) if self.balance else self.rho

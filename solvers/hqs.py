@@ -11,7 +11,7 @@ from linops_video import InverseProblem, NormalSolver
 from linops_video.errors import SpecError
 from linops_video.solvers.admm import mean
 from linops_video.solvers.iteration import relative_change
-from linops_video.solvers.objective import AnyPriors, check_operator, check_positive, same_measurements
+from linops_video.solvers.objective import AnyPriors, check_on_videos, check_positive, same_measurements
 from linops_video.solvers.priors.prior import Memory
 from linops_video.solvers.start import start
 
@@ -75,7 +75,7 @@ class HalfQuadratic(AnyPriors):
         return self.growth == 1
 
     def init(self, problem: InverseProblem) -> HqsState:
-        check_operator(problem)
+        check_on_videos(problem)
         return HqsState(problem, *start(problem), ((),) * len(self.priors), solver=self._told)
 
     @property

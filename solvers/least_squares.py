@@ -14,7 +14,7 @@ from linops_video.algebra.parameters import per_sample
 from linops_video.inverses.inverse import warn_of_residual
 from linops_video.inverses.normal import implicit_solution
 from linops_video.solvers.objective import (
-    check_operator,
+    check_on_videos,
     check_positive,
     check_stopping,
     squared_misfit,
@@ -168,7 +168,7 @@ class Tikhonov(Direct):
         return squared_misfit(problem, x) / 2 + self.prior.value(x)
 
     def init(self, problem: InverseProblem) -> PinvState:
-        check_operator(problem)
+        check_on_videos(problem)
         samples = problem.samples()
         if samples[0] is problem:
             return PinvState(self._solve(problem))

@@ -74,7 +74,7 @@ class AnyPriors(Regularised):
         return self.prior if isinstance(self.prior, tuple) else (self.prior,)
 
 
-def check_operator(problem: InverseProblem) -> None:
+def check_on_videos(problem: InverseProblem) -> None:
     """Raise a ShapeError unless the operator is for videos, which the priors are on."""
     shape = problem.operator.in_shape
     if len(shape) != VIDEO_AXES:

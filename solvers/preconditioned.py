@@ -15,7 +15,7 @@ from linops_video.algebra.parameters import per_sample
 from linops_video.algebra.slabs import slabs
 from linops_video.inverses.circular import circular_gram
 from linops_video.solvers.iteration import Prepared, least_pull, norm, splitting_residual
-from linops_video.solvers.objective import AnyPriors, check_operator, check_positive, check_relaxation
+from linops_video.solvers.objective import AnyPriors, check_on_videos, check_positive, check_relaxation
 from linops_video.solvers.primal_dual import pulled
 from linops_video.solvers.priors.prior import VIDEO_AXES
 from linops_video.solvers.start import start
@@ -83,7 +83,7 @@ class PreconditionedPrimalDual(AnyPriors):
         check_relaxation(self.relaxation)
 
     def init(self, problem: InverseProblem) -> PreconditionedState:
-        check_operator(problem)
+        check_on_videos(problem)
         back, known = problem.operator.H(problem.y), circular_gram(problem.operator)
         x = likely(problem, back, known)
         p = tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors)

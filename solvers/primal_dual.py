@@ -11,7 +11,7 @@ from torch import Tensor
 
 from linops_video import InverseProblem
 from linops_video.solvers.iteration import Prepared, least_pull, norm, splitting_residual
-from linops_video.solvers.objective import AnyPriors, check_operator, check_positive, check_relaxation
+from linops_video.solvers.objective import AnyPriors, check_on_videos, check_positive, check_relaxation
 from linops_video.solvers.priors.prior import Prior, plus
 from linops_video.solvers.start import start
 
@@ -66,7 +66,7 @@ class PrimalDual(AnyPriors):
         check_relaxation(self.relaxation)
 
     def init(self, problem: InverseProblem) -> PrimalDualState:
-        check_operator(problem)
+        check_on_videos(problem)
         back = problem.operator.H(problem.y)
         (normal, x), least = start(problem, back), least_pull(back, len(problem.batch_shape))
         p = tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors)

@@ -11,7 +11,7 @@ from linops_video import InverseProblem
 from linops_video.algebra.parameters import per_sample
 from linops_video.errors import SpecError
 from linops_video.solvers.iteration import joint, norm, ratio
-from linops_video.solvers.objective import AnyPriors, check_operator
+from linops_video.solvers.objective import AnyPriors, check_on_videos
 from linops_video.solvers.priors.prior import Memory, each, total
 
 
@@ -72,7 +72,7 @@ class ProximalGradient(AnyPriors):
             raise SpecError(f"inner must be a whole number of 1 or more, got {self.inner}")
 
     def init(self, problem: InverseProblem) -> GradientState:
-        check_operator(problem)
+        check_on_videos(problem)
         backward = problem.operator.H(problem.y)
         norm = problem.operator.norm().to(backward.real).expand(problem.batch_shape)
         step = norm.square().clamp(min=torch.finfo(backward.dtype).tiny).reciprocal()
