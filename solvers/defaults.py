@@ -78,10 +78,10 @@ def tuned_row(solver: str, problem: InverseProblem) -> tuple[str, float] | None:
 @torch.no_grad()
 def _row(solver: str, problem: InverseProblem) -> tuple[tuple[str, float], float]:
     """`tuned_row`, and the scale."""
-    table, named = TUNED[solver], problem.name in PROBLEMS
+    table, named, first = TUNED[solver], problem.name in PROBLEMS, problem.samples()[0]
     name = problem.name if named else nearest(problem)
     assert name is not None
-    s = 1.0 if named else float(scale(problem.samples()[0]).flatten()[0])
+    s = 1.0 if first.name in PROBLEMS else float(_scale(first, name).flatten()[0])
     std = _level(problem) / s
     rows = sorted(table[name])
     if std == 0 and 0.0 in rows and (named or name not in BLURS):
@@ -103,7 +103,12 @@ def scale(problem: InverseProblem) -> Tensor:
     """
     if problem.name in PROBLEMS:
         return torch.ones(())
-    A, y, row = problem.operator, problem.y, nearest(problem)
+    return _scale(problem, nearest(problem))
+
+
+def _scale(problem: InverseProblem, row: str) -> Tensor:
+    """`scale` of a problem without a name; `row`: its `nearest`."""
+    A, y = problem.operator, problem.y
     x = torch.rand(*A.batch_shape, *A.in_shape, generator=torch.Generator().manual_seed(0))
     x = (x - 0.5 if row == "cs" else x).to(y.device, torch.promote_types(y.dtype, torch.float32))
     for _ in range(0 if row == "cs" else POWERS):
