@@ -15,6 +15,7 @@ from linops_video.errors import DtypeError, LinopsError, ShapeError
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.metrics import data_misfit, psnr, ssim
 from linops_video.solvers.methods import Method, parse_method
+from linops_video.solvers.registry import SOLVERS
 
 BATCH, MOST = 4, 64
 """Fewest and most videos that are solved at once."""
@@ -122,9 +123,10 @@ def evaluate(
     ways: dict[str, dict[str, Callable[[InverseProblem], Tensor]]] = {}
     for problem in problems:
         first = _pose(problem, _as_float(videos[:1]), seed, eight_bit, noise)
-        ways[problem] = {
-            method.label: _begun(method, first, problem) for method in methods if method.applies(first.name)
-        }
+        suited = [method for method in methods if method.applies(first.name)]
+        if any(method.name in SOLVERS for method in suited):
+            first = first.prepare()  # one set-up for all that begin
+        ways[problem] = {method.label: _begun(method, first, problem) for method in suited}
     results = []
     for problem in problems:
         size = batch_size(forward_model(problem, tuple(videos.shape[1:]), seed))
@@ -144,7 +146,7 @@ def evaluate(
 def _begun(method: Method, problem: InverseProblem, text: str) -> Callable[[InverseProblem], Tensor]:
     """What solves a problem; an error that tells which, if the method cannot take it."""
     try:
-        return method.built(problem)
+        return method.begun(problem)
     except LinopsError as error:
         raise type(error)(f"{method.label} on {text}: {error}") from None
 

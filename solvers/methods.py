@@ -15,7 +15,7 @@ from torch import Tensor
 from linops_video import InverseProblem
 from linops_video.errors import SpecError, near_names
 from linops_video.solvers.baselines import BASELINE_NAMES, BASELINES
-from linops_video.solvers.iteration import run
+from linops_video.solvers.iteration import Solver, run
 from linops_video.solvers.registry import SOLVERS, build, check_fields
 
 PAPER_WAVELET = {"levels": 0, "rho": 0.3, "weight": 0.05, "max_steps": 13, "tol": 0.0}
@@ -45,16 +45,23 @@ class Method:
         return self.name in SOLVERS or self.name in BASELINES.get(problem or "", {})
 
     def built(self, problem: InverseProblem) -> Callable[[InverseProblem], Tensor]:
-        """What reconstructs this problem and others of its name and noise.
-
-        Weights are loaded, fields checked, and the solver is begun, so that what it cannot take is told here.
-        """
+        """What reconstructs this problem and others of its name and noise: weights are loaded, fields checked."""
         if self.name not in SOLVERS:
             return BASELINES[problem.name or ""][self.name]
+        return _running(build(problem, self.name, **self.fields))
+
+    def begun(self, problem: InverseProblem) -> Callable[[InverseProblem], Tensor]:
+        """As `built`, and the solver has begun with this problem, so that what it cannot take is told here."""
+        if self.name not in SOLVERS:
+            return self.built(problem)
         solver = build(problem, self.name, **self.fields)
         with torch.no_grad():
             solver.init(problem)
-        return lambda posed: run(solver, posed).real().x
+        return _running(solver)
+
+
+def _running(solver: Solver) -> Callable[[InverseProblem], Tensor]:
+    return lambda posed: run(solver, posed).real().x
 
 
 def parse_method(text: str, weights: str | None = None) -> Method:
