@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -135,7 +136,8 @@ def solve_file(
         return _solve_clip(request, input, outputs, console, share)
     if outputs.figure is not None:
         raise SpecError(f"--figure shows clips of at most {WINDOW} frames: give --frames {WINDOW}, or leave it out")
-    _solve_film(request, input, film, outputs, share, console)
+    with nullcontext() if outputs.out is None else locked(outputs.out, share.index):
+        _solve_windows(request, input, film, outputs, share, console)
 
 
 def _solve_clip(request: Request, input: Path | None, outputs: Outputs, console: Console, share: Share) -> None:
@@ -191,18 +193,7 @@ def _open(request: Request, path: Path) -> Film:
     return film
 
 
-def _solve_film(
-    request: Request, input: Path, film: Film, outputs: Outputs, share: Share, console: Console
-) -> list[Row] | None:
-    if outputs.out is None:
-        return _solve_windows(request, input, film, outputs, share, console)
-    with locked(outputs.out, share.index):
-        return _solve_windows(request, input, film, outputs, share, console)
-
-
-def _solve_windows(
-    request: Request, input: Path, film: Film, outputs: Outputs, share: Share, console: Console
-) -> list[Row] | None:
+def _solve_windows(request: Request, input: Path, film: Film, outputs: Outputs, share: Share, console: Console) -> None:
     """Solve a share of the windows; where it is the last one, make the film, and report."""
     windows, sound = windows_of(film.shape[0]), sound_of(input)
     mine = share.windows(len(windows))
@@ -226,8 +217,7 @@ def _solve_windows(
             advance(None, f"{input.name}: windows, residual {residual:.1e}")
 
         given = (request.solver, request.fields, request.device)
-        solved = solve_film(film, *given, state, on_step, share, beside)
-        for window in solved:
+        for window in solve_film(film, *given, state, on_step, share, beside):
             state = window.state
             if parts is not None:
                 parts.add(window.frames, state)
@@ -239,7 +229,7 @@ def _solve_windows(
         console.print(
             f"{input.name}: {len(mine)} windows are done, others are with other processes", markup=False, soft_wrap=True
         )
-        return None
+        return
     tallies = total(s.tallies for s in states)
     rows = [Row(name, score_of(tally), tally["seconds"]) for name, tally in tallies.items()]
     tally = tallies[request.solver]
@@ -255,7 +245,6 @@ def _solve_windows(
         report = report_of(request.op, request.seed, film.shape, film.noise_std, rows, run, solver)
         write_json(outputs.json, report)
         console.print(f"report: {outputs.json}", markup=False, soft_wrap=True)
-    return rows
 
 
 def _job(request: Request, input: Path, film: Film) -> dict[str, Any]:
