@@ -30,7 +30,8 @@ def appended(network: Unrolled, steps: int, motion: bool = False, scan: bool = F
     old, last = network.config.steps, network.config.steps - 1
     follows = network.config.motion
     motions = follows + steps - old if follows else int(motion)
-    longer = Unrolled(replace(network.config, steps=steps, motion=motions, mosaic=GRID if scan else ()))
+    mosaic = GRID if scan else network.config.mosaic
+    longer = Unrolled(replace(network.config, steps=steps, motion=motions, mosaic=mosaic))
     values = network.state_dict()
     with torch.no_grad():
         for name, value in longer.state_dict().items():
