@@ -1,7 +1,7 @@
-"""The tables of results.md, from what `linops-video evaluate --markdown` wrote: `python docs/results.py` puts them in.
+"""The tables of results.md and results_classical.md: `python docs/results.py` puts them in.
 
-A place in the page, `<!-- NAME -->` … `<!-- end of NAME -->`, gets headline, means and standard deviations from
-`benchmarks/results/NAME.md`, which has medians, SSIM and seconds, too.
+A place in a page, `<!-- NAME -->` … `<!-- end of NAME -->`, gets headline, means and standard deviations from
+`benchmarks/results/NAME.md`, which `linops-video evaluate --markdown` wrote and which has medians, SSIM and seconds, too.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).parent / "results.md"
+PAGES = [Path(__file__).parent / name for name in ("results.md", "results_classical.md")]
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
 
 
@@ -26,4 +26,5 @@ def filled(page: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text()))
+    for page in PAGES:
+        page.write_text(filled(page.read_text()))
