@@ -37,6 +37,10 @@ class FileError(LinopsError):
     """A file that is missing, unreadable, not what it should be, or cannot be written."""
 
 
+class FileWarning(UserWarning):
+    """A file that could be read, but not all of it."""
+
+
 class MeasurementError(LinopsError):
     """Measurements that no solver can take: NaN or infinite entries, no entries at all."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from linops_video.errors import FileError, LinopsError, ShapeError
+from linops_video.errors import FileError, FileWarning, LinopsError, ShapeError
 from linops_video.media.files import check_writable, identity_of_file, replacing
 from linops_video.media.video import DEFAULT_FPS, IMAGE_SUFFIXES, demo_clip, pixel_aspect, read_video, write_video
 from linops_video.metrics import psnr
@@ -133,6 +133,28 @@ def test_bad_sources_are_refused_in_one_sentence(tmp_path):
         with pytest.raises(FileError, match=words) as caught:
             read_video(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+def cut_off(path: Path) -> Path:
+    """What a broken download leaves of four seconds of video; in .avi it breaks off within a frame."""
+    write_video(path, smooth(48, 3, 48, 64), 12)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    return path
+
+
+def test_what_is_left_of_a_file_that_was_cut_off_is_read_with_a_warning(tmp_path):
+    words = r"cut.mkv is damaged or was cut off: \d+ frames of it could be read, \d\.\d of 4\.0 s"
+    with pytest.warns(FileWarning, match=words):
+        count = len(read_video(cut_off(tmp_path / "cut.mkv")).frames)
+    assert 20 <= count < 40
+    assert len(read_video(tmp_path / "cut.mkv", count).frames) == count
+
+
+def test_a_file_that_is_damaged_says_after_how_many_frames(tmp_path):
+    with pytest.raises(FileError, match=r"cut.avi is damaged after \d+ frames: --frames \d+ takes") as caught:
+        read_video(cut_off(tmp_path / "cut.avi"))
+    count = int(str(caught.value).split()[-4])
+    assert len(read_video(tmp_path / "cut.avi", count).frames) == count
 
 
 @pytest.mark.parametrize(

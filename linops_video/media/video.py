@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import torch
 from av.container import InputContainer
 from torch import Tensor
 
-from linops_video.errors import FileError, LinopsError, ShapeError
+from linops_video.errors import FileError, FileWarning, LinopsError, ShapeError
 from linops_video.media.encoding import HIGH_DEFINITION, SQUARE, encode, join
 from linops_video.media.files import replacing
 
@@ -38,6 +39,9 @@ LEAST_FPS = 1e-3
 
 UNEVEN = 0.05
 """Share by which the mean rate of frames differs from the declared one where they are at uneven times."""
+
+LOST = 0.5
+"""Seconds by which a file may be shorter than it says: pictures that stay at the end, rounded times."""
 
 MOST_FPS, GIF_FPS = 1e3, 1e2
 """Most frames per second that are read back: times in .mkv and the length of .mp4 are whole milliseconds, in .gif
@@ -59,7 +63,8 @@ def read_video(path: str | Path, frames: int | None = None) -> Video:
     turned upright where the file says so (what is mirrored stays so). Gray formats give one channel, all others RGB.
     A folder has no frame rate: `DEFAULT_FPS`.
 
-    Raises `FileError` for a missing file, one that is not a video, an empty one, and frames of different sizes.
+    Raises `FileError` for a missing file, one that is not a video, an empty one, frames of different sizes, and damage
+    that the decoder stops at; gives a `FileWarning` for a file that ends long before it says that it does.
 
     Example:
         >>> read_video(demo_clip(), frames=4).frames.shape
@@ -253,8 +258,35 @@ def _decoded_file(path: Path, limit: int | None = None) -> Iterator[np.ndarray]:
     with opened(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        for frame in islice(container.decode(stream), limit):
-            yield _to_array(frame)
+        frame, count, damaged = None, 0, False
+        try:
+            for frame in islice(container.decode(stream), limit):
+                yield _to_array(frame)
+                count += 1
+                damaged |= frame.is_corrupt
+        except av.error.InvalidDataError:
+            if not count:
+                raise
+            raise FileError(f"{path} is damaged after {count} frames: --frames {count} takes those before") from None
+        if limit is None and frame is not None:
+            _warn_if_cut_off(path, container, frame, count, damaged)
+
+
+def _warn_if_cut_off(path: Path, container: InputContainer, last: av.VideoFrame, count: int, damaged: bool) -> None:
+    """Give a `FileWarning` where a frame was damaged, or the file says of itself that it is longer."""
+    stream = container.streams.video[0]
+    told, declared = re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", "")), 0.0
+    if stream.duration is not None and stream.time_base is not None:
+        declared = float(stream.duration * stream.time_base)
+    elif told is not None:  # of Matroska
+        declared = 3600 * int(told[1]) + 60 * int(told[2]) + float(told[3])
+    rate, start = stream.average_rate or DEFAULT_FPS, (stream.start_time or 0) * (stream.time_base or 0)
+    seconds = float((last.time or 0) - start + 1 / rate)
+    short = last.time is not None and seconds < declared - LOST
+    if short or damaged:
+        length = f", {seconds:.1f} of {declared:.1f} s" if short else ""
+        message = f"{path} is damaged or was cut off: {count} frames of it could be read{length}"
+        warnings.warn(message, FileWarning, stacklevel=1)
 
 
 def _images(path: Path) -> list[Path]:
