@@ -22,7 +22,8 @@ from linops_video.errors import CutError, FileError, LinopsError, SpecError
 from linops_video.expressions.expression import check_names
 from linops_video.expressions.source import files_named
 from linops_video.films.film import Film, measured_film, open_film, simulated_film
-from linops_video.films.parts import Parts, Share, locked
+from linops_video.films.parts import Finished, Parts, Share, locked
+from linops_video.films.threads import behind
 from linops_video.media.arrays import NUMPY, read_clip, read_measurement
 from linops_video.media.files import identity_of_file, told
 from linops_video.media.video import (
@@ -35,7 +36,7 @@ from linops_video.media.video import (
 )
 from linops_video.problems.measurement import check_inputs, frame_rate_of
 from linops_video.solvers.baselines import yardsticks
-from linops_video.solvers.film import WINDOW, identity_of, score_of, solve_film, status_of, total, windows_of
+from linops_video.solvers.film import WINDOW, Window, identity_of, score_of, solve_film, status_of, total, windows_of
 from linops_video.solvers.registry import build, check_name
 from linops_video.solvers.tiles import ONE_PIECE
 
@@ -216,13 +217,15 @@ def _solve_windows(request: Request, input: Path, film: Film, outputs: Outputs, 
         def on_step(step: int, now: Any, residual: float) -> None:
             advance(None, f"{input.name}: windows, residual {residual:.1e}")
 
-        given = (request.solver, request.fields, request.device)
-        for window in solve_film(film, *given, state, on_step, share, beside):
-            state = window.state
+        def kept(window: Window) -> Finished:
             if parts is not None:
-                parts.add(window.frames, state)
+                parts.add(window.frames, window.state)
+            return window.state
+
+        given = (request.solver, request.fields, request.device)
+        solved = solve_film(film, *given, state, on_step, share, beside)
+        for state in behind(kept, solved):
             advance(state.windows - mine.start)
-            del window  # its frames are gone before the next ones are read
             release_freed_memory()
     states = parts.finish(sound) if parts is not None else [state] if state is not None else None
     if states is None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from linops_video import InverseProblem, Solution
 from linops_video.films.film import Film
 from linops_video.films.parts import WHOLE, Finished, Share, Tallies, Tally
+from linops_video.films.threads import ahead
 from linops_video.metrics import ssim
 from linops_video.solvers.baselines import BASELINES
 from linops_video.solvers.evaluation import Score
@@ -72,6 +73,8 @@ def solve_film(
 ) -> Iterator[Window]:
     """Solve the windows of a film, in order; frames that two windows share are blended, with weights that add up to 1.
 
+    A thread reads and measures each window while the one before it is solved.
+
     Args:
         film: is read as the windows come.
         solver, fields: as for `solve`.
@@ -98,22 +101,34 @@ def solve_film(
     first = film.problem(*windows[0]).to(device)  # all are solved like this one, wherever a run begins
     ways = {name: _way(name, first, fields if name == solver else None) for name in (*beside, solver)}
     del first
-    for index in range(state.windows, mine.stop):
-        problem = film.problem(*windows[index]).to(device)
-        frames, tally = _timed(ways[solver], problem, on_step)
-        frames, tail = _blended(frames, windows, index, state.tail)
-        if index not in mine:
-            state = Finished(index + 1, tail, {})
+    for posed in ahead(_posed(film, windows, range(state.windows, mine.stop), device)):
+        frames, tally = _timed(ways[solver], posed.problem, on_step)
+        frames, tail = _blended(frames, windows, posed.index, state.tail)
+        if posed.index not in mine:
+            state = Finished(posed.index + 1, tail, {})
             continue
-        truth, tallies = film.truth(*windows[index]), {}
+        tallies = {}
         for name in beside:
-            other, tallies[name] = _timed(ways[name], problem)
-            tallies[name] |= _errors(other[: len(frames)], truth)
-        tallies[solver] = tally | _errors(frames, truth)
-        state = Finished(index + 1, tail, total([state.tallies, tallies]))
-        del problem, truth  # large: gone before the next window is read
+            other, tallies[name] = _timed(ways[name], posed.problem)
+            tallies[name] |= _errors(other[: len(frames)], posed.truth)
+        tallies[solver] = tally | _errors(frames, posed.truth)
+        state = Finished(posed.index + 1, tail, total([state.tallies, tallies]))
         yield Window(frames, state)
-        del frames
+        del frames  # large: gone as soon as they are written
+
+
+@dataclass(frozen=True)
+class _Posed:
+    """A window to be solved: its number, its problem, and its true frames, where they are known."""
+
+    index: int
+    problem: InverseProblem
+    truth: Tensor | None
+
+
+def _posed(film: Film, windows: list[Span], numbers: range, device: torch.device | str) -> Iterator[_Posed]:
+    for index in numbers:
+        yield _Posed(index, film.problem(*windows[index]).to(device), film.truth(*windows[index]))
 
 
 def _way(name: str, problem: InverseProblem, fields: dict[str, Any] | None) -> Way:
