@@ -381,6 +381,14 @@ def test_networks_in_bfloat16_give_nearly_the_same_video():
     assert (problem.operator(fast) - problem.y).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize(("capability", "precision"), [((7, 5), "float32"), ((8, 0), "bfloat16"), ((9, 0), "bfloat16")])
+def test_cuda_devices_that_multiply_in_bfloat16_run_networks_in_it(monkeypatch, capability, precision):
+    asked = []
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: asked.append(device) or capability)
+    assert fast_fields("videoonet", torch.device("cuda", 3)) == {"precision": precision}
+    assert asked == [torch.device("cuda", 3)]  # each process of torchrun has its own
+
+
 def test_only_networks_have_a_fast_precision():
     assert fast_fields("admm-tv", "cpu") == {}
     assert fast_fields("videoonet", "cpu")["precision"] in ("float32", "bfloat16")
