@@ -1,20 +1,22 @@
-"""Films: seams, time per pixel, memory, a killed run, two processes, and how much faster the network runs.
+"""Films: seams, time per pixel, memory, a killed run, two processes, threads, and how much faster the network runs.
 
     python benchmarks/films.py seams FILM            windows and tiles against the same clip in one piece
     python benchmarks/films.py scale FILM            processor time per pixel at 240p, 480p and 1080p
     python benchmarks/films.py memory FILM           peak memory for 64 and for 256 frames, two processes at once
     python benchmarks/films.py kill FILM             kill -9 in the middle of 256 frames, then the same command again
     python benchmarks/films.py processes FILM        8 files by 1 and by 2 processes of torchrun, one thread each
+    python benchmarks/films.py threads FILM          reading ahead and writing behind, against one after another
     python benchmarks/films.py network FILM          the network as `solve` runs it, against eager float32
 
 FILM is any video file; the numbers in docs/films.md are for one of 960×540. One thread. `--json FILE` adds the
 results to a file under the name of the measurement. Times are processor times, which a busy machine changes less than
-those of the clock; only `processes` takes the clock.
+those of the clock; `processes` takes the clock, and `threads` both.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shutil
@@ -24,7 +26,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, redirect_stdout, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +36,7 @@ from record import COMMIT, machine
 from torch import Tensor
 
 from linops_video import forward_model
+from linops_video.cli import main as command
 from linops_video.films.film import Source, simulated_film
 from linops_video.media.video import read_video, stream_video, write_video
 from linops_video.metrics import psnr
@@ -47,12 +52,12 @@ CLI = [sys.executable, "-m", "linops_video.cli", "solve"]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    measurements = {f.__name__: f for f in (seams, scale, memory, kill, processes, network)}
+    measurements = {f.__name__: f for f in (seams, scale, memory, kill, processes, threads, network)}
     parser.add_argument("what", choices=measurements)
     parser.add_argument("film", type=Path)
     parser.add_argument("--solver", action="append", help=f"default: {SOLVERS[0]} and {SOLVERS[1]}")
     parser.add_argument("--op", default="sr4")
-    counts = "of `seams` (60, a tenth of them for tiles), `scale` (4), `network` (2), `kill` (256)"
+    counts = "of `seams` (60, a tenth of them for tiles), `scale` (4), `network` (2), `kill` (256), `threads` (104)"
     parser.add_argument("--frames", type=int, help=counts)
     parser.add_argument("--size", choices=SIZES, default="240p", help="of `memory`")
     parser.add_argument("--json", type=Path)
@@ -222,6 +227,36 @@ def processes(film: Path, op: str, solver: str, frames: int | None) -> dict:
             seconds[str(count)] = time.perf_counter() - start
         equal = all(torch.equal(a, b) for i in range(8) for a, b in _frames(folder / "1", folder / "2", f"{i}.mkv"))
     return {"seconds": seconds, "times faster": seconds["1"] / seconds["2"], "frames equal": equal}
+
+
+def threads(film: Path, op: str, solver: str, frames: int | None) -> dict:
+    """The command with its threads, and with reading, solving and writing one after another, in turns, best of 3.
+
+    PyTorch has one thread; on one core there is nothing to gain.
+    """
+    one_thread = {"linops_video.solvers.film.ahead": iter, "linops_video.cli.films.behind": map}
+    ways: dict[str, dict] = {"threads": {}, "one after another": one_thread}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path = _looped(film, frames or 104, folder)
+        for _ in range(3):
+            for way, replaced in ways.items():
+                (folder / way).mkdir(exist_ok=True)
+                out = folder / way / "out.mkv"
+                out.unlink(missing_ok=True)
+                clock, processor = time.perf_counter(), time.process_time()
+                with ExitStack() as stack, redirect_stdout(io.StringIO()), suppress(SystemExit):
+                    for place, function in replaced.items():
+                        stack.enter_context(patch(place, function))
+                    command(["solve", str(path), "--op", op, "--solver", solver, "-o", str(out)])
+                taken[way].append((time.perf_counter() - clock, time.process_time() - processor))
+        pairs = _frames(folder / "threads", folder / "one after another", "out.mkv")
+        equal = all(torch.equal(a, b) for a, b in pairs)
+    best = {way: {"clock": min(c for c, _ in t), "processor": min(p for _, p in t)} for way, t in taken.items()}
+    faster = {kind: best["one after another"][kind] / best["threads"][kind] for kind in ("clock", "processor")}
+    cores = len(os.sched_getaffinity(0))
+    return {"cores": cores, "seconds": best, "times faster": faster, "frames equal": equal}
 
 
 def _frames(a: Path, b: Path, name: str) -> Iterator[tuple[Tensor, Tensor]]:
