@@ -9,7 +9,7 @@ import torch
 from linops_video import Diagonal, forward_model
 from linops_video.errors import CutError, FileError, LinopsError, ShapeError, SpecError
 from linops_video.films.film import measured_film, open_film, simulated_film
-from linops_video.films.film_model import Alike, Beginning, Masked, Rolling, Segments, Whole, film_model
+from linops_video.films.film_model import Alike, Beginning, Masked, Product, Rolling, Segments, Whole, film_model
 from linops_video.films.parts import Share
 from linops_video.media.arrays import EIGHT_BIT_NOISE, read_mask, write_array
 from linops_video.media.video import read_video, write_video
@@ -32,7 +32,7 @@ def clip(frames: int = 50, height: int = 24, width: int = 20) -> torch.Tensor:
 # --- models ------------------------------------------------------------------------------------------------------
 
 CUTTABLE = ["pid", "bi", "si", "sr2", "sr4", "dd", "md", "md3", "tdd", "fi2", "fi4", "fp25", "color", "denoise", "blur"]
-EXPRESSIONS = ["sr(2) @ blur(disk, 4, 2, valid)", "shutter(3, 2)", "frames(0:30)", "every(5) @ sr(2)"]
+EXPRESSIONS = ["sr(2) @ blur(disk, 4, 2, valid)", "shutter(3, 2)", "frames(0:30)", "shutter(3, 2) @ sr(2)"]
 STREAMED = {
     "mask(0.7)": Masked,
     "mask(0.3, seed=2)": Masked,
@@ -44,6 +44,11 @@ STREAMED = {
     "tblur(box, 3)": Segments,
     "tblur(gaussian, 0.4)": Segments,
     "first(0.9)": Beginning,
+    "every(5) @ sr(2)": Product,
+    "mask(0.5, seed=3) @ every(2) @ sr(2)": Product,
+    "sr(2) @ mask(0.6)": Product,
+    "every(2) @ tblur(box, 3)": Product,
+    "every(2) @ (every(3) @ mask(0.5))": Product,
 }
 """Expressions whose models are made for the window, whatever their numbers."""
 
@@ -54,7 +59,7 @@ def test_a_window_has_the_measurements_of_the_whole_film(spec, frames):
     shape = (frames, *SHAPE[1:])
     x = clip(frames)
     y, model = model_of(spec, shape, seed=5).operator(x), film_model(spec, shape, seed=5)
-    assert (model.shape, model.measured) == (shape, len(y))
+    assert (model.shape, model.out_shape) == (shape, y.shape)
     seen = torch.zeros(len(y))
     for start, stop in [(0, 20), (12, 32), (24, 44), (frames - 20, frames)]:
         if spec == "frames(0:30)" and start >= 30:
@@ -75,10 +80,11 @@ def test_a_window_has_the_measurements_of_the_whole_film(spec, frames):
     ("spec", "kind"),
     [
         ("sr4", Alike),
+        ("sr(2) @ blur(disk, 4, 2, valid)", Alike),
         ("pid", Masked),
         ("shutter(3, 2)", Whole),
-        ("mask(0.5, seed=2) @ identity", Whole),
-        ("blocks(3, 0.05) @ identity", Whole),  # in frames of 16×16 its holes have no pixels
+        ("0.5 * mask(0.5, seed=2)", Whole),
+        ("0.5 * blocks(3, 0.05)", Whole),  # in frames of 16×16 its holes have no pixels
     ],
 )
 def test_a_model_is_made_for_the_window_where_all_frames_are_treated_alike(spec, kind):
@@ -139,13 +145,14 @@ def test_mask_files_are_read_frame_by_frame(tmp_path):
 
 
 def test_a_rolling_window_keeps_no_more_than_it_gave():
-    frames = Rolling(iter(torch.arange(40.0).reshape(40, 1, 1, 1)))
+    frames = Rolling(lambda: iter(torch.arange(40.0).reshape(40, 1, 1, 1)))
     assert frames.window(0, 8).flatten().tolist() == list(range(8))
     assert frames.window(5, 9).flatten().tolist() == [5, 6, 7, 8]
     assert frames.window(30, 32).flatten().tolist() == [30, 31]
     assert len(frames._kept) == 2
     with pytest.raises(FileError, match="ends after 40 frames"):
         frames.window(30, 41)
+    assert frames.window(2, 4).flatten().tolist() == [2, 3]  # read anew
 
 
 # --- films -------------------------------------------------------------------------------------------------------
@@ -205,7 +212,7 @@ def test_a_measured_film_reads_what_belongs_to_the_window(tmp_path, spec):
         expected = problem.operator(video[start:stop])
         assert (problem.y - expected).abs().max() < 0.51 / 255
         assert film.truth(start, stop) is None
-    assert stored.shape[0] == film.model.measured
+    assert stored.shape[0] == film.model.out_shape[0]
 
 
 def test_the_noise_of_a_film_is_estimated_from_frames_all_over_it(tmp_path):

@@ -114,6 +114,22 @@ def sole_call(text: str, seed: int = 0) -> Call | None:
     return reader.sole_call(reader.tree)
 
 
+def factors(text: str) -> tuple[str, str] | None:
+    """The texts of A and B where the expression is A @ B; None for others.
+
+    Raises `SpecError` as `parse` does.
+
+    Example:
+        >>> factors("mask(0.5) @ every(2) @ sr(2)"), factors("sr(2)")
+        (('mask(0.5) @ every(2)', 'sr(2)'), None)
+    """
+    source = Syntax(text)
+    match source.tree:
+        case ast.BinOp(left, ast.MatMult(), right):
+            return source.text_of(left), source.text_of(right)
+    return None
+
+
 def _once(method: Callable[..., Any]) -> Callable[..., Any]:
     """Read each node once for each shape: an adjoint tries its operand in two ways."""
 

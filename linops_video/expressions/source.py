@@ -86,6 +86,11 @@ class Syntax:
         """The byte of the text at which a node starts."""
         return node.col_offset + self.indent
 
+    def text_of(self, node: ast.expr) -> str:
+        """The part of the text that a node was read from."""
+        assert node.end_col_offset is not None
+        return self.text.encode()[self.place_of(node) : node.end_col_offset + self.indent].decode()
+
     def fail(self, at: int | ast.expr, message: str, kind: type[LinopsError] = SpecError) -> NoReturn:
         """Raise an error that points at the character; a text that is only a name needs no pointer."""
         if self.text.strip().isidentifier():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -91,9 +90,9 @@ class Film:
         self.name = problem_named(spec)
         self.fps = source.fps
         self._gray, self._simulated = spec == "color", seed is not None
-        self._frames = Rolling(source.frames())
+        self._frames = Rolling(source.frames)
+        self._seed = seed or 0
         self._noise: Rolling | None = None
-        self._generator = None if seed is None else stream(seed, 1)
 
     def check(self, windows: Sequence[tuple[int, int]]) -> None:
         """Raise `CutError` if one of these windows cannot be cut, or they go back in y, before any is solved."""
@@ -132,8 +131,7 @@ class Film:
         if self.noise_std == 0:
             return torch.zeros(())
         if self._noise is None:
-            draws = (torch.randn(frame, generator=self._generator) for _ in itertools.count())
-            self._noise = Rolling(draws)
+            self._noise = Rolling(lambda: _draws(frame, self._seed))
         return self.noise_std * self._noise.window(start, stop)
 
 
@@ -155,8 +153,10 @@ def measured_film(
     frames = gray_of(source.samples[1]) if spec == "color" else source.samples[1]
     shape = shape or infer_shape(spec, (source.shape[0], *frames.shape[1:]), kernel)
     model = film_model(spec, shape, seed, mask, kernel)
-    if model.measured != source.shape[0]:
-        raise ShapeError(f"{spec} measures {shape[0]} frames as {model.measured}, but this film has {source.shape[0]}")
+    if model.out_shape[0] != source.shape[0]:
+        raise ShapeError(
+            f"{spec} measures {shape[0]} frames as {model.out_shape[0]}, but this film has {source.shape[0]}"
+        )
     std = max(noise_std or 0.0, source.noise_floor)
     if noise_std is None and source.noise_floor:
         seen = _seen(film_model(spec, shape, seed, mask, kernel), *source.samples)
@@ -179,6 +179,13 @@ def simulated_film(
     name = problem_named(spec)
     std = noise_std if noise_std is not None else PROBLEMS[name].noise_std if name in PROBLEMS else 0.0
     return Film(film_model(spec, source.shape, seed, mask, kernel), source, spec, std, seed)
+
+
+def _draws(frame: Shape, seed: int) -> Iterator[Tensor]:
+    """Frames of the noise of a simulation, of standard deviation 1."""
+    generator = stream(seed, 1)
+    while True:
+        yield torch.randn(frame, generator=generator)
 
 
 def _seen(model: FilmModel, at: Sequence[int], frames: Tensor) -> Tensor | None:

@@ -12,15 +12,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from linops_video.algebra.operator import Identity, LinearOperator
+from linops_video.algebra.operator import Identity, LinearOperator, compose
 from linops_video.algebra.parameters import Shape
 from linops_video.errors import CutError, FileError, LinopsError, MeasurementError, ShapeError
-from linops_video.expressions.expression import Call, sole_call
+from linops_video.expressions.expression import Call, factors, sole_call
 from linops_video.expressions.named_sampling import block_corners, blocks_mask
 from linops_video.expressions.names import stream
 from linops_video.films.cut import Piece, cut, whole
@@ -43,17 +43,18 @@ class FilmModel(Protocol):
 
     Attributes:
         shape: (T, C, H, W) of the film.
-        measured: how many frames its measurement has.
+        out_shape: that of its measurement, whose first axis counts frames.
         frame_by_frame: whether each of these frames is measured of the film's frame of the same number alone.
     """
 
-    frame_by_frame: ClassVar[bool]
+    @property
+    def frame_by_frame(self) -> bool: ...
 
     @property
     def shape(self) -> Shape: ...
 
     @property
-    def measured(self) -> int: ...
+    def out_shape(self) -> Shape: ...
 
     def part(self, start: int, stop: int) -> Piece:
         """The operator of frames start … stop − 1, and the box of the film's measurements that it gives."""
@@ -66,11 +67,11 @@ class Alike:
 
     shape: Shape
     build: Callable[[int], LinearOperator]
-    frame_by_frame: ClassVar[bool] = True
+    frame_by_frame = True
 
     @property
-    def measured(self) -> int:
-        return self.shape[0]
+    def out_shape(self) -> Shape:
+        return (self.shape[0], *self.build(1).out_shape[1:])
 
     def part(self, start: int, stop: int) -> Piece:
         A = self.build(stop - start)
@@ -89,11 +90,11 @@ class Segments:
     build: Callable[[int], LinearOperator]
     period: int = 1
     reach: int = 0
-    frame_by_frame: ClassVar[bool] = False
+    frame_by_frame = False
 
     @property
-    def measured(self) -> int:
-        return self.shape[0] // self.period + self.reach
+    def out_shape(self) -> Shape:
+        return (self.shape[0] // self.period + self.reach, *self.shape[1:])
 
     def part(self, start: int, stop: int) -> Piece:
         done = min(max(0, start - self.reach) // self.period, self.shape[0] // self.period - 1)
@@ -110,7 +111,11 @@ class Beginning:
 
     shape: Shape
     measured: int
-    frame_by_frame: ClassVar[bool] = False
+    frame_by_frame = False
+
+    @property
+    def out_shape(self) -> Shape:
+        return (self.measured, *self.shape[1:])
 
     def part(self, start: int, stop: int) -> Piece:
         seen = min(stop, self.measured) - start
@@ -125,13 +130,13 @@ class Beginning:
 
 
 class Masked:
-    """A mask for every frame, drawn or read as the windows go on; they must not go back."""
+    """A mask for every frame, drawn or read as the windows go on."""
 
-    frame_by_frame: ClassVar[bool] = True
+    frame_by_frame = True
 
     def __init__(self, shape: Shape, masks: Footage) -> None:
-        self.shape, self.measured = shape, shape[0]
-        self._masks = Rolling(masks())
+        self.shape = self.out_shape = shape
+        self._masks = Rolling(masks)
 
     def part(self, start: int, stop: int) -> Piece:
         shape = (stop - start, *self.shape[1:])
@@ -143,21 +148,48 @@ class Whole:
     """Any other operator: made for the whole film, and cut."""
 
     operator: LinearOperator
-    frame_by_frame: ClassVar[bool] = False
+    frame_by_frame = False
 
     @property
     def shape(self) -> Shape:
         return self.operator.in_shape
 
     @property
-    def measured(self) -> int:
-        return self.operator.out_shape[0]
+    def out_shape(self) -> Shape:
+        return self.operator.out_shape
 
     def part(self, start: int, stop: int) -> Piece:
         A, box = cut(self.operator, ((start, stop), *whole(self.shape)[1:]))
         if len(box) != 4:
             raise CutError(f"{self.operator!r} does not measure frames, so that no frames of y belong to a window")
         return A, box
+
+
+@dataclass(frozen=True)
+class Product:
+    """`left` after `right`: what `left` measures of those measurements by `right` that see the window alone."""
+
+    left: FilmModel
+    right: FilmModel
+
+    @property
+    def frame_by_frame(self) -> bool:
+        return self.left.frame_by_frame and self.right.frame_by_frame
+
+    @property
+    def shape(self) -> Shape:
+        return self.right.shape
+
+    @property
+    def out_shape(self) -> Shape:
+        return self.left.out_shape
+
+    def part(self, start: int, stop: int) -> Piece:
+        right, between = self.right.part(start, stop)
+        if between[1:] != whole(self.right.out_shape)[1:]:
+            raise CutError(f"{right!r} of a window does not measure whole frames, which {self.left!r} needs")
+        left, box = self.left.part(*between[0])
+        return compose(left, right), box
 
 
 def film_model(
@@ -204,10 +236,28 @@ def film_model(
             return Segments(shape, build, reach=measured(1, 1, 1, 1) - 1)
         case Call("first"):
             return Beginning(shape, measured(shape[0], 1, 1, 1))
+    product = _product(spec, shape, seed, build)
+    if product is not None:
+        return product
     small = (*shape[:2], min(shape[2], PROBE), min(shape[3], PROBE))
     if _alike(spec, small, seed, kernel) and _alike(spec, (min(2, shape[0]), *shape[1:]), seed, kernel):
         return Alike(shape, build)
     return Whole(build(shape[0]))
+
+
+def _product(spec: str, shape: Shape, seed: int, build: Callable[[int], LinearOperator]) -> FilmModel | None:
+    """The model of a product, of those of its factors; None where these cannot be modelled apart."""
+    parts = factors(spec)
+    if parts is None:
+        return None
+    try:
+        right = film_model(parts[1], shape, seed)
+        left = film_model(parts[0], right.out_shape, seed) if len(right.out_shape) == 4 else None
+    except LinopsError:  # told of the whole expression, or it is one that can be cut only as a whole
+        return None
+    if isinstance(left, Alike) and isinstance(right, Alike):
+        return Alike(shape, build)
+    return None if left is None else Product(left, right)
 
 
 def _alike(spec: str, shape: Shape, seed: int, kernel: Tensor | None) -> bool:
@@ -276,14 +326,22 @@ def mask_frames(path: str | Path, shape: Shape) -> Iterator[Tensor]:
 
 
 class Rolling:
-    """Windows of a stream of frames that go forward: of what was read, no more than one window is kept."""
+    """Windows of a stream of frames: of what was read, no more than one window is kept.
 
-    def __init__(self, frames: Iterator[Tensor]) -> None:
-        self._frames, self._kept, self._first = frames, deque[Tensor](), 0
+    They are to go forward: for one that begins before the last one did, all is read from the first frame on again.
+    """
+
+    def __init__(self, footage: Footage) -> None:
+        self._footage = footage
+        self._begin()
+
+    def _begin(self) -> None:
+        self._frames, self._kept, self._first = self._footage(), deque[Tensor](), 0
 
     def window(self, start: int, stop: int) -> Tensor:
-        """Frames start … stop − 1, stacked; `start` must not be before that of the last window."""
-        assert start >= self._first, "windows go forward"
+        """Frames start … stop − 1, stacked."""
+        if start < self._first:
+            self._begin()
         while self._kept and self._first < start:
             self._kept.popleft()
             self._first += 1
