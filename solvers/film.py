@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -28,6 +29,12 @@ WINDOW = 32
 
 OVERLAP = 8
 """Frames that neighbouring windows share: a second measured frame for "fi4", and twice the reach of "tdd"."""
+
+MOST_TOGETHER = 4
+"""Most windows that are solved as one batch on CUDA."""
+
+WORKING = 64 * 4
+"""Bytes that a batch is to have for each entry: "videoonet" takes 44 times the 4 of a float32, on a CPU (424×240)."""
 
 Way = Callable[[InverseProblem, OnStep | None], tuple[Solution, int]]
 """What solves a window, and tells in how many tiles."""
@@ -70,6 +77,7 @@ def solve_film(
     on_step: OnStep | None = None,
     share: Share = WHOLE,
     beside: Sequence[str] = (),
+    together: int | None = None,
 ) -> Iterator[Window]:
     """Solve the windows of a film, in order; frames that two windows share are blended, with weights that add up to 1.
 
@@ -83,6 +91,9 @@ def solve_film(
         on_step: as for `run`, for each window; steps count on over the tiles of large frames.
         share: of the windows, those that are given. The one before them is solved too, since they begin with its blend.
         beside: of `yardsticks`, what is run for its score, on each window for itself.
+        together: most windows that are solved as one batch, where one operator measures them all; None: one on a CPU,
+            which a window keeps busy, and on CUDA `MOST_TOGETHER` as far as memory goes. What comes of a window does
+            not depend on it but by rounding.
 
     Raises what `solve` raises, and the errors of `Film.problem`.
 
@@ -101,34 +112,69 @@ def solve_film(
     first = film.problem(*windows[0]).to(device)  # all are solved like this one, wherever a run begins
     ways = {name: _way(name, first, fields if name == solver else None) for name in (*beside, solver)}
     del first
-    for posed in ahead(_posed(film, windows, range(state.windows, mine.stop), device)):
-        frames, tally = _timed(ways[solver], posed.problem, on_step)
-        frames, tail = _blended(frames, windows, posed.index, state.tail)
-        if posed.index not in mine:
-            state = Finished(posed.index + 1, tail, {})
-            continue
-        tallies = {}
-        for name in beside:
-            other, tallies[name] = _timed(ways[name], posed.problem)
-            tallies[name] |= _errors(other[: len(frames)], posed.truth)
-        tallies[solver] = tally | _errors(frames, posed.truth)
-        state = Finished(posed.index + 1, tail, total([state.tallies, tallies]))
-        yield Window(frames, state)
-        del frames  # large: gone as soon as they are written
+    together = together or _together(torch.device(device), film.shape[1:])
+    for group in ahead(_groups(film, windows, range(state.windows, mine.stop), together, device)):
+        solved = _solved(ways[solver], group, on_step)
+        others = {name: _solved(ways[name], group) for name in beside} if group.stop > mine.start else {}
+        for index, truth in enumerate(group.truths, group.start):
+            frames, tally = solved.pop(0)
+            frames, tail = _blended(frames, windows, index, state.tail)
+            if index not in mine:
+                state = Finished(index + 1, tail, {})
+                continue
+            tallies = {}
+            for name, found in others.items():
+                other, told = found[index - group.start]
+                tallies[name] = told | _errors(other[: len(frames)], truth)
+            tallies[solver] = tally | _errors(frames, truth)
+            state = Finished(index + 1, tail, total([state.tallies, tallies]))
+            yield Window(frames, state)
+            del frames  # large: gone as soon as they are written
 
 
 @dataclass(frozen=True)
-class _Posed:
-    """A window to be solved: its number, its problem, and its true frames, where they are known."""
+class _Group:
+    """Windows start … stop − 1 as one problem, of several with a batch axis, and their true frames, where known."""
 
-    index: int
+    start: int
     problem: InverseProblem
-    truth: Tensor | None
+    truths: Sequence[Tensor | None]
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.truths)
 
 
-def _posed(film: Film, windows: list[Span], numbers: range, device: torch.device | str) -> Iterator[_Posed]:
+def _groups(
+    film: Film, windows: list[Span], numbers: range, together: int, device: torch.device | str
+) -> Iterator[_Group]:
+    """Windows that follow each other and have one operator, at most `together`."""
+    found: list[tuple[InverseProblem, Tensor | None]] = []
     for index in numbers:
-        yield _Posed(index, film.problem(*windows[index]).to(device), film.truth(*windows[index]))
+        problem = film.problem(*windows[index])
+        if found and problem.operator is not found[0][0].operator:
+            yield _group(index, found, device)
+            found = []
+        found.append((problem, film.truth(*windows[index])))
+        if len(found) == together:
+            yield _group(index + 1, found, device)
+            found = []
+    if found:
+        yield _group(numbers.stop, found, device)
+
+
+def _group(stop: int, found: list[tuple[InverseProblem, Tensor | None]], device: torch.device | str) -> _Group:
+    (first, _), ys = found[0], [problem.y for problem, _ in found]
+    joined = first if len(ys) == 1 else replace(first, y=torch.stack(ys))
+    return _Group(stop - len(ys), joined.to(device), tuple(truth for _, truth in found))
+
+
+def _together(device: torch.device, frame: Sequence[int]) -> int:
+    """How many windows of frames (C, H, W) are solved as one batch on a device."""
+    if device.type != "cuda":
+        return 1
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(MOST_TOGETHER, free // (WORKING * WINDOW * math.prod(frame))))
 
 
 def _way(name: str, problem: InverseProblem, fields: dict[str, Any] | None) -> Way:
@@ -145,13 +191,24 @@ def _way(name: str, problem: InverseProblem, fields: dict[str, Any] | None) -> W
     return way
 
 
-def _timed(way: Way, problem: InverseProblem, on_step: OnStep | None = None) -> tuple[Tensor, dict[str, float]]:
-    """The frames that a window is solved to, and its numbers."""
+def _solved(way: Way, group: _Group, on_step: OnStep | None = None) -> list[tuple[Tensor, dict[str, float]]]:
+    """The frames that each window of a group is solved to, and its numbers."""
+    problem, count = group.problem, len(group.truths)
     began = time.perf_counter()
     with torch.no_grad():
         solution, tiles = way(problem, on_step)
+    x = solution.x.cpu()  # which waits for CUDA
     seconds = time.perf_counter() - began
-    return solution.x.cpu(), _numbers(problem, solution) | {"seconds": seconds, "tiles": tiles}
+    squares = (problem.operator(solution.x) - problem.y).abs().double().square().reshape(count, -1)
+    alike = {
+        "measurements": squares[0].numel(),
+        "steps": solution.steps,
+        "stopped": solution.status == "max_steps",
+        "seconds": seconds / count,
+        "tiles": tiles,
+    }
+    misfits = [{"squared misfit": float(own.sum())} for own in squares]
+    return [(own, misfit | alike) for own, misfit in zip(x.reshape(count, *x.shape[-4:]), misfits, strict=True)]
 
 
 def _blended(frames: Tensor, windows: list[Span], index: int, tail: Tensor) -> tuple[Tensor, Tensor]:
@@ -185,7 +242,7 @@ def score_of(tally: Tally) -> Score:
 
 
 def status_of(tally: Tally) -> str:
-    """As `Solution.status`: "max_steps" if one window met the limit first."""
+    """As `Solution.status`: "max_steps" if one window, or one of a batch, met the limit first."""
     if not tally["steps"]:
         return "direct"
     return "max_steps" if tally["stopped"] else "converged"
@@ -198,16 +255,6 @@ def identity_of(solver: str, fields: dict[str, Any]) -> dict[str, str]:
     if default is not None:
         told["sha256"] = hashlib.sha256(locate(fields.get("weights", default)).read_bytes()).hexdigest()
     return told
-
-
-def _numbers(problem: InverseProblem, solution: Solution) -> dict[str, float]:
-    squares = (problem.operator(solution.x) - problem.y).abs().double().square()
-    return {
-        "squared misfit": float(squares.sum()),
-        "measurements": squares.numel(),
-        "steps": solution.steps,
-        "stopped": solution.status == "max_steps",
-    }
 
 
 def _errors(frames: Tensor, truth: Tensor | None) -> dict[str, float]:

@@ -16,9 +16,9 @@ from linops_video.media.video import read_video, write_video
 from linops_video.metrics import psnr
 from linops_video.problems.measurement import estimate_noise, model_of
 from linops_video.solvers import AdmmTV, run, solve
-from linops_video.solvers.film import score_of, solve_film, status_of, total, windows_of
+from linops_video.solvers.film import _together, score_of, solve_film, status_of, total, windows_of
 from linops_video.solvers.registry import fast_fields
-from linops_video.solvers.tiles import ALIGNMENT, count_tiles, ramp, run_in_tiles, spans
+from linops_video.solvers.tiles import ALIGNMENT, count_tiles, cut_in_tiles, ramp, run_in_tiles, spans
 
 SHAPE = (50, 3, 24, 20)
 WINDOWS = [(0, 20), (12, 32), (30, 50)]
@@ -343,6 +343,38 @@ def test_a_film_without_a_name_is_solved_like_its_first_window_wherever_a_run_be
     shared = solve_film(simulated_film_of(video, "first(0.9)", 2), "admm-tv", share=Share(1, 2))
     for rest in (list(resumed), list(shared)):
         assert torch.equal(rest[-1].frames, windows[-1].frames)
+
+
+@pytest.mark.parametrize(
+    ("spec", "batches"),
+    [("sr2", [3, 1, 2]), ("fi2", [3, 1, 2]), ("tblur(box, 3)", [1, 3, 1, 1]), ("pid", 6 * [1])],
+)
+def test_windows_of_one_operator_are_solved_as_a_batch(monkeypatch, spec, batches):
+    """Masks differ from window to window; the first and last window have no frames on one side."""
+    video, sizes = clip(144, 16, 24), []
+    monkeypatch.setattr("linops_video.solvers.tiles.TILE", (16, 16))
+    monkeypatch.setattr("linops_video.solvers.tiles.MARGIN", 0)
+    monkeypatch.setattr("linops_video.solvers.tiles.EDGE", 0)
+    cut = cut_in_tiles
+    monkeypatch.setattr("linops_video.solvers.film.cut_in_tiles", lambda *a: sizes.append(a[1].batch_shape) or cut(*a))
+    given = ("admm-tv", {"max_steps": 4, "tol": 0})
+    single = list(solve_film(simulated_film_of(video, spec, 2), *given, beside=("pinv",)))
+    sizes.clear()
+    windows = list(solve_film(simulated_film_of(video, spec, 2), *given, beside=("pinv",), together=3))
+    assert [sum(size) or 1 for size in sizes[::2]] == batches
+    for a, b in zip(windows, single, strict=True):
+        assert (a.frames - b.frames).abs().max() < 2e-6
+        for name, tally in b.state.tallies.items():
+            told = a.state.tallies[name]
+            for key in set(tally) - {"seconds"}:
+                assert told[key] == pytest.approx(tally[key], rel=1e-4, abs=1e-6), (name, key)
+
+
+def test_how_many_windows_are_a_batch_depends_on_the_device_and_its_memory(monkeypatch):
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (8 * 2**30, 24 * 2**30))
+    sizes = ((3, 144, 176), (3, 240, 424), (3, 1080, 1920))
+    assert [_together(torch.device("cuda", 1), size) for size in sizes] == [4, 3, 1]
+    assert _together(torch.device("cpu"), (3, 144, 176)) == 1
 
 
 def test_shares_are_the_windows_of_one_process():

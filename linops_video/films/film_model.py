@@ -11,6 +11,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -83,11 +84,11 @@ class Segments:
     """A model that repeats after `period` frames, where a measurement sees at most `reach` frames before or after.
 
     Made for the window with as many frames around it, and then cut: every frame between the film's ends is treated as
-    it is in the whole. `build`: frames -> operator.
+    it is in the whole. `piece`: frames, start, stop -> the operator of so many frames, cut in time.
     """
 
     shape: Shape
-    build: Callable[[int], LinearOperator]
+    piece: Callable[[int, int, int], Piece]
     period: int = 1
     reach: int = 0
     frame_by_frame = False
@@ -100,8 +101,7 @@ class Segments:
         done = min(max(0, start - self.reach) // self.period, self.shape[0] // self.period - 1)
         first = done * self.period  # of the last whole period, where the window lies behind it
         last = min(self.shape[0], -(-(stop + self.reach) // self.period) * self.period)
-        A, box = cut(self.build(last - first), ((start - first, stop - first), *whole(self.shape)[1:]))
-        (a, b), *rest = box
+        A, ((a, b), *rest) = self.piece(last - first, start - first, stop - first)
         return A, ((a + done, b + done), *rest)
 
 
@@ -209,8 +209,13 @@ def film_model(
         check_mask_frames(mask, shape[0])
         return Masked(shape, lambda: mask_frames(mask, shape))
 
+    @cache  # so that windows which are measured alike have one operator, and can be told by it
     def build(frames: int) -> LinearOperator:
         return model_of(spec, (frames, *shape[1:]), seed, kernel=kernel).operator
+
+    @cache
+    def piece(frames: int, start: int, stop: int) -> Piece:
+        return cut(build(frames), ((start, stop), *whole(shape)[1:]))
 
     def measured(*small: int) -> int:
         return model_of(spec, small, seed).operator.out_shape[0]
@@ -231,9 +236,9 @@ def film_model(
             return Masked(shape, lambda: scattered_masks(shape, count, side, own))
         case Call("every" | "average", (period,)):
             measured(shape[0], 1, 1, 1)
-            return Segments(shape, build, period=period)
+            return Segments(shape, piece, period=period)
         case Call("tblur"):
-            return Segments(shape, build, reach=measured(1, 1, 1, 1) - 1)
+            return Segments(shape, piece, reach=measured(1, 1, 1, 1) - 1)
         case Call("first"):
             return Beginning(shape, measured(shape[0], 1, 1, 1))
     product = _product(spec, shape, seed, build)
