@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,13 @@ from linops_video.errors import ShapeError
 from linops_video.media.files import replacing
 
 ROWS = 3
-PANEL_INCHES = 3.2
+DPI = 120
+LEAST, MOST = 320, 640
+"""Pixels of the picture across a panel: each pixel of the video takes a whole number of them, unless it is wider."""
+
+GAP, LABEL, HEADER = 0.08, 0.9, 0.65
+"""Inches between panels, left of them for the frame's number, and above them for two lines of titles."""
+
 ZOOM = 3
 """The last row shows a window of 1/3 of the height and width, where baseline and reconstruction differ most."""
 
@@ -80,26 +87,34 @@ def save_figure(path: Path, columns: list[Column], difference: Tensor) -> None:
     height, width = difference.shape[-2:]
     zoom_time, zoom = _busiest(difference, times)
     rows = [(t, None) for t in times] + [(zoom_time, zoom)]
-    panel = (PANEL_INCHES, PANEL_INCHES * height / width)
-    header = 0.65  # inches, for two lines of titles
-    figure = Figure(figsize=(panel[0] * len(columns), panel[1] * len(rows) + header), dpi=120, facecolor="white")
+    across = width * math.ceil(LEAST / width)
+    across = LEAST if across > MOST else across
+    panel = (across / DPI, across / DPI * height / width)
+    size = (LABEL + len(columns) * (panel[0] + GAP), HEADER + len(rows) * (panel[1] + GAP))
+    figure = Figure(figsize=size, dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    top = 1 - header / (panel[1] * len(rows) + header)
     grid = figure.subplots(
         len(rows),
         len(columns),
         squeeze=False,
-        gridspec_kw={"left": 0.045, "right": 0.995, "bottom": 0.01, "top": top, "wspace": 0.03, "hspace": 0.04},
+        gridspec_kw={
+            "left": LABEL / size[0],
+            "right": 1 - GAP / size[0],
+            "bottom": GAP / size[1],
+            "top": 1 - HEADER / size[1],
+            "wspace": GAP / panel[0],
+            "hspace": GAP / panel[1],
+        },
     )
     for i, (time, window) in enumerate(rows):
-        label = f"frame {time}" if window is None else f"frame {time}, ×{ZOOM}"
-        grid[i][0].set_ylabel(label, fontsize=12, color="0.35")
+        label = f"frame {time}" if window is None else f"frame {time}\n×{ZOOM}"
+        grid[i][0].set_ylabel(label, fontsize=12, color="0.35", rotation=0, ha="right", va="center")
         for axes, column in zip(grid[i], columns, strict=True):
             axes.set_xticks([])
             axes.set_yticks([])
             for spine in axes.spines.values():
                 spine.set_visible(False)
-            _show(axes, column.frames[time], window or (0, 0, height, width), (height, width))
+            _show(axes, column.frames[time], window or (0, 0, height, width), (height, width), across)
             if i == 0:
                 axes.set_title(f"{column.title}\n{column.note}", fontsize=12)
             if window is None and time == zoom_time and column.frames[time] is not None:
@@ -109,7 +124,7 @@ def save_figure(path: Path, columns: list[Column], difference: Tensor) -> None:
         figure.savefig(temporary, format="png")
 
 
-def _show(axes, frame: Tensor | None, window: Window, size: tuple[int, int]) -> None:
+def _show(axes, frame: Tensor | None, window: Window, size: tuple[int, int], across: int) -> None:
     """Draw the window, in pixels of the video; a smaller frame covers the video of `size` all the same."""
     if frame is None:
         axes.set_facecolor("0.93")
@@ -119,9 +134,15 @@ def _show(axes, frame: Tensor | None, window: Window, size: tuple[int, int]) -> 
         return
     pixels = frame.clamp(0, 1).permute(1, 2, 0).cpu().numpy()
     pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    axes.imshow(pixels, interpolation="nearest", aspect="auto", extent=(0, size[1], size[0], 0))
+    draw(axes, pixels, (0, size[1], size[0], 0), across)
     top, left, height, width = window
     axes.set(xlim=(left, left + width), ylim=(top + height, top))
+
+
+def draw(axes, pixels: np.ndarray, extent: tuple[float, float, float, float], across: float) -> None:
+    """An image whose pixels are seen, unless there are more than the `across` that the picture has for it."""
+    interpolation = "nearest" if pixels.shape[1] <= across else "antialiased"
+    axes.imshow(pixels, interpolation=interpolation, aspect="auto", extent=extent)
 
 
 def _telling_times(difference: Tensor) -> list[int]:

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from linops_video.cli.picture import measurement_column
+from linops_video.cli.picture import draw, measurement_column
 from linops_video.media.files import replacing
 from linops_video.solvers.evaluation import Example
 
 ACROSS = 5
 """Problems side by side, as in the paper."""
 
+DPI = 200
 STRIP_INCHES, LABEL_INCHES, TITLE_INCHES = 3.2, 1.5, 0.3
 
 
@@ -55,7 +56,7 @@ def save_sheet(path: Path, examples: Sequence[Example], solvers: Sequence[str], 
     strip = STRIP_INCHES / times * height / width
     heights = [TITLE_INCHES + strip * (2 + len(used)) for used in rows]
     size = (LABEL_INCHES + across * STRIP_INCHES, TITLE_INCHES + sum(heights))
-    figure = Figure(figsize=size, dpi=200, facecolor="white")
+    figure = Figure(figsize=size, dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     figure.text(0.005, 1 - 0.3 * TITLE_INCHES / size[1], title, fontsize=9, va="top", parse_math=False)
     top = size[1] - TITLE_INCHES
@@ -83,7 +84,7 @@ def _draw(axes, strip: Strip) -> None:
     for t, frame in enumerate(strip.frames):
         pixels = np.full((1, 1, 3), 0.9) if frame is None else frame.clamp(0, 1).permute(1, 2, 0).cpu().numpy()
         pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-        axes.imshow(pixels, extent=(t + 0.02, t + 0.98, 0, 1), aspect="auto", interpolation="nearest")
+        draw(axes, pixels, (t + 0.02, t + 0.98, 0, 1), DPI * STRIP_INCHES / len(strip.frames))
     axes.set_xlim(0, len(strip.frames))
     axes.set_ylim(0, 1)
     if strip.note:

@@ -12,6 +12,7 @@ import torch
 from command import run
 
 from linops_video import NormalSolver, forward_model
+from linops_video.cli.picture import DPI, GAP, HEADER, LABEL, LEAST
 from linops_video.media.arrays import EIGHT_BIT_NOISE, read_clip, write_array
 from linops_video.media.video import demo_clip, read_video, write_video
 from linops_video.metrics import psnr
@@ -127,7 +128,17 @@ def test_every_output_format_keeps_the_frame_rate(here, out):
 def test_a_measurement_has_a_picture_without_truth(here):
     write_video(here / "small.mkv", read_clip("clip.mkv").frames[..., ::2, ::2])
     assert run("solve", "small.mkv", "--op", "sr2", "--solver", "pinv", "-o", "out.mkv", "--figure", "f.png") == 0
-    assert (here / "f.png").read_bytes().startswith(b"\x89PNG")
+    picture, frames = read_clip("f.png").frames[0], read_clip("out.mkv").frames
+    height, width = SHAPE[-2:]
+    times = -(-LEAST // width)  # as many pixels across and down for each pixel of the video
+    corner = round(DPI * HEADER), round(DPI * (LABEL + 2 * GAP)) + 2 * times * width  # of the third column
+    panel = picture[:, corner[0] : corner[0] + times * height, corner[1] : corner[1] + times * width]
+    shown = panel[:, times // 2 :: times, times // 2 :: times]
+    assert torch.equal(
+        shown.repeat_interleave(times, 1).repeat_interleave(times, 2)[..., :40, :40], panel[..., :40, :40]
+    )
+    same = [(shown - frame).abs().amax(0) < 1.5 / 255 for frame in frames]
+    assert max(float(s.double().mean()) for s in same) > 0.9  # but for the frame around what is enlarged
 
 
 def test_numbers_that_are_not_finite_are_null_in_json(here):
