@@ -174,6 +174,22 @@ def test_sound_that_begins_late_is_not_moved(tmp_path):
         assert sound_of(tmp_path / f"out{suffix}")[0][0] == pytest.approx(1, abs=2e-3)
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".avi"])
+def test_sound_that_begins_early_moves_no_frame(tmp_path, suffix):
+    """AAC in .mp4 begins a packet before the first frame; AVI has no times for it."""
+    write_video(tmp_path / "silent.mp4", clip(24), FPS)
+    add_sound(tmp_path / "silent.mp4", tmp_path / "source.mp4", 0.8)
+    source, out = sound_of(tmp_path / "source.mp4"), tmp_path / f"out{suffix}"
+    assert source[0][0] < -0.1
+    write_video(out, clip(24), FPS, tmp_path / "source.mp4")
+    with av.open(str(out)) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert [t - times[0] for t in times] == pytest.approx([i / FPS for i in range(24)], abs=1e-3)
+    assert frame_rate(out) == pytest.approx(FPS)
+    begin = {content: time for time, content in source}
+    assert all(time == pytest.approx(begin[content], abs=2e-3) for time, content in sound_of(out))
+
+
 @pytest.mark.parametrize(
     ("suffix", "most"), [(".mkv", 1000), (".avi", 1000), (".mp4", 1000), (".gif", 100)], ids=lambda v: str(v)
 )

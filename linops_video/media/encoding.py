@@ -163,12 +163,17 @@ def _track(container: OutputContainer, sound: Path | None) -> Iterator[Iterator[
         if f"{count} channels" == copy.codec_context.layout.name and count <= len(_LAYOUTS):
             copy.codec_context.layout = _LAYOUTS[count - 1]  # without a layout .mp4 takes no PCM
         # times count from the first frame; what comes before it is kept, since decoders may need it to begin with
+        avi = container.format.name == "avi"
         start = round((video.start_time or 0) * video.time_base / track.time_base) if video.time_base else 0
 
         def packets() -> Iterator[Packet]:
             for packet in source.demux(track):
                 if packet.dts is not None and packet.pts is not None:
                     packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, copy
+                    if avi:  # has no times before 0, and would move the frames instead, to the next whole number
+                        if 2 * packet.pts + (packet.duration or 0) < 0:
+                            continue
+                        packet.pts, packet.dts = max(packet.pts, 0), max(packet.dts, 0)
                     yield packet
 
         yield packets()
