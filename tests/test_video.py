@@ -212,6 +212,9 @@ def test_check_writable_says_why_before_the_work(tmp_path):
     for write in (check_writable, lambda path: replacing(path).__enter__()):
         with pytest.raises(FileError, match="it is a device or a pipe"):
             write(tmp_path / "pipe")
+        for stream in ("-", "/dev/stdout", "/dev/fd/1"):
+            with pytest.raises(FileError, match="it is a device or a pipe; give the name of a file"):
+                write(stream)
     with pytest.raises(FileError, match="is a device or a pipe, which can be read only once"):
         read_video(tmp_path / "pipe")
     with pytest.raises(FileError, match="does not exist"):

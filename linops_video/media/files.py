@@ -88,8 +88,9 @@ def short_name(path: Path) -> str:
 
 
 def _check_replaceable(path: Path) -> None:
+    stream = str(path) == "-" or str(path).startswith(("/dev/std", "/dev/fd/", "/proc/"))  # which may lead to a file
     with told(path):  # of a name that is too long
-        device = path.exists() and not (path.is_file() or path.is_dir())
+        device = stream or (path.exists() and not (path.is_file() or path.is_dir()))
     if device:
         raise FileError(f"cannot write {path}: it is a device or a pipe; give the name of a file")
     if path.name in ("", ".."):
