@@ -251,7 +251,7 @@ def _shutter(place: Place, length: int, stride: int) -> LinearOperator:
 def _behind_one_channel(y: Shape, *arguments: str) -> Shape:
     before, (channels, *frame) = last_axes(y, 3)
     if channels != 1:
-        raise ShapeError(f"a measurement here has one channel, not {channels}")
+        raise ShapeError(f"a measurement here has one channel, not {channels}: write it as gray PNGs, .mkv or .npz")
     return (*before, 3, *frame)
 
 
