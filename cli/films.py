@@ -89,7 +89,8 @@ def solve_files(request: Request, folder: Path, out: Path | None, console: Conso
                     failed.append((file, "out of memory"))
             advance(done + 1)
     for file, message in failed:
-        print(f"error: {file}: {message}", file=sys.stderr)
+        named = message if str(file) in message else f"{file}: {message}"
+        print(f"error: {named}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
 

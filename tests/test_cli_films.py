@@ -262,7 +262,7 @@ def test_a_film_that_fails_is_named_and_the_others_are_solved(films, capsys):
     assert run("solve", "films", *SOLVE, "-o", "out") == 1
     assert sorted(p.name for p in Path("out").iterdir()) == ["1.mkv", "10.mkv", "loop.gif"]
     error = capsys.readouterr().err
-    assert error.startswith("error: films/2.mkv: films/2.mkv is not a video that FFmpeg can decode")
+    assert error.startswith("error: films/2.mkv is not a video that FFmpeg can decode")
     assert error.count("\n") == 1
 
 
