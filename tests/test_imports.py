@@ -96,6 +96,9 @@ def test_solvers_know_no_leaf(module):
 def test_importing_the_library_is_light():
     """The command line, plots and video are not loaded by `import linops_video`."""
     heavy = ("typer", "rich", "matplotlib", "av", "torchmetrics", "pooch", "requests")
-    code = f"import sys, linops_video; print(*[m for m in {heavy} if m in sys.modules])"
+    code = (
+        f"import sys, linops_video; print(*[m for m in {heavy} if m in sys.modules])\n"
+        "import linops_video.cli; assert 'matplotlib' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from linops_video.media.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Row = Mapping[str, float]
 """step, videos, seconds, loss, learning_rate, mean, and the PSNR of each problem."""
@@ -54,6 +55,8 @@ class Curve:
 
 def draw(rows: Sequence[Row]) -> Figure:
     """Loss and validation PSNR of each problem against the videos seen."""
+    from matplotlib.figure import Figure  # here: matplotlib takes a third of a second to import
+
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
     videos = [row["videos"] for row in rows]
