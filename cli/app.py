@@ -61,17 +61,22 @@ def options(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `linops-video` with these arguments (default: those of the process) and exit.
 
-    Exit codes: 0 done; 2 bad input, with one sentence on standard error; 130 interrupted; 143 terminated.
+    Exit codes: 0 done; 2 bad input, with one sentence on standard error; 130 interrupted; 143 terminated;
+    129 where its terminal was closed.
     """
     for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is no reason to lose the work
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if arguments is None:  # the process is the command: terminated, it removes what is half written
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if arguments is None:  # the process is the command: ended, it removes what is half written
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP, nohup ignores it
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         with _told():
             code = app(None if arguments is None else list(arguments), "linops-video", standalone_mode=False)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed, by >&-
+                sys.stdout.flush()
     except (LinopsError, TyperException) as error:
         message = error.format_message() if isinstance(error, TyperException) else str(error)
         if not message:  # of a call without a command, which has printed the help

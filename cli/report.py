@@ -76,9 +76,10 @@ def _short(value: object) -> str:
 def print_table(console: Console, headline: str, rows: list[Row]) -> None:
     """Print the rows, the last of which is the solver that was asked for."""
     console.print(headline, highlight=False, markup=False)
-    table = Table("solver")
+    table = Table()
+    table.add_column("solver", overflow="fold")  # a narrow terminal cuts off no digit
     for heading in (escape("PSNR [dB]"), "SSIM", "data misfit", "seconds"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", overflow="fold")
     for index, row in enumerate(rows):
         cells = (
             _fixed(row.score.psnr, 2),

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 from command import run
+from rich.console import Console
 
 import linops_video
 from linops_video import OPERATORS, PROBLEMS
+from linops_video.cli.report import Row, print_table
+from linops_video.solvers.evaluation import Score
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -82,6 +85,41 @@ def test_output_that_cannot_be_written_is_told():
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 2
     assert done.stderr == "error: the output cannot be written: no space left on device\n"
+
+
+def test_without_standard_output_the_work_is_done():
+    command = f"{sys.executable} -c 'from linops_video.cli import main; main()' --version >&-"
+    done = subprocess.run(command, shell=True, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_command_that_is_ended_leaves_nothing_half_written(tmp_path, name, code):
+    code_of_process = (
+        "import os, signal, linops_video.cli.clip as clip\n"
+        "from linops_video.media.files import replacing\n"
+        "from linops_video.cli import main\n"
+        "def ended(path, *_):\n"
+        "    with replacing(path) as temporary:\n"
+        "        temporary.write_text('half')\n"
+        f"        os.kill(os.getpid(), signal.{name})\n"
+        "clip.write_video = ended\n"
+        f"signal.signal(signal.{name}, signal.SIG_DFL)\n"  # as without nohup
+        "main()"
+    )
+    solve = ("solve", "--op", "sr2", "--solver", "pinv", "--frames", "2", "-o", "out.mp4", "--figure", "f.png")
+    done = subprocess.run([sys.executable, "-c", code_of_process, *solve], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_narrow_terminal_shows_every_digit(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    print_table(Console(), "", [Row("bicubic", Score(30.157, 0.97612, 7.26e-3), 0.0)])
+    lines = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert ["".join(map(str.strip, column)) for column in zip(*lines, strict=True)] == [
+        *("bicubic", "30.16", "0.9761", "7.3e-03", "0.0")
+    ]
 
 
 def test_paths_stay_whole_in_a_pipe(capsys, monkeypatch, tmp_path):
