@@ -18,6 +18,7 @@ from linops_video import PROBLEMS
 from linops_video.cli.options import Device, check_seed, checked, parse_device, parse_names, read_json
 from linops_video.datasets import DATASETS, dataset, spread
 from linops_video.errors import ShapeError, SpecError
+from linops_video.expressions.expression import check_names
 from linops_video.media.files import check_writable
 from linops_video.media.video import check_limit
 from linops_video.solvers.learned.checkpoint import load_network
@@ -45,7 +46,9 @@ def train(
         str | None, typer.Option(help="Begin with these: a file or the name of a shipped set; default: begin anew.")
     ] = None,
     problems: Annotated[str, typer.Option(help="Problems to mix, as in sr4,pid; default: those of the data.")] = "",
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = TrainConfig.steps,
+    steps: Annotated[
+        int | None, typer.Option(help=f"Optimiser steps; default: those of --config, or {TrainConfig.steps}.")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="End after so many minutes of training instead.")] = None,
     size: Annotated[int, typer.Option(help="Archives: height and width of the training crops.")] = 32,
     clips: Annotated[
@@ -55,14 +58,17 @@ def train(
         Path | None,
         typer.Option(help='JSON with other fields of TrainConfig, as in {"samples": 2, "network": {"steps": 3}}.'),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights, videos, problems and noise.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of weights, videos, problems and noise; default: that of --config, or 0."),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Train a network on mixed problems, drawn anew at each step; writes weights, curve and state into the folder.
 
     With `torchrun --nproc-per-node N -m linops_video.cli train …` N processes share the work.
     """
-    check_seed(seed)
+    check_seed(seed or 0)
     check_limit(clips, "--clips")
     check_limit(size, "--size")
     place, fields = parse_device(device), {} if config is None else _settings(config)
@@ -76,8 +82,12 @@ def train(
     check_writable(above / "curve.csv" if above.is_dir() else out)  # folders between them are made
     source = _Archives(archives, size) if archives else _Set(data[0], root)
     base = recipe(solver, data[0], source.channels)
-    shares = base.problems if names is None else {name: base.problems.get(name, 1.0) for name in names}
-    chosen = {"steps": steps, "minutes": minutes, "seed": seed, "problems": shares}
+    mixed = fields.get("problems", base.problems)
+    for name in mixed:
+        check_names(name)
+    shares = None if names is None else {name: mixed.get(name, 1.0) for name in names}
+    given = {"steps": steps, "minutes": minutes, "seed": seed, "problems": shares}
+    chosen = {name: value for name, value in given.items() if value is not None}
     start = None if weights is None else load_network(weights)
     if start is not None and (start.config.form, start.config.channels) != (base.network.form, source.channels):
         raise SpecError(
@@ -86,9 +96,13 @@ def train(
         )
     form = base.network if start is None else start.config
     network = dataclasses.replace(form, **{"channels": source.channels, **fields.pop("network", {})})
+    if network.channels != source.channels:
+        raise SpecError(
+            f"the videos have C = {source.channels}, not {network.channels}: leave channels out of --config"
+        )
     if start is not None and start.config != network:
         raise SpecError("the network in --config differs from that of --weights: leave it out, or begin without them")
-    settings = dataclasses.replace(base, **{**chosen, **fields, "network": network})
+    settings = dataclasses.replace(base, **{**fields, **chosen, "network": network})
     videos, validation = source.videos(settings), source.validation(settings, clips)
     torch.set_flush_denormal(True)  # outputs are zero at the start: training is 7 times as slow without it
     known = not archives and data != ["video"]  # archives and folders do not say
@@ -120,7 +134,7 @@ class _Archives:
             if archive.shape[1] < length or min(archive.shape[-2:]) < size:
                 raise ShapeError(
                     f"the clips of {path} are {'×'.join(map(str, archive.shape[1:]))}: "
-                    f"too small for {length} frames of {size}×{size}"
+                    f"too small for {length} frames of {size}×{size}: give a smaller --size, or frames in --config"
                 )
         return Crops(self.training, (1.0,) * len(self.training), size)
 

@@ -61,6 +61,18 @@ def test_a_run_writes_weights_that_solve_takes(here, capsys):
     assert json.loads((here / "r.json").read_text())["steps"] == 1
 
 
+def test_what_is_given_comes_before_the_file(here):
+    own = {**SMALL, "steps": 1, "seed": 5, "problems": {"sr2": 3, "pid": 2}}
+    (here / "own.json").write_text(json.dumps(own))
+    assert run(*TRAIN, "--config", "own.json") == 0
+    facts = describe(here / "runs" / "videoonet.safetensors")
+    assert (facts["steps"], facts["problems"]) == (1, {"sr2": 3, "fi2": 1})
+    command = ("train", "--data", "data.npz", "--size", 16, "--config", "own.json")
+    assert run(*command, "-o", "more", "--steps", 2, "--seed", 0) == 0
+    facts = describe(here / "more" / "videoonet.safetensors")
+    assert (facts["steps"], facts["problems"]) == (2, {"sr2": 3, "pid": 2})
+
+
 def test_weights_to_begin_with(here, capsys):
     assert run(*TRAIN, "--steps", 4) == 0
     first = here / "runs" / "videoonet.safetensors"
@@ -112,6 +124,8 @@ WRONG = {
     "mix": '{"problems": ["sr2"]}',
     "net": '{"network": {"rho": "x"}}',
     "yes": '{"checkpointing": 1}',
+    "gray": '{"network": {"channels": 1}}',
+    "magic": '{"problems": {"magic": 1}}',
 }
 
 
@@ -136,7 +150,9 @@ WRONG = {
         (("--config", "mix.json"), "problems in mix.json must be an object of numbers, not ['sr2']"),
         (("--config", "net.json"), "rho in net.json must be a number or null, not 'x'"),
         (("--config", "yes.json"), "checkpointing in yes.json must be true or false, not 1"),
-        (("--size", 64), "too small for 4 frames of 64×64"),
+        (("--config", "gray.json"), "the videos have C = 3, not 1: leave channels out of --config"),
+        (("--config", "magic.json"), "unknown name 'magic'"),
+        (("--size", 64), "too small for 4 frames of 64×64: give a smaller --size"),
         (("--steps", 0), "1 or more"),
         (("--solver", "videonet"), "did you mean videoonet"),
         (("-o", "data.npz/run"), "the folder data.npz does not exist"),
