@@ -290,9 +290,16 @@ def test_colours_of_which_nothing_is_told_are_read_as_they_are_written(tmp_path,
     assert (read - torch.from_numpy(colour).float()).abs().max() <= 4
 
 
-@pytest.mark.parametrize("name", ["clip.mkv", "clip.mp4"])
-def test_frames_at_uneven_times_have_their_mean_rate(tmp_path, name):
-    times = [0, 30, 100, 130, 160, 400, 430, 460, 500, 1000]  # ms
+UNEVEN = [0, 30, 100, 130, 160, 400, 430, 460, 500, 1000]  # ms
+DROPPED = [33 * i for i in range(90) if i % 3]
+LATE = [*(33 * i for i in range(40)), 33 * 40 + 100]
+
+
+@pytest.mark.parametrize(
+    ("name", "times", "fps"),
+    [("clip.mkv", UNEVEN, 9.0), ("clip.mp4", UNEVEN, 9.0), ("clip.mkv", DROPPED, 20.3), ("clip.mkv", LATE, 30.0)],
+)
+def test_frames_at_uneven_times_have_their_mean_rate_unless_a_single_one_is_late(tmp_path, name, times, fps):
     with av.open(str(tmp_path / name), "w") as container:
         stream = container.add_stream("libx264", rate=30, options={"bf": "0"})
         stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
@@ -302,7 +309,7 @@ def test_frames_at_uneven_times_have_their_mean_rate(tmp_path, name):
             frame.pts, frame.time_base = time, Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    assert read_video(tmp_path / name).fps == pytest.approx(9.0, rel=0.01)
+    assert read_video(tmp_path / name).fps == pytest.approx(fps, rel=0.01)
 
 
 def test_a_folder_of_images_is_the_same_when_other_things_come_into_it(tmp_path):

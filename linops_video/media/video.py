@@ -38,7 +38,8 @@ LEAST_FPS = 1e-3
 """Fewer are not written: containers keep them as a fraction."""
 
 UNEVEN = 0.05
-"""Share by which the mean rate of frames differs from the declared one where they are at uneven times."""
+"""Share by which the rate of the line that fits the times of all frames best, which a last one that is late hardly
+moves, differs from the declared rate where frames are at uneven times."""
 
 LOST = 0.5
 """Seconds by which a file may be shorter than it says: pictures that stay at the end, rounded times."""
@@ -95,14 +96,14 @@ def frame_rate(path: str | Path) -> float:
     with opened(Path(path)) as container:
         stream = container.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate
-        times = [packet.pts for packet in container.demux(stream) if packet.pts is not None]
-        if len(times) < 2 or stream.time_base is None or max(times) == min(times):
+        times = np.sort([packet.pts for packet in container.demux(stream) if packet.pts is not None])
+        if len(times) < 2 or stream.time_base is None or times[0] == times[-1]:
             return float(rate or DEFAULT_FPS)
-        mean = (len(times) - 1) / ((max(times) - min(times)) * stream.time_base)
+        period = float(np.polyfit(np.arange(len(times)), times - times[0], 1)[0] * float(stream.time_base))
         # what a file says of itself is exact, but not of frames at uneven times, nor in a GIF
-        if rate is not None and abs(mean / rate - 1) < UNEVEN and Path(path).suffix.lower() != ".gif":
+        if rate is not None and abs(1 / (period * float(rate)) - 1) < UNEVEN and Path(path).suffix.lower() != ".gif":
             return float(rate)
-        return float(mean)
+        return float((len(times) - 1) / (int(times[-1] - times[0]) * stream.time_base))
 
 
 def pixel_aspect(path: str | Path) -> Fraction:
