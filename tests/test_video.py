@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -110,6 +111,21 @@ def sound_only(path: Path) -> None:
         frame.planes[0].update(bytes(1600))
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
+
+
+def test_a_file_that_is_broken_in_the_middle_says_where(tmp_path):
+    with av.open(str(tmp_path / "clip.avi"), "w") as container:
+        stream = container.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "rgb24"
+        for index in range(8):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 30 * index, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+    data = (tmp_path / "clip.avi").read_bytes()
+    fifth = [at.start() for at in re.finditer(b"\x89PNG", data)][4]
+    (tmp_path / "clip.avi").write_bytes(data[:fifth] + bytes(8) + data[fifth + 8 :])
+    with pytest.raises(FileError, match=r"clip.avi is damaged after 4 frames: --frames 4 takes those before"):
+        read_video(tmp_path / "clip.avi")
+    assert read_video(tmp_path / "clip.avi", 4).frames[:, 0, 0, 0].mul(255).tolist() == pytest.approx([0, 30, 60, 90])
 
 
 def test_bad_sources_are_refused_in_one_sentence(tmp_path):

@@ -269,7 +269,7 @@ def _decoded_file(path: Path, limit: int | None = None) -> Iterator[np.ndarray]:
                 yield _to_array(frame)
                 count += 1
                 damaged |= frame.is_corrupt
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:
             if not count:
                 raise
             raise FileError(f"{path} is damaged after {count} frames: --frames {count} takes those before") from None
