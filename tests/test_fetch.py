@@ -122,6 +122,9 @@ def test_what_cannot_be_fetched_is_said(remote, tmp_path):
         fetch("gone", tmp_path)
     with pytest.raises(SpecError, match="nothing to fetch for 'smal': did you mean small"):
         fetch("smal", tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileError, match=r"cannot make the folder .*file: file exists$"):
+        fetch("small", tmp_path / "file")
 
 
 def test_the_command_says_where_the_data_are(remote, tmp_path, capsys):

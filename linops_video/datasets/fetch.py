@@ -90,7 +90,7 @@ def fetch(name: str, root: str | Path | None = None, on_bytes: OnBytes | None = 
     import pooch  # here: with requests it takes half a second to import
 
     folder = data_folder(name) if root is None else Path(root)
-    make_folder(folder, ADVICE)
+    make_folder(folder, ADVICE if root is None else "")
     pooch.get_logger().setLevel("WARNING")
     for remote in REMOTE[name]:
         path = folder / remote.name
