@@ -61,8 +61,8 @@ def options(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `linops-video` with these arguments (default: those of the process) and exit.
 
-    Exit codes: 0 done; 2 bad input, with one sentence on standard error; 130 interrupted; 143 terminated;
-    129 where its terminal was closed.
+    Exit codes: 0 done; 1 films of a folder failed; 2 bad input, with one sentence on standard error; 130 interrupted;
+    143 terminated; 129 where its terminal was closed.
     """
     for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is no reason to lose the work
         if isinstance(stream, io.TextIOWrapper):

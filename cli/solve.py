@@ -40,7 +40,8 @@ def solve(
     input: Annotated[
         Path | None,
         typer.Argument(
-            help="The measurement, or a folder of films; with --simulate what to degrade; left out: a demo clip."
+            metavar="INPUT",
+            help="The measurement, or a folder of films; with --simulate what to degrade; left out: a demo clip.",
         ),
     ] = None,
     solver: Annotated[str, typer.Option(help="The solver: " + ", ".join(SOLVERS) + ".")] = "videoonet",

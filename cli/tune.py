@@ -56,8 +56,9 @@ def tune(
     input: Annotated[
         Path | None,
         typer.Argument(
+            metavar="INPUT",
             help="True clips: an archive (.npz), or with --simulate a file or a folder of films; without it a "
-            "measurement, whose noise decides; left out: a demo clip."
+            "measurement, whose noise decides; left out: a demo clip.",
         ),
     ] = None,
     solver: Annotated[str, typer.Option(help="The solver, as admm-tv, admm-wavelet, tikhonov.")] = "admm-tv",
