@@ -229,6 +229,9 @@ def _solve_windows(request: Request, input: Path, film: Film, outputs: Outputs, 
             advance(state.windows - mine.start)
             release_freed_memory()
     states = parts.finish(sound) if parts is not None else [state] if state is not None else None
+    if states is None and outputs.out is not None and share.of == 1:
+        folder = Parts.folder_of(outputs.out)
+        raise FileError(f"the windows that were solved cannot be read from {folder}: run again, or give a new name")
     if states is None:
         console.print(
             f"{input.name}: {len(mine)} windows are done, others are with other processes", markup=False, soft_wrap=True

@@ -164,6 +164,12 @@ def test_a_run_that_is_killed_with_its_folder_in_place_goes_on(here, monkeypatch
     assert run(*arguments) == 2
 
 
+def test_parts_that_are_gone_are_told(here, capsys, monkeypatch):
+    monkeypatch.setattr(Parts, "finish", lambda *_: None)
+    assert run("solve", "film.mkv", *SOLVE, "-o", "out.mkv") == 2
+    assert "cannot be read from out.mkv.parts: run again" in capsys.readouterr().err
+
+
 def test_parts_of_another_run_are_not_used(here, monkeypatch):
     def stop(*_: object) -> None:
         raise Killed

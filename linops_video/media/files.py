@@ -80,9 +80,10 @@ def identity_of_file(path: str | Path | None, suffixes: Sequence[str] | None = N
 
 
 def short_name(path: Path) -> str:
-    """The name of `path`; of a long one the beginning and a hash, so that something may stand before and behind it."""
+    """The name of `path`, to which something may be added: of a long one, or one that is no UTF-8, which safetensors do
+    not take, the beginning and a hash."""
     name = os.fsencode(path.name)
-    if len(name) <= LONGEST:
+    if len(name) <= LONGEST and name.decode(errors="ignore") == path.name:
         return path.name
     return name[: LONGEST - 17].decode(errors="ignore") + "-" + hashlib.sha256(name).hexdigest()[:16]
 
