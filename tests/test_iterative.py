@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
 from scipy.sparse.linalg import aslinearoperator
 
 from linops_video import BlockDiagonal, Convolution, Diagonal, Identity, LinearOperator, NormalSolver, Shape, batch
-from linops_video.algebra.krylov import conjugate_gradient
+from linops_video.algebra.krylov import conjugate_gradient, lanczos_norm
 from linops_video.algebra.parameters import like, tensor_field
 from linops_video.interop import from_scipy
 
@@ -113,3 +115,17 @@ def test_blocks_that_are_iterated_report_it_and_take_a_start():
     torch.testing.assert_close(solved.residual, gap.norm(dim=-1) / b.norm(dim=-1))
     again = normal.solve(0.3, b, start=solved.x)
     assert int(again.iterations.max()) <= 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory in use is read from Linux")
+def test_a_norm_takes_the_memory_of_a_few_tensors():
+    used: list[int] = []
+    scales = torch.linspace(1, 2, 200_000, dtype=torch.float64)
+
+    def G(x):
+        used.append(int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE)
+        return scales * x
+
+    lanczos_norm(G, torch.empty(200_000, dtype=torch.float64), 1)
+    assert len(used) > 100
+    assert max(used) - used[0] < 40 * scales.nbytes

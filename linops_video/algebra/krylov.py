@@ -115,24 +115,24 @@ def lanczos_norm(G: Map, like: Tensor, event_ndim: int, rtol: float = 1e-9) -> T
     x = torch.randn(like.shape, generator=generator, dtype=like.dtype.to_real()).to(like)
     v, before = x / torch.linalg.vector_norm(x, dim=event, keepdim=True), torch.zeros_like(x)
     beta = torch.zeros_like(v.real.sum(event, keepdim=True))
-    diagonal, off, due = [], [], 4.0
-    value = torch.zeros(like.shape[: like.ndim - event_ndim], dtype=torch.float64, device=like.device)
+    batch, due = like.shape[: like.ndim - event_ndim], 4.0
+    # made at once: small tensors that are kept, one a step, lie in the memory that large ones have left, and split it
+    entries = beta.new_zeros(2, *batch, LANCZOS_STEPS)
+    value = torch.zeros(batch, dtype=torch.float64, device=like.device)
     for step in range(1, LANCZOS_STEPS + 1):
         w = G(v) - beta * before
         alpha = (v.conj() * w).real.sum(event, keepdim=True)
         w = w - alpha * v
         beta = torch.linalg.vector_norm(w, dim=event, keepdim=True)
-        diagonal.append(alpha.reshape(value.shape))
-        off.append(beta.reshape(value.shape))
+        entries[..., step - 1] = torch.stack((alpha.reshape(batch), beta.reshape(batch)))
         before, v = v, w / beta.clamp(min=torch.finfo(beta.dtype).tiny)
         if step >= due or step == LANCZOS_STEPS or not bool(beta.any()):
             due = 1.25 * step
-            T = torch.diag_embed(torch.stack(diagonal, -1))
-            if step > 1:
-                sides = torch.stack(off[:-1], -1)
-                T = T + torch.diag_embed(sides, 1) + torch.diag_embed(sides, -1)
+            diagonal, off = entries[..., :step].unbind()
+            T, sides = torch.diag_embed(diagonal), off[..., :-1]
+            T = T + torch.diag_embed(sides, 1) + torch.diag_embed(sides, -1)
             values, vectors = torch.linalg.eigh(T)
             value = values[..., -1].clamp(min=0)
-            if bool((off[-1] * vectors[..., -1, -1].abs() <= rtol * value).all()):
+            if bool((off[..., -1] * vectors[..., -1, -1].abs() <= rtol * value).all()):
                 break
     return value.double().sqrt()
