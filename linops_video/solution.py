@@ -34,12 +34,12 @@ class History:
     psnr: Tensor | None = None
 
     @staticmethod
-    def joined(steps: Sequence[History]) -> History:
-        """One history of the records of single steps."""
+    def joined(parts: Sequence[History]) -> History:
+        """One history of those of consecutive steps."""
 
         def column(name: str) -> Tensor | None:
-            parts = [getattr(step, name) for step in steps]
-            return None if parts[0] is None else torch.stack(parts)
+            tensors = [getattr(part, name) for part in parts]
+            return None if tensors[0] is None else torch.cat(tensors)
 
         return History(**{f.name: column(f.name) for f in fields(History)})  # type: ignore[arg-type]
 

@@ -135,7 +135,7 @@ def run(
     active = torch.ones(problem.batch_shape, dtype=torch.bool, device=problem.y.device)
     taken = torch.zeros(problem.batch_shape, dtype=torch.long, device=problem.y.device)
     residuals: list[float] = []
-    records: list[History] = []
+    trace: History | None = None
     while len(residuals) < solver.max_steps and bool(active.any()):
         after = solver.step(problem, current)
         residual = solver.residual(current, after).detach()
@@ -143,25 +143,27 @@ def run(
         residuals.append(float(residual[active].max()))
         taken += active
         if history or truth is not None:
-            records.append(_record(solver, problem, feasible(solver, current.estimate), residual, truth))
+            record = _record(solver, problem, feasible(solver, current.estimate), residual, truth)
+            # no list of records: small tensors that are kept lie in memory that large ones have left, and split it
+            trace = record if trace is None else History.joined((trace, record))
         active = active & ~(residual <= solver.tol)
         if on_step is not None:
             on_step(len(residuals), current, residuals[-1])
     status = "max_steps" if bool(active.any()) else "converged"
-    trace = History.joined(records) if records else None
     x = feasible(solver, current.estimate)
     return Solution(x, status, len(residuals), tuple(residuals), current, ~active, taken, trace)
 
 
 @torch.no_grad()
 def _record(solver: Any, problem: InverseProblem, x: Tensor, residual: Tensor, truth: Tensor | None) -> History:
+    """The history of one step."""
     squares = squared_misfit(problem, x)
     objective = solver.objective(problem, x) if hasattr(solver, "objective") else None
     return History(
-        residual,
-        (squares / entries(problem).to(squares)).sqrt(),
-        objective,
-        None if truth is None else psnr(x, truth.expand(x.shape)),
+        residual[None],
+        (squares / entries(problem).to(squares)).sqrt()[None],
+        None if objective is None else objective[None],
+        None if truth is None else psnr(x, truth.expand(x.shape))[None],
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import torch
+from memory import in_use, needs_linux
 from scipy.sparse.linalg import aslinearoperator
 
 from linops_video import BlockDiagonal, Convolution, Diagonal, Identity, LinearOperator, NormalSolver, Shape, batch
@@ -117,13 +116,13 @@ def test_blocks_that_are_iterated_report_it_and_take_a_start():
     assert int(again.iterations.max()) <= 1
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory in use is read from Linux")
+@needs_linux
 def test_a_norm_takes_the_memory_of_a_few_tensors():
     used: list[int] = []
     scales = torch.linspace(1, 2, 200_000, dtype=torch.float64)
 
     def G(x):
-        used.append(int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE)
+        used.append(in_use())
         return scales * x
 
     lanczos_norm(G, torch.empty(200_000, dtype=torch.float64), 1)

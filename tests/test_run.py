@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import torch
+from memory import in_use, needs_linux
 from videos import inpainting, smooth_video, tv_problem, video
 
 from linops_video import Diagonal, Identity, InverseProblem, Solution, forward_model
@@ -86,6 +87,13 @@ def test_the_history_is_per_sample():
     denoised = solve(problem, "admm", prior=PlugAndPlay(lambda x, sigma: x), max_steps=2, history=True)
     assert denoised.history is not None
     assert denoised.history.objective is None
+
+
+@needs_linux
+def test_a_history_takes_no_memory_but_its_own():
+    problem, used = forward_model("sr2", (4, 3, 128, 128)).measure(torch.rand(4, 3, 128, 128)), []
+    solve(problem, "primal-dual", max_steps=60, tol=0, history=True, on_step=lambda *_: used.append(in_use()))
+    assert used[-1] - used[9] < 10 * problem.operator.in_size * 4
 
 
 GOOD = forward_model("sr2", (2, 3, 8, 8)).measure(torch.rand(2, 3, 8, 8))

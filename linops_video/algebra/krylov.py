@@ -116,7 +116,7 @@ def lanczos_norm(G: Map, like: Tensor, event_ndim: int, rtol: float = 1e-9) -> T
     v, before = x / torch.linalg.vector_norm(x, dim=event, keepdim=True), torch.zeros_like(x)
     beta = torch.zeros_like(v.real.sum(event, keepdim=True))
     batch, due = like.shape[: like.ndim - event_ndim], 4.0
-    # made at once: small tensors that are kept, one a step, lie in the memory that large ones have left, and split it
+    # made at once: small tensors that are kept, one a step, lie in memory that large ones have left, and split it
     entries = beta.new_zeros(2, *batch, LANCZOS_STEPS)
     value = torch.zeros(batch, dtype=torch.float64, device=like.device)
     for step in range(1, LANCZOS_STEPS + 1):
