@@ -33,6 +33,14 @@ from linops_video.problems.description import describe
 from linops_video.testing import check_operator
 
 
+def test_a_solver_is_shown_without_its_numbers() -> None:
+    normal = NormalSolver.of(masked_blur((1, 1, 8, 8)), weight=Diagonal(keep_most(1, 1, 8, 8), (1, 1, 8, 8)))
+    assert repr(normal) == (
+        "NormalSolver(operator=Compose((1×1×8×8) → (1×1×8×8)), method='cg, preconditioned by FFT', "
+        "weight=Diagonal((1×1×8×8) → (1×1×8×8)))"
+    )
+
+
 def test_iterative_solve_reports_its_residual_per_sample() -> None:
     A = masked_blur((2, 8, 8))
     normal = NormalSolver.of(A)

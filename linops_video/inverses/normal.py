@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
@@ -64,10 +64,10 @@ class NormalSolver:
 
     operator: LinearOperator
     method: str
-    inverse: Inverse
+    inverse: Inverse = field(repr=False)
     weight: LinearOperator | None = None
-    whiten: LinearOperator | None = None
-    versions: tuple[tuple[Tensor, int], ...] = ()
+    whiten: LinearOperator | None = field(default=None, repr=False)
+    versions: tuple[tuple[Tensor, int], ...] = field(default=(), repr=False)
 
     @staticmethod
     def of(A: LinearOperator, weight: LinearOperator | None = None, rtol: float = RTOL) -> NormalSolver:
