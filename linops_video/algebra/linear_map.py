@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -107,6 +107,10 @@ class LinearMap(Parameters, ABC):
 
     def _known_norm(self) -> Tensor | None:
         """‖A‖, float64, where a formula gives it that those of AᴴA and AAᴴ do not lead to, else None."""
+        return None
+
+    def _weighted(self, diagonal: Tensor) -> Any:
+        """DᴴAD for a `Diagonal` D with these entries, where that is of A's own kind, else None."""
         return None
 
     def _separable_axes(self) -> tuple[int, ...]:

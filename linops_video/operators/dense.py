@@ -9,10 +9,20 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, added, beside, common, double, per_sample, show, tensor_field
+from linops_video.algebra.parameters import (
+    Shape,
+    added,
+    beside,
+    common,
+    double,
+    multiplied,
+    per_sample,
+    show,
+    tensor_field,
+)
 from linops_video.errors import DtypeError, ShapeError
 from linops_video.operators.blocks import ENTRIES_LIMIT, SIDE_LIMIT, Blocks, blocks_of, fits, matmul
-from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.diagonal import Diagonal, number
 from linops_video.operators.kron import kron_outer
 
 
@@ -59,7 +69,10 @@ class Dense(LinearOperator):
         return _product(self, other) if isinstance(other, Dense) else None
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
-        return _sum(self, other) if isinstance(other, Dense) else None
+        return _sum(self, other)
+
+    def _weighted(self, diagonal: Tensor) -> LinearOperator | None:
+        return _between(self, diagonal)
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return Dense(per_sample(factor, 2) * self.matrix, self.in_shape, self.out_shape)
@@ -103,8 +116,31 @@ def _gram(A: Dense, weight: LinearOperator | None) -> LinearOperator | None:
     return Dense(matmul(_columns(A.H, weight), A.matrix), A.in_shape, A.in_shape)
 
 
-def _sum(A: Dense, B: Dense) -> Dense:
-    return Dense(added(A.matrix, B.matrix), A.in_shape, A.out_shape)
+def _sum(A: Dense, other: LinearOperator) -> Dense | None:
+    """A + other where that is a matrix, or pointwise and the sum small enough, else None."""
+    if isinstance(other, Dense):
+        return Dense(added(A.matrix, other.matrix), A.in_shape, A.out_shape)
+    c, n = scalar(other), len(A.in_shape)
+    d = other.diagonal if isinstance(other, Diagonal) else None
+    d = d if c is None else per_sample(c, n) * A.matrix.new_ones((1,) * n)
+    line = None if d is None else _line_of(number(d), A)
+    return None if line is None else Dense(added(A.matrix, torch.diag_embed(line)), A.in_shape, A.out_shape)
+
+
+def _between(A: Dense, diagonal: Tensor) -> Dense | None:
+    """DᴴAD, where that is small enough."""
+    d = _line_of(diagonal, A)
+    if d is None:
+        return None
+    return Dense(multiplied(multiplied(d.conj().unsqueeze(-1), A.matrix), d.unsqueeze(-2)), A.in_shape, A.out_shape)
+
+
+def _line_of(d: Tensor, A: Dense) -> Tensor | None:
+    """The entries of a `Diagonal` as vectors; None where a matrix for each batch axis of theirs would be large."""
+    batch = d.shape[: d.ndim - len(A.in_shape)]
+    if math.prod(torch.broadcast_shapes(batch, A.batch_shape)) * A.in_size**2 > ENTRIES_LIMIT:
+        return None
+    return d.expand(*batch, *A.in_shape).reshape(*batch, A.in_size)
 
 
 def _product(A: Dense, B: Dense) -> LinearOperator:

@@ -117,12 +117,12 @@ def _values_in(A: Diagonal, transform: LinearOperator) -> Tensor | None:
 
 
 def _gram(A: Diagonal, weight: LinearOperator | None) -> LinearOperator | None:
-    """AᴴWA for pointwise W, else None."""
+    """AᴴWA for W that is pointwise, or knows it, else None."""
     d = A.diagonal
     square = Diagonal(d if d.dtype == torch.bool else d.abs() ** 2 if d.is_complex() else d**2, A.in_shape)
     if weight is None:
         return square
-    return compose(square, weight) if is_pointwise(weight) else None
+    return compose(square, weight) if is_pointwise(weight) else weight._weighted(d)
 
 
 def _factors(A: Diagonal) -> tuple[LinearOperator, ...]:

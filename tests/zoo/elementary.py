@@ -45,6 +45,31 @@ ANIMALS = [
     Animal("wide dense", lambda r: Dense(r(7, 24), (2, 3, 4), (7,)), "exact: eigh of 7×7" + OUTER),
     Animal("tall dense", lambda r: Dense(r(30, 12), (3, 4), (5, 6)), "exact: eigh of 12×12" + GRAM),
     Animal("one dense a sample", lambda r: Dense(r(2, 7, 12), (3, 4), (7,)), "exact: eigh of 7×7" + OUTER),
+    Animal(
+        "weights of a wide dense",
+        lambda r: Diagonal(r(5), (5,)) @ Dense(r(5, 8), (8,), (5,)),
+        "exact: eigh of 5×5" + OUTER,
+    ),
+    Animal(
+        "tall dense of a mask",
+        lambda r: Dense(r(9, 6), (2, 3), (9,)) @ Diagonal(mask(r, 2, 1), (2, 3)),
+        "exact: eigh of 6×6" + GRAM,
+    ),
+    Animal(
+        "weights of a dense, some a sample",
+        lambda r: Diagonal(r(2, 5), (5,)) @ Dense(r(5, 6), (6,), (5,)) @ Diagonal(r(6) > 0, (6,)),
+        "exact: eigh of 5×5" + OUTER,
+    ),
+    Animal(
+        "matrix and weights",
+        lambda r: Dense(r(6, 6), (2, 3), (2, 3)) + Diagonal(r(2, 2, 1), (2, 3)),
+        "exact: eigh of 6×6" + GRAM,
+    ),
+    Animal(
+        "matrix and identity",
+        lambda r: Dense(r(6, 6), (2, 3), (2, 3)) + r(2) * Identity((2, 3)),
+        "exact: eigh of 6×6" + GRAM,
+    ),
     Animal("Gram of a wide dense", lambda r: DenseGram(r(3, 12), (3, 4)), "exact: SVD of 3×12, from the Gram"),
     Animal("circular blur", lambda r: Convolution(EVEN_KERNEL, VIDEO, "circular"), "exact: FFT" + GRAM),
     Animal("one circular blur a sample", lambda r: Convolution(r(2, 3, 3), VIDEO, "circular"), "exact: FFT" + GRAM),

@@ -152,6 +152,11 @@ ANIMALS = [
     ),
     Animal("c times the identity, c complex", lambda r: (1 - 2j) * Identity(VIDEO), "exact: scalar" + GRAM),
     Animal("complex weights", lambda r: Diagonal(z(r, 4, 1, 6, 5), VIDEO), "exact: pointwise" + GRAM),
+    Animal(
+        "complex weights of a dense",
+        lambda r: Diagonal(z(r, 5), (5,)) @ Dense(z(r, 5, 6), (6,), (5,)) @ Diagonal(z(r, 6), (6,)),
+        "exact: eigh of 5×5" + OUTER,
+    ),
     Animal("complex wide dense", lambda r: Dense(z(r, 5, 12), (3, 4), (5,)), "exact: eigh of 5×5" + OUTER),
     Animal("complex matrix in time", lambda r: AxisMatrix(z(r, 2, 4), 0, VIDEO), "exact: eigh of 2×2" + OUTER),
     Animal("complex circulant", lambda r: circulant(z(r, 6, 5), VIDEO), "exact: FFT" + GRAM),
