@@ -16,7 +16,7 @@ from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape, complex_dtype, show
-from linops_video.errors import ShapeError, SpecError
+from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.inverses.normal import NormalSolver
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def from_scipy(
         in_shape, out_shape: event shapes with as many entries as L has columns and rows; None: vectors.
 
     Raises:
+        DtypeError: if L is none of these.
         ShapeError: if the shapes do not have these numbers of entries.
         SpecError: if L has no adjoint.
 
@@ -105,7 +106,12 @@ def from_scipy(
     if not hasattr(L, "rmatmat"):
         from scipy.sparse.linalg import aslinearoperator
 
-        L = aslinearoperator(L)
+        try:
+            L = aslinearoperator(L)
+        except TypeError:
+            needed = "an operator of SciPy or PyLops, or a matrix of NumPy or SciPy"
+            message = f"from_scipy needs {needed}, got {type(L).__name__}: Dense takes a tensor"
+            raise DtypeError(message) from None
     rows, columns = L.shape
     in_shape, out_shape = tuple(in_shape or (columns,)), tuple(out_shape or (rows,))
     if (math.prod(out_shape), math.prod(in_shape)) != (rows, columns):
@@ -173,12 +179,17 @@ class _AdjointOfReal:
 def from_pylops(L: pylops.LinearOperator) -> LinearOperator:
     """The operator of a PyLops operator, from tensors of shape `L.dims` to such of shape `L.dimsd`; see `from_scipy`.
 
+    Raises:
+        DtypeError: if L is no operator of PyLops.
+
     Example:
         >>> import pylops, torch
         >>> A = from_pylops(pylops.FirstDerivative((4, 3), axis=0, kind="forward"))
         >>> A.out_shape
         (4, 3)
     """
+    if not hasattr(L, "dimsd"):
+        raise DtypeError(f"from_pylops needs an operator of PyLops, got {type(L).__name__}: from_scipy takes others")
     return from_scipy(L, tuple(int(n) for n in L.dims), tuple(int(n) for n in L.dimsd))
 
 

@@ -11,12 +11,14 @@ import torch
 
 from linops_video import (
     AxisMatrix,
+    BlockDiagonal,
     BoxMean,
     Circulant,
     Convolution,
     Cosine,
     Dense,
     Diagonal,
+    Difference,
     Entries,
     Fourier,
     Hadamard,
@@ -26,6 +28,7 @@ from linops_video import (
     NormalSolver,
     Patches,
     Select,
+    Slice,
     Stack,
     Warp,
     batch,
@@ -39,6 +42,7 @@ from linops_video import (
 )
 from linops_video.algebra.operator import add
 from linops_video.errors import DtypeError, LinopsError, ShapeError, SpecError
+from linops_video.interop import from_pylops, from_scipy
 from linops_video.operators.kernels import disk, gaussian
 
 VIDEO = (4, 3, 6, 8)
@@ -82,7 +86,7 @@ ARRAY: Any = np.ones((2, 3))
             r"got torch.uint8: use .float\(\)",
         ),
         (lambda: AxisMatrix(torch.ones(2, 4).bool(), 0, VIDEO), DtypeError, r"AxisMatrix .* got torch.bool: use"),
-        (lambda: Fourier(ONE, (2, 3)), SpecError, r"axes are a tuple, such as \(1,\), got 1"),
+        (lambda: Fourier(ONE, (2, 3)), SpecError, r"a tuple of whole numbers as its axes, such as \(1,\), got 1"),
         (lambda: Hadamard(torch.ones(3), (2,)), ShapeError, r"signs .* got \(3\)"),
         (lambda: Hadamard(torch.tensor([2.0, 1.0]), (2,)), SpecError, "signs of a Hadamard transform are 1 and -1"),
         (lambda: Entries(torch.tensor([4]), (2, 2)), SpecError, r"entries of \(2×2\) are numbered 0 … 3"),
@@ -127,8 +131,20 @@ ARRAY: Any = np.ones((2, 3))
         (lambda: cacti(ARRAY, VIDEO), DtypeError, "cacti needs masks as a torch tensor, got ndarray"),
         (lambda: resize((2, 2), (8,)), ShapeError, r"resize needs an event of shape \(…, H, W\), got \(8\)"),
         (lambda: Diagonal(NUMBER, (3,)), DtypeError, "Diagonal needs a torch tensor as its diagonal, got float"),
-        (lambda: Identity(ONE), ShapeError, r"Identity needs a tuple as its in_shape, such as \(1,\), got 1"),
-        (lambda: Convolution(torch.ones(3, 3), ONE), ShapeError, "Convolution needs a tuple as its in_shape"),
+        (lambda: Identity(ONE), ShapeError, r"a tuple of whole numbers as its in_shape, such as \(1,\), got 1"),
+        (lambda: Convolution(torch.ones(3, 3), ONE), ShapeError, "a tuple of whole numbers as its in_shape"),
+        (lambda: BoxMean(2, (NUMBER, 1, 6, 6)), ShapeError, r"whole numbers as its in_shape, got \(2.0, 1, 6, 6\)"),
+        (lambda: Select(torch.tensor([True, False]), 0, (2,)), SpecError, r"whole numbers .* got \(True, False\)"),  # type: ignore[arg-type]
+        (lambda: Select(ONE, 0, (2,)), SpecError, r"a tuple of whole numbers as its indices, such as \(1,\), got 1"),
+        (lambda: Slice((ONE, slice(None)), (2, 3)), SpecError, r"needs 2 slices of positive steps, got \(1, slice"),
+        (lambda: Slice(slice(0, 1), (2,)), SpecError, r"needs 1 slices of positive steps, got slice\(0, 1"),  # type: ignore[arg-type]
+        (lambda: Difference("t", VIDEO), SpecError, "Difference needs a whole number as its axis, got 't'"),  # type: ignore[arg-type]
+        (lambda: Difference(-1, VIDEO), SpecError, r"in 0 … 3, counted from the first one, got \(-1,\)"),
+        (lambda: Mosaic((1, 0), VIDEO), SpecError, r"rows of one length with each of the 4 frames once, got \(1, 0\)"),  # type: ignore[arg-type]
+        (lambda: Stack(Identity((2,))), SpecError, r"Stack needs a tuple of operators as its operators, such as .*,\)"),  # type: ignore[arg-type]
+        (lambda: BlockDiagonal((torch.eye(2),)), SpecError, "a tuple of operators as its operators, got Tensor"),  # type: ignore[arg-type]
+        (lambda: from_scipy(torch.eye(2)), DtypeError, "from_scipy needs .*, got Tensor: Dense takes a tensor"),  # type: ignore[arg-type]
+        (lambda: from_pylops(ARRAY), DtypeError, "from_pylops needs an operator of PyLops, got ndarray: from_scipy"),  # type: ignore[arg-type]
         (lambda: linear_function(lambda x: (x, x), (3,)), SpecError, "must make one tensor, and made a tuple"),  # type: ignore[arg-type, return-value]
         (lambda: Stack(()), ShapeError, "at least one operator"),
     ],
@@ -197,6 +213,14 @@ def test_nothing_is_broadcast_without_a_word(name, wrong):
             call()
     with pytest.raises(DtypeError, match="needs a torch tensor, got ndarray"):
         normal.pinv(x.numpy())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", NORMALS)
+def test_the_two_sides_of_a_data_step_are_of_one_batch(name):
+    normal, v, y = NORMALS[name](), torch.ones(2, *VIDEO), torch.ones(3, *VIDEO)
+    with pytest.raises(ShapeError, match=r"a data step needs v and y for one batch, got \(2\) and \(3\)"):
+        normal.prox(0.3, v, y)
+    assert normal.prox(0.3, v[:1], y).shape == (3, *VIDEO)
 
 
 def test_weights_and_operators_are_operators():

@@ -137,7 +137,7 @@ def test_second_derivatives_in_an_operator_are_refused_forwards_over_backwards()
         (lambda: Diagonal([1.0, 2.0], (2,)), DtypeError, "needs a torch tensor as its diagonal, got list"),  # type: ignore
         (lambda: Diagonal(diagonal=np.ones(2), in_shape=(2,)), DtypeError, "got ndarray"),  # type: ignore
         (lambda: Dense([[1.0]], (1,), (1,)), DtypeError, "got list"),  # type: ignore
-        (lambda: BoxMean(2.0, SHAPE), SpecError, "whole factor"),  # type: ignore
+        (lambda: BoxMean(2.0, SHAPE), SpecError, "a whole number as its factor"),  # type: ignore
         (lambda: Patches(0, 1, SHAPE), SpecError, "1 or more, got 0 and 1"),
         (lambda: Patches(2, 0, SHAPE), SpecError, "1 or more, got 2 and 0"),
         (lambda: BlockDiagonal(()), ShapeError, "at least one operator"),

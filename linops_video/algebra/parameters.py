@@ -16,7 +16,7 @@ from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.autograd.forward_ad import unpack_dual
 
-from linops_video.errors import DtypeError, ShapeError
+from linops_video.errors import DtypeError, ShapeError, SpecError
 
 Shape = tuple[int, ...]
 TensorMap = Callable[[Tensor, int], Tensor]
@@ -31,7 +31,7 @@ def tensor_field(event_ndim: int | None) -> Any:
 
 class Fields(ABCMeta):
     """How all `Parameters` are made: lists, arrays and tensors become tuples first where no tensor is declared, numbers
-    of NumPy's those of Python, and what is declared a tensor has to be one."""
+    of NumPy's those of Python, and what is declared a tensor, whole numbers or operators has to be that."""
 
     def __call__(cls, *args: Any, **named: Any):
         fields: tuple[dataclasses.Field, ...] = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
@@ -39,11 +39,11 @@ class Fields(ABCMeta):
         for f, value in (*zip(fields, args, strict=False), *by_name):
             if "event_ndim" in f.metadata and not ("float" in str(f.type) and isinstance(value, Number)):
                 check_tensor(value, f"{cls.__name__} needs a torch tensor as its {f.name}")
-            if str(f.type) == "Shape" and isinstance(value, Number):
-                raise ShapeError(f"{cls.__name__} needs a tuple as its {f.name}, such as ({value},), got {value}")
         kinds = {f.name: str(f.type) for f in fields}
         given = [_plain(value, kind) for value, kind in zip(args, kinds.values(), strict=False)]
         named = {name: _plain(value, kinds.get(name, "")) for name, value in named.items()}
+        for name, value in (*zip(kinds, given, strict=False), *named.items()):
+            _check_kind(cls.__name__, name, kinds.get(name, ""), value)
         return super().__call__(*given, *args[len(given) :], **named)
 
     @property
@@ -57,6 +57,25 @@ def check_tensor(value: object, need: str) -> None:
     """Raise a DtypeError, which says what is needed, unless this is a tensor."""
     if not isinstance(value, Tensor):
         raise DtypeError(f"{need}, got {type(value).__name__}: torch.as_tensor makes one")
+
+
+def _check_kind(owner: str, name: str, kind: str, value: Any) -> None:
+    """Raise a ShapeError for a shape, a SpecError for other fields, unless the value is what its annotation says."""
+    whole, several = (int, torch.SymInt), kind != "int"
+    if kind in ("int", "Shape", "tuple[int, ...]"):
+        entry, what = whole, "whole number"
+    elif kind in ("Operators", "tuple[LinearOperator, ...]"):
+        entry, what = Parameters, "operator"
+    else:
+        return
+    entries = value if several else (value,)
+    if isinstance(entries, tuple) and all(isinstance(v, entry) and not isinstance(v, bool) for v in entries):
+        return
+    need = f"a tuple of {what}s" if several else f"a {what}"
+    hint = f", such as ({value},)" if isinstance(value, entry) else ""
+    types = [type(v).__name__ for v in entries] if isinstance(entries, tuple) else [type(value).__name__]
+    got = repr(value) if entry is whole else ", ".join(dict.fromkeys(types))
+    raise (ShapeError if kind == "Shape" else SpecError)(f"{owner} needs {need} as its {name}{hint}, got {got}")
 
 
 def _plain(value: Any, kind: str = "") -> Any:

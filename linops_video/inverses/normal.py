@@ -242,6 +242,11 @@ class NormalSolver:
             self.operator._check(x, self.operator.in_shape, "a tensor")
         if y is not None:
             self.operator._check(y, self.operator.out_shape, "a measurement")
+        if x is not None and y is not None:
+            batches = x.shape[: x.ndim - len(self.operator.in_shape)], y.shape[: y.ndim - len(self.operator.out_shape)]
+            if not fit(*batches):
+                given = " and ".join(map(show, batches))
+                raise ShapeError(f"a data step needs v and y for one batch, got {given}, whose axes must be equal or 1")
         for data, event in ((x, self.operator.in_shape), (y, self.operator.out_shape)):
             if data is not None and data.dtype.itemsize < 4:
                 raise DtypeError(f"a solve needs data in float32 or float64, got {data.dtype}: use .float()")

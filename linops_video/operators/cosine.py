@@ -94,8 +94,6 @@ def _along(A: Cosine, transform: Callable[[Tensor, int], Tensor], x: Tensor) -> 
 
 def check_axes(axes: tuple[int, ...], shape: Shape) -> None:
     """Raise a SpecError unless `axes` are distinct axes of an event of this shape."""
-    if not isinstance(axes, tuple):
-        raise SpecError(f"axes are a tuple, such as (1,), got {axes!r}")
     if len(set(axes)) < len(axes) or not all(0 <= axis < len(shape) for axis in axes):
         raise SpecError(f"axes must be distinct and in 0 … {len(shape) - 1}, counted from the first one, got {axes}")
 

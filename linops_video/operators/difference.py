@@ -13,7 +13,7 @@ from linops_video.algebra.operator import Identity, LinearOperator, scalar, scal
 from linops_video.algebra.parameters import Shape, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, circulant
-from linops_video.operators.cosine import Cosine
+from linops_video.operators.cosine import Cosine, check_axes
 from linops_video.operators.dense import Dense
 from linops_video.operators.kron import kron, separable_gram, separable_outer
 from linops_video.operators.multiplier import Multiplier
@@ -84,7 +84,8 @@ def _check(D: Difference) -> None:
             f"a Difference is {' or '.join(get_args(Scheme))}, with ends {' or '.join(get_args(Ends))}, "
             f"got {D.scheme!r} and {D.ends!r}"
         )
-    if not 0 <= D.axis < len(D.in_shape) or D.in_shape[D.axis] <= span(D):
+    check_axes((D.axis,), D.in_shape)
+    if D.in_shape[D.axis] <= span(D):
         raise ShapeError(
             f"{D.scheme} differences need an axis of {span(D) + 1} entries or more, got axis {D.axis} of "
             f"{show(D.in_shape)}"

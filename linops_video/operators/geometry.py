@@ -209,8 +209,10 @@ class Mosaic(LinearOperator):
     def __post_init__(self) -> None:
         if len(self.in_shape) != 4:
             raise ShapeError(f"Mosaic needs a video shape (T, C, H, W), got {show(self.in_shape)}")
-        frames = [i for row in self.grid for i in row]
-        if len({len(row) for row in self.grid}) != 1 or sorted(frames) != list(range(self.in_shape[0])):
+        rows = self.grid if isinstance(self.grid, tuple) else ()
+        rows = rows if all(isinstance(row, tuple) for row in rows) else ()
+        frames = [i for row in rows for i in row]
+        if len({len(row) for row in rows}) != 1 or sorted(frames) != list(range(self.in_shape[0])):
             raise SpecError(
                 f"Mosaic needs rows of one length with each of the {self.in_shape[0]} frames once, got {self.grid}"
             )

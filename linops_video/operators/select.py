@@ -159,7 +159,9 @@ class Slice(LinearOperator):
     in_shape: Shape
 
     def __post_init__(self) -> None:
-        if len(self.slices) != len(self.in_shape) or any(s.step is not None and s.step <= 0 for s in self.slices):
+        given = self.slices if isinstance(self.slices, tuple) else ()
+        fine = all(isinstance(s, slice) and (s.step is None or s.step > 0) for s in given)
+        if not fine or len(given) != len(self.in_shape):
             raise SpecError(f"Slice needs {len(self.in_shape)} slices of positive steps, got {self.slices}")
         if 0 in self.out_shape:
             raise SpecError(f"Slice keeps nothing of {show(self.in_shape)} with {self.slices}")
