@@ -100,6 +100,9 @@ def run(
     the batch. Measurements in float16 and bfloat16 are solved in float32, and x is in their precision. Where a `Box` is
     among the priors, x, and the objective in the history, are those of the estimate clipped to it.
 
+    Where y, a weight or the parameters of a denoiser require a gradient, x has one, and the graph of all steps is kept:
+    call it under `torch.no_grad()` where no gradient is wanted.
+
     Args:
         on_step: called after each step with its number (from 1), the state, and the largest residual.
         start: a solution by the same kind of solver to go on from, of this problem or of one like it; measurements,
