@@ -81,8 +81,7 @@ class AdmmBase(Regularised):
     What a prior keeps is left out: it costs as much as the step.
 
     Attributes:
-        rho: penalty ρ > 0 of the splitting; it decides how fast, not where, the iteration converges (but for a
-            `WaveletL1` on sizes that its levels do not divide, whose proximal operator is a mean over windows).
+        rho: penalty ρ > 0 of the splitting; it decides how fast, not where, the iteration converges.
         relaxation: over-relaxation in (0, 2); 1.5 to 1.8 is often fastest.
         balance: let ρ follow the ratio of primal and dual residual, for each sample by itself.
     """

@@ -105,9 +105,10 @@ def test_tv_solution_is_optimal(name):
 @pytest.mark.parametrize(
     "solver", [AdmmWavelet(levels=(1, 2, 2), weight=0.05, tol=1e-10), AdmmTV(weight=0.05, time_weight=1.0, tol=1e-10)]
 )
-def test_rho_changes_the_way_not_the_end(solver):
-    A = Diagonal(0.5 + video(4, 1, 8, 4), (4, 1, 8, 4))  # strongly convex: one minimum
-    problem = InverseProblem(A, A(video(4, 1, 8, 4, seed=1)))
+@pytest.mark.parametrize("shape", [(4, 1, 8, 4), (5, 1, 7, 6)])
+def test_rho_changes_the_way_not_the_end(solver, shape):
+    A = Diagonal(0.5 + video(*shape), shape)  # strongly convex: one minimum
+    problem = InverseProblem(A, A(video(*shape, seed=1)))
     ends = [run(dataclasses.replace(solver, rho=rho, max_steps=1500), problem).x for rho in (0.3, 1.0)]
     torch.testing.assert_close(*ends, rtol=0, atol=1e-6)
 

@@ -98,6 +98,38 @@ def test_any_size_is_a_proximal_operator(shape):
     close(WaveletL1(0.0, "haar", 2)(a.reshape(shape), 1.0)[0].flatten(), a, 1e-12)
 
 
+@pytest.mark.parametrize(("shape", "spins"), [((5, 1, 7, 6), 1), ((3, 2, 4, 9), 1), ((4, 1, 8, 4), 3)])
+def test_windows_and_spins_are_one_prior(shape, spins):
+    """Iterated, x = argmin ½‖x − v‖² + step · R(x): no other x has less, and any other step gives one for it."""
+    prior, v = WaveletL1(0.3, "db2", (1, 2, 2), spins), video(*shape)
+    for step in (0.2, 1.7):
+        x, memory = iterate(prior, v, step, 400)
+
+        def objective(x, step=step):
+            return (x - v).square().sum() / 2 + step * prior.value(x)
+
+        pull = prior.synthesise(memory[0])
+        close(pull, v - x, 1e-12)
+        # the dual optimum: ⟨p, x⟩ = step · R(x), and p pulls by at most step · R on any other
+        assert (pull * x).sum().item() == pytest.approx(step * prior.value(x).item(), rel=1e-6)
+        for seed in range(1, 20):
+            other = video(*shape, seed=seed)
+            assert (pull * other).sum() <= step * prior.value(other) * (1 + 1e-12)
+            assert objective(x + 1e-3 * other) > objective(x)
+
+
+def test_the_duals_of_windows_serve_another_step():
+    prior, v, factor = WaveletL1(0.3, "haar", 1), video(2, 3, 1, 5, 4), torch.tensor([1.0, 3.0]).double()
+    x, memory = iterate(prior, v, 1.0, 400)
+    rescaled = prior.rescaled(memory, factor)
+    close(prior(x + factor.reshape(2, 1, 1, 1, 1) * (v - x), factor, rescaled)[0], x, 1e-10)
+    assert prior.changes((), memory) == (0.0, 0.0)
+    apart = prior.changes(memory, rescaled)[1]
+    moved = 2 * memory[0][1]
+    expected = moved.shape[0] * moved.square().sum() - moved.sum(0).square().sum()
+    close(apart, torch.stack((0 * expected, expected)), 1e-12)
+
+
 def test_batches_and_channels_are_independent():
     prior = WaveletL1(0.2, "haar", (1, 2, 2))
     v = video(2, 3, 5, 3, 6, 7)

@@ -164,6 +164,24 @@ def test_equal_objectives_have_equal_minimisers(name, prior):
     assert max(values) / min(values) < 1 + 1e-4, values
 
 
+@pytest.mark.parametrize("prior", [WaveletL1(0.05, "db2", (1, 2, 2)), WaveletL1(0.05, "haar", (1, 1, 0), spins=2)])
+def test_wavelets_of_any_size_have_one_minimiser(prior):
+    """Whatever the method, its step and its relaxation, on sizes that the levels do not divide, and spun."""
+    A = Diagonal(0.5 + video(5, 1, 6, 7), (5, 1, 6, 7))  # strongly convex: one minimum
+    problem = InverseProblem(A, A(video(5, 1, 6, 7, seed=1)))
+    solvers = (
+        Admm(prior, rho=1.0, relaxation=1.0),
+        Admm(prior, rho=30.0, balance=True),
+        PrimalDual(prior, rho=3.0),
+        PreconditionedPrimalDual(prior, rho=0.5),
+        Fista(prior, inner=4),
+        ProximalGradient(prior, inner=4),
+    )
+    ends = [solve(problem, solver, max_steps=1000, tol=1e-11).x for solver in solvers]
+    for x in ends[1:]:
+        torch.testing.assert_close(x, ends[0], rtol=0, atol=1e-8)
+
+
 def test_wavelets_and_groups_have_equal_minimisers():
     problem = tv_problem("mask")
     for prior in (WaveletL1(0.05, "haar", (1, 2, 2)), WaveletL1(0.05, "db2", (1, 1, 1)), GroupSparsity(0.05, (0,))):

@@ -95,7 +95,7 @@ def test_the_spectrum_of_a_prior_bounds_its_operator(shape):
         values = prior.spectrum(shape).expand(shape).reshape(n)
         bound = (basis * values) @ basis.mH
         close(bound.imag, 0 * bound.imag, 1e-12)
-        dense = prior.analyse(unit).reshape(n, -1) if isinstance(prior, TotalVariation) else torch.eye(n).double()
+        dense = prior.analyse(unit).reshape(n, -1)
         excess = bound.real - dense @ dense.mT
         assert torch.linalg.eigvalsh(excess).min() > -1e-12
         if min(shape[-2:]) > 2:
@@ -196,6 +196,7 @@ def test_a_rescaled_memory_continues_for_another_step():
         GroupSparsity(0.4),
         NuclearNorm(0.5),
         WaveletL1(0.2, "haar", (1, 1, 1)),
+        WaveletL1(0.2, "haar", 2, spins=2),
         SquaredNorm(0.3),
     ],
 )

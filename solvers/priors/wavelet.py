@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from linops_video import Wavelet
+from linops_video.algebra.parameters import per_sample
 from linops_video.errors import SpecError
 from linops_video.solvers.priors.prior import (
+    VIDEO_AXES,
     Memory,
     Prior,
     Step,
@@ -19,10 +21,14 @@ from linops_video.solvers.priors.prior import (
     check_weight,
     each,
     soft_threshold,
+    squares,
     total,
 )
 
 AXES = (-4, -2, -1)
+
+Frame = tuple[int, tuple, Wavelet]
+"""By how much the video is moved on, the window of it, and W on that."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +38,16 @@ class WaveletL1(Prior):
     Approximations are not penalised: they hold the video's mean, which a penalty would draw to black where nothing was
     measured. With `levels` = 0 there are no details, and all pixels are penalised: R(x) = weight · ‖x‖₁.
 
-    prox(v) = Wᵀ soft(W v, step · weight), exact as W is orthonormal. Where a size is no multiple of 2^levels, W is that
-    of the largest window whose size is one, taken at either end of the axis, and the results are averaged; so are those
-    of `spins` videos, each moved on by an entry on every axis, cyclically, and back (cycle spinning, Coifman and
-    Donoho, 1995). An average is the proximal operator of the proximal average of the priors (Bauschke et al., SIAM
-    Journal on Optimization 19(2), 2008), which is a convex prior again, if not the same one for every step: for small
-    steps it is the mean of the priors, which `value` gives. An axis has no more levels than there are halvings that
-    leave an entry.
+    prox(v) = Wᵀ soft(W v, step · weight), exact as W is orthonormal. Where a size is no multiple of 2^levels, R is the
+    mean of n such priors Rⱼ, each on the largest window whose size is one, at either end of the axis; so it is with
+    `spins` videos, each moved on by an entry on every axis, cyclically (cycle spinning, Coifman and Donoho, 1995). Each
+    call is then a step of projected gradients on the dual variables pⱼ, its memory, which are zero at first:
+
+        pⱼ ← q − prox_{step·Rⱼ/n}(q), q = pⱼ + (v − Σ pᵢ)/n,    x ← v − Σ pⱼ.
+
+    With v fixed, x converges to prox(v), from the mean of the prox_{step·Rⱼ}(v). Within ADMM, where v moves, both
+    together are the method of Chambolle and Pock with K x = (x, …, x), over-relaxed as one, which converges to the same
+    solution as with exact proximal operators. An axis has no more levels than there are halvings that leave an entry.
 
     Args:
         weight: λ ≥ 0.
@@ -65,18 +74,39 @@ class WaveletL1(Prior):
             raise SpecError(f"spins must be a whole number of 1 or more, got {self.spins}")
 
     def __call__(self, v: Tensor, step: Step, memory: Memory = (), relaxation: float = 1.0) -> tuple[Tensor, Memory]:
-        threshold = each(step) * self.weight
-        results = []
-        for shift, window, W in self._frames(v):
-            moved = _rolled(v, shift)
-            coefficients = W(moved[window])
-            shrunk = soft_threshold(coefficients, threshold)
-            kept = self._approximations(W)
-            if kept is not None:
-                shrunk[kept] = coefficients[kept]
-            part = W.H(shrunk)
-            results.append(_rolled(part if part.shape == v.shape else _placed(moved, window, part), -shift))
-        return (results[0] if len(results) == 1 else torch.stack(results).mean(0)), memory
+        frames = tuple(self._frames(v))
+        if len(frames) == 1:
+            return self._shrunk(v, frames[0], step), memory
+        before = memory[0] if memory else torch.zeros_like(self.analyse(v))
+        q = before + ((v - self.synthesise(before)) / len(frames)).unsqueeze(-5)
+        after = q - self._each_shrunk(q, step)
+        kept = after if relaxation == 1 else before.lerp(after, relaxation)
+        return v - self.synthesise(after), (kept,)
+
+    def rescaled(self, memory: Memory, factor: Step) -> Memory:
+        return tuple(per_sample(factor, VIDEO_AXES + 1) * p for p in memory)
+
+    def changes(self, before: Memory, after: Memory) -> tuple[Step, Step]:
+        """The duals' in the metric of the step, n‖Δp‖² − ‖Σ Δpⱼ‖²: ‖Σ Δpⱼ‖ is in the change of x."""
+        if not before:
+            return 0.0, 0.0
+        moved = after[0] - before[0]
+        return 0.0, moved.shape[-5] * total(squares(moved)).sum(-1) - total(squares(self.synthesise(moved)))
+
+    def analyse(self, x: Tensor) -> Tensor:
+        """x for each of the n priors that R is the mean of, shape (*batch, n, T, C, H, W)."""
+        n = len(tuple(self._frames(x)))
+        return x.unsqueeze(-5).expand(*x.shape[:-4], n, *x.shape[-4:])
+
+    def synthesise(self, p: Tensor) -> Tensor:
+        """Σ pⱼ, shape (*batch, T, C, H, W)."""
+        return p.sum(-5)
+
+    def norm(self, shape: tuple[int, ...]) -> float:
+        return len(tuple(self._frames(torch.empty(shape)))) ** 0.5
+
+    def dual_prox(self, q: Tensor, sigma: float | Tensor) -> Tensor:
+        return q - sigma * self._each_shrunk(q / sigma, 1 / sigma)
 
     def value(self, x: Tensor) -> Tensor:
         values = []
@@ -86,13 +116,30 @@ class WaveletL1(Prior):
             values.append(total(coefficients) - (0 if kept is None else total(coefficients[kept])))
         return self.weight * torch.stack(values).mean(0)
 
+    def _each_shrunk(self, q: Tensor, step: Step) -> Tensor:
+        """prox_{step·Rⱼ/n}(qⱼ) of each of the n priors that R is the mean of, shape (*batch, n, T, C, H, W)."""
+        parts = zip(q.unbind(-5), self._frames(q), strict=True)
+        return torch.stack([self._shrunk(part, frame, step / q.shape[-5]) for part, frame in parts], -5)
+
+    def _shrunk(self, v: Tensor, frame: Frame, step: Step) -> Tensor:
+        """prox_{step·R}(v) with the R of one frame."""
+        shift, window, W = frame
+        moved = _rolled(v, shift)
+        coefficients = W(moved[window])
+        shrunk = soft_threshold(coefficients, each(step) * self.weight)
+        kept = self._approximations(W)
+        if kept is not None:
+            shrunk[kept] = coefficients[kept]
+        part = W.H(shrunk)
+        return _rolled(part if part.shape == v.shape else _placed(moved, window, part), -shift)
+
     def _approximations(self, W: Wavelet) -> tuple | None:
         """Where the coefficients are that count nothing; None where all do, because no level is asked for."""
         asked = any(_per_axis("levels", self.levels))
         return (..., *(slice(n) for n in W.approximation_shape)) if asked else None
 
-    def _frames(self, v: Tensor) -> Iterator[tuple[int, tuple, Wavelet]]:
-        """The transforms whose results are averaged: by how much v is moved, the window, and W on it."""
+    def _frames(self, v: Tensor) -> Iterator[Frame]:
+        """Those of the priors that R is the mean of."""
         check_video(v)
         sizes, names = tuple(v.shape[dim] for dim in AXES), _per_axis("wavelet", self.wavelet)
         wanted = zip(_per_axis("levels", self.levels), sizes, strict=True)
