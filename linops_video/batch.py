@@ -134,7 +134,7 @@ class Batch(Samples, LinearOperator):
         raise ShapeError(f"{self!r} has measurements of several shapes, and no one matrix: take one of its `operators`")
 
     def __repr__(self) -> str:
-        return f"Batch({', '.join(map(repr, self.operators))})"
+        return f"{type(self).__name__}({', '.join(map(repr, self.operators))})"
 
     def _apply(self, x: Tensor) -> Ragged:  # type: ignore[override]
         return Ragged(A._apply(part) for A, part in zip(self.operators, self.samples(x), strict=True))
@@ -147,17 +147,17 @@ class Batch(Samples, LinearOperator):
         return BatchAdjoint(self)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
-        if isinstance(other, BatchAdjoint) or other.batch_shape not in ((), (1,), (len(self.operators),)):
+        if other.batch_shape not in ((), (1,), (len(self.operators),)):
             return None
-        return batch([A @ operator_of(other, i) for i, A in enumerate(self.operators)])
+        kind = BatchOuter if isinstance(other, BatchOuter | BatchAdjoint) else Batch
+        return kind(tuple(A @ operator_of(other, i) for i, A in enumerate(self.operators)))
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
-        return batch([sample_of(factor, i, len(self.operators)) * A for i, A in enumerate(self.operators)])
+        return type(self)(tuple(sample_of(factor, i, len(self.operators)) * A for i, A in enumerate(self.operators)))
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
-        if not isinstance(other, Batch):
-            return None
-        return batch([A + B for A, B in zip(self.operators, other.operators, strict=True)])
+        pairs = zip(self.operators, other.operators, strict=True) if isinstance(other, Batch) else None
+        return pairs and type(self)(tuple(A + B for A, B in pairs))
 
     def norm(self) -> Tensor:
         return torch.stack([A.norm() for A in self.operators])
@@ -222,6 +222,37 @@ class BatchAdjoint(LinearOperator):
 
     def norm(self) -> Tensor:
         return self.operator.norm()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BatchOuter(Batch):
+    """(y₁, y₂, …) ↦ (M₁ y₁, M₂ y₂, …), from measurements to measurements; made by `A @ A.H` of a `Batch`."""
+
+    @property
+    def in_shape(self) -> tuple[Shape, ...]:  # type: ignore[override]
+        return tuple(A.in_shape for A in self.operators)
+
+    @property
+    def in_size(self) -> int:
+        return self.out_size
+
+    def __call__(self, x: Sequence[Tensor]) -> Ragged:  # type: ignore[override]
+        return Ragged(A(part) for A, part in zip(self.operators, self.measurements(x), strict=True))
+
+    def samples(self, x: Sequence[Tensor]) -> Sequence[Tensor]:  # type: ignore[override]
+        return x
+
+    @property
+    def H(self) -> BatchOuter:  # type: ignore[override]
+        return BatchOuter(tuple(A.H for A in self.operators))
+
+    def _before(self, other: LinearOperator) -> LinearOperator | None:
+        return (self.H @ other.H).H if isinstance(other, BatchAdjoint) else None
+
+    def _normal_solver(self, rtol: float) -> NormalSolver:
+        raise ShapeError(
+            f"{self!r} takes measurements of several shapes, and has no normal solve: take that of a sample"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -172,6 +172,21 @@ def test_the_gram_of_a_batch_is_an_operator_on_tensors():
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-10)
 
 
+def test_kronecker_products_and_matrices_keep_the_samples_of_a_batch():
+    """The sample is not one of the axes of the other factors, before or behind, nor a row of the matrix."""
+    r = normal_numbers(6)
+    A = batch([Dense(r(m, 4), (4,), (m,)) for m in (2, 3, 3)])
+    G, other, rows = A.gram(), Dense(r(3, 2), (2,), (3,)), r(5, 4)
+    dense, side = G.to_dense().contiguous(), other.to_dense().contiguous()
+    for made, expected in (
+        (kron(Identity((3,)), G), torch.stack([torch.kron(torch.eye(3).double(), part) for part in dense])),
+        (kron(G, other), torch.stack([torch.kron(part, side) for part in dense])),
+        (kron(other, G).gram(), torch.stack([torch.kron(side.mT @ side, part.mT @ part) for part in dense])),
+        (Dense(rows, (4,), (5,)).outer(G), rows @ dense @ rows.mT),
+    ):
+        torch.testing.assert_close(made.to_dense(), expected, rtol=0, atol=1e-10)
+
+
 def test_measurements_are_a_vector():
     y = Ragged((torch.ones(2), torch.ones(1, 2)))
     for got, want in (
@@ -292,6 +307,34 @@ def test_bad_input_is_told():
         run(Pinv(), InverseProblem(A, (y[1], y[0])))
     with pytest.raises(MeasurementError, match="NaN"):
         run(Pinv(), InverseProblem(A, (y[0], y[1] * torch.nan)))
+
+
+def test_the_outer_product_of_a_batch_is_that_of_each_sample():
+    A, r = batch(operators()[:3]), normal_numbers(7)
+    _, y = vectors(A, 2)
+    H = A.outer()
+    norms = torch.stack([B.norm() ** 2 for B in A.operators])
+    torch.testing.assert_close(H.norm(), norms, rtol=1e-6, atol=0)
+    torch.testing.assert_close((2.0 * H + H).norm(), 3 * norms, rtol=1e-6, atol=0)
+    twice = A(A.H(y))  # type: ignore[arg-type]
+    weighted = A.outer(Diagonal(r(*SHAPE).abs(), SHAPE))
+    for got, expected in (
+        (H(y), twice),  # type: ignore[arg-type]
+        (H.H(y), twice),  # type: ignore[arg-type]
+        ((H @ A)(A.H(y)), H(twice)),  # type: ignore[arg-type]
+        ((A.H @ H)(y), A.H(twice)),  # type: ignore[arg-type]
+        ((H @ H)(y), H(twice)),  # type: ignore[arg-type]
+        (weighted.H(y), weighted(y)),  # type: ignore[arg-type]
+    ):
+        for one, other in zip(got, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+    for made in (lambda: kron(H, Identity((2,))), lambda: Stack((H,)), lambda: H.to_dense()):
+        with pytest.raises(ShapeError, match="measurements of several shapes, and no one matrix"):
+            made()
+    with pytest.raises(ShapeError, match="no normal solve"):
+        NormalSolver.of(H)
+    with pytest.raises(ShapeError, match="tuple of 3 measurements"):
+        H(y[:1])  # type: ignore[arg-type]
 
 
 def test_adjoints_of_a_batch_are_added_multiplied_and_composed():

@@ -48,6 +48,17 @@ class LinearMap(Parameters, ABC):
         x = y.new_zeros(*batch, *self.in_shape)
         return torch.func.vjp(self._apply, x)[1](y)[0]
 
+    def _apply_within(self, x: Tensor, axes: int) -> Tensor:
+        """A x for an x with `axes` axes between its batch axes and the event, which count no samples."""
+        batch = len(self.batch_shape)
+        if not (batch and axes):
+            return self._apply(x)
+        m, n = len(self.out_shape), len(self.in_shape)
+        x = x.reshape((1,) * max(0, batch + axes + n - x.ndim) + x.shape)
+        first = tuple(range(axes))
+        y = self._apply(x.movedim(tuple(range(-n - axes, -n)), first))
+        return y.movedim(first, tuple(range(-m - axes, -m)))
+
     def __call__(self, x: Tensor) -> Tensor:
         """Return A x for x of shape `(*batch, *in_shape)`, in the precision of x.
 

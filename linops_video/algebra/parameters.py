@@ -133,15 +133,6 @@ class Parameters(metaclass=Fields):
         """The same with no gradient to its parameters."""
         return self._map_tensors(lambda t, _: t.detach())
 
-    def lift(self: Self, axes: int) -> Self:
-        """The same for inputs with `axes` more batch axes, which follow the present ones."""
-
-        def unsqueeze(t: Tensor, n: int) -> Tensor:
-            batch = t.ndim - n
-            return t.reshape(t.shape[:batch] + (1,) * axes + t.shape[batch:]) if batch else t
-
-        return self._map_tensors(unsqueeze) if self.batch_shape else self
-
     @property
     def device(self) -> torch.device:
         """The device of the parameters, but for constants on the CPU; the CPU where there are none."""

@@ -177,7 +177,7 @@ def _columns(A: Dense, weight: LinearOperator | None) -> Tensor:
     if weight is None:
         return A.matrix
     rows = beside(A.matrix, weight).conj().reshape(A.matrix.shape[:-1] + A.in_shape)
-    weighted = weight.lift(1)._apply(rows)
+    weighted = weight._apply_within(rows, 1)
     return weighted.flatten(weighted.ndim - len(A.in_shape)).conj()
 
 

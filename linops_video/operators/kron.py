@@ -153,7 +153,7 @@ def _apply_each(factors: Factors, x: Tensor) -> Tensor:
         if not isinstance(f, Identity):
             inner = tuple(range(-behind - group, -behind)) if behind else ()
             moved = x.movedim(inner, tuple(range(-group, 0))) if behind else x
-            moved = f.lift(done + behind)._apply(moved)
+            moved = f._apply_within(moved, done + behind)
             group = len(f.out_shape)
             outer = tuple(range(-behind - group, -behind)) if behind else ()
             x = moved.movedim(tuple(range(-group, 0)), outer) if behind else moved
