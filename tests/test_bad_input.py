@@ -58,7 +58,7 @@ ARRAY: Any = np.ones((2, 3))
         (lambda: Dense(torch.ones(5, 7), (7,), (6,)), ShapeError, r"needs a matrix of \(6×7\), got \(5×7\)"),
         (lambda: Dense(torch.ones(5), (5,), (1,)), ShapeError, r"needs a matrix of \(1×5\), got \(5\)"),
         (lambda: AxisMatrix(torch.ones(2, 5), 0, VIDEO), ShapeError, r"as many columns .* \(2×5\)"),
-        (lambda: AxisMatrix(torch.ones(2, 8), -1, VIDEO), ShapeError, "counted from the first one"),
+        (lambda: AxisMatrix(torch.ones(2, 8), -5, VIDEO), SpecError, "axes must be distinct and in 0 … 3"),
         (lambda: AxisMatrix(torch.ones(4), 0, VIDEO), ShapeError, r"as many columns .* \(4\)"),
         (lambda: Circulant(torch.ones(6, 8), VIDEO), ShapeError, r"half spectrum .* got \(6×8\)"),
         (lambda: Circulant(torch.ones(5), (8,)), ShapeError, r"half spectrum .* got \(5\)"),

@@ -255,7 +255,8 @@ def test_constants_pass():
         (lambda: WaveletL1(1.0, "haar", (1, 2))(torch.rand(4, 1, 4, 4), 1.0), SpecError, "each of T, H, W"),  # type: ignore[arg-type]
         (lambda: TotalVariation(1.0, huber=-0.1), SpecError, "huber must be 0 or more"),
         (lambda: GroupSparsity(-1.0), SpecError, "weight must be 0 or more"),
-        (lambda: GroupSparsity(1.0, (4,)), SpecError, "axes of a group"),
+        (lambda: GroupSparsity(1.0, (4,)), SpecError, "distinct and in 0 … 3"),
+        (lambda: GroupSparsity(1.0, ()), SpecError, "one axis or more"),
         (lambda: Box(1.0, 0.0), SpecError, "low ≤ high"),
         (lambda: WaveletL1(1.0, spins=0), SpecError, "spins must be"),
         (lambda: PlugAndPlay(lambda x, s: x[:1])(torch.rand(2, 1, 4, 4), 1.0), ShapeError, "it must keep shapes"),

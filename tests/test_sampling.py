@@ -130,7 +130,7 @@ def test_cameras_by_their_formulas() -> None:
         (lambda: block_sensing(torch.ones(2, 5), (4, 4)), "k² columns"),
         (lambda: block_sensing(torch.ones(2, 9), (7, 6)), "crop to 6×6 first"),
         (lambda: BoxMean(0, (4, 4)), "factor of 1 or more"),
-        (lambda: BoxMean(2, (4, 4), (0, -2)), "distinct axes"),
+        (lambda: BoxMean(2, (4, 4), (0, -2)), "axes must be distinct"),
         (lambda: BoxMean(5, (4, 4)), r"at least as long, got \(4×4\)"),
         (lambda: shutter(2, 0, (4, 1)), "at least 1 frame"),
         (lambda: shutter(5, 1, (4, 1)), "5 frames needs as many, got 4"),

@@ -15,16 +15,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linops_video import (
+    AxisMatrix,
+    BoxMean,
     Convolution,
     Cosine,
     Diagonal,
+    Difference,
     Entries,
+    Flip,
     Fourier,
     Hadamard,
     Identity,
     LinearOperator,
     Multiplier,
     NormalSolver,
+    Roll,
+    Select,
+    Transpose,
     Wavelet,
     circulant,
     random_hadamard,
@@ -107,10 +114,33 @@ def test_structure_comes_of_what_a_transform_declares_not_of_how_it_names_its_fi
     assert NormalSolver.of(Multiplier(U, random(4, 3))).method == "exact: Reflection, from the Gram"
 
 
-def test_axes_are_checked() -> None:
-    for axes in ((0, 0), (3,), (-1,)):
-        with pytest.raises(SpecError, match="distinct and in 0 … 2"):
-            Cosine(axes, (4, 5, 6))
+AXES = {
+    "select": lambda *axes: Select((2, 0), axes[0], (4, 5, 6)),
+    "difference": lambda *axes: Difference(axes[0], (4, 5, 6)),
+    "matrix": lambda *axes: AxisMatrix(random(3, (4, 5, 6)[axes[0]] if abs(axes[0]) < 3 else 4), axes[0], (4, 5, 6)),
+    "box": lambda *axes: BoxMean(2, (4, 5, 6), axes),
+    "flip": lambda *axes: Flip(axes, (4, 5, 6)),
+    "roll": lambda *axes: Roll((1,) * len(axes), axes, (4, 5, 6)),
+    "transpose": lambda *axes: Transpose((*axes, *({0, 1, 2} - {axis % 3 for axis in axes})), (4, 5, 6)),
+    "cosine": lambda *axes: Cosine(axes, (4, 5, 6)),
+    "fourier": lambda *axes: Fourier(axes, (4, 5, 6)),
+}
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_axes_are_counted_from_either_end_and_checked(name: str) -> None:
+    make = AXES[name]
+    for axis in range(3):
+        A, B = make(axis), make(axis - 3)
+        torch.testing.assert_close(A.to_dense(), B.to_dense(), rtol=0, atol=0)
+        assert getattr(A, "axes", None) == getattr(B, "axes", None) or name == "box"  # so that they know each other
+        assert A.gram()._known_norm() == B.gram()._known_norm()
+    for axes in ((3,), (-4,)):
+        with pytest.raises(SpecError, match="axes must be distinct and in 0 … 2, or -3 … -1 from the last one, got"):
+            make(*axes)
+    if name not in ("select", "difference", "matrix"):
+        with pytest.raises(SpecError, match="axes must be distinct"):
+            make(0, -3)
 
 
 def complex_random(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -288,6 +288,21 @@ def conj(number: float | Tensor) -> float | Tensor:
     return number.conj() if isinstance(number, Tensor) else number.conjugate()
 
 
+def from_first(axes: tuple[int, ...], shape: Shape) -> tuple[int, ...]:
+    """Distinct axes of an event of this shape, negative ones counted from the last, all counted from the first one.
+
+    Raises:
+        SpecError: if they are not a tuple of such axes.
+    """
+    if not isinstance(axes, tuple):
+        raise SpecError(f"axes are a tuple, such as (1,), got {axes!r}")
+    n = len(shape)
+    counted = tuple(axis + n if axis < 0 else axis for axis in axes)
+    if len(set(counted)) < len(axes) or not all(0 <= axis < n for axis in counted):
+        raise SpecError(f"axes must be distinct and in 0 … {n - 1}, or -{n} … -1 from the last one, got {axes}")
+    return counted
+
+
 def fit(a: Shape, b: Shape) -> bool:
     """Whether two batch shapes can be broadcast."""
     return all(m == n or 1 in (m, n) for m, n in zip(reversed(a), reversed(b), strict=False))

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator
-from linops_video.algebra.parameters import Shape, by_parts, complex_dtype
+from linops_video.algebra.parameters import Shape, by_parts, complex_dtype, from_first
 from linops_video.algebra.slabs import along, slabs
-from linops_video.errors import SpecError
 from linops_video.operators.multiplier import undone, unitary_gram
 
 MATRIX_LIMIT = 96
@@ -30,7 +29,7 @@ class Cosine(LinearOperator):
     Source: Ahmed, Natarajan and Rao, IEEE Transactions on Computers C-23(1), 1974.
 
     Args:
-        axes: event axes, counted from the first one.
+        axes: event axes, negative ones counted from the last one.
         in_shape: the event shape.
 
     Raises:
@@ -47,7 +46,7 @@ class Cosine(LinearOperator):
     method_name: ClassVar[str] = "DCT"
 
     def __post_init__(self) -> None:
-        check_axes(self.axes, self.in_shape)
+        vars(self)["axes"] = from_first(self.axes, self.in_shape)
 
     @property
     def out_shape(self) -> Shape:
@@ -90,12 +89,6 @@ def _along(A: Cosine, transform: Callable[[Tensor, int], Tensor], x: Tensor) -> 
         done.append(part)
     x = done[0] if len(done) == 1 else torch.cat(done, first)
     return transform(x, first) if 0 in A.axes else x
-
-
-def check_axes(axes: tuple[int, ...], shape: Shape) -> None:
-    """Raise a SpecError unless `axes` are distinct axes of an event of this shape."""
-    if len(set(axes)) < len(axes) or not all(0 <= axis < len(shape) for axis in axes):
-        raise SpecError(f"axes must be distinct and in 0 … {len(shape) - 1}, counted from the first one, got {axes}")
 
 
 def cosine_matrix(n: int) -> Tensor:

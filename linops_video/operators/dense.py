@@ -15,6 +15,7 @@ from linops_video.algebra.parameters import (
     beside,
     common,
     double,
+    from_first,
     multiplied,
     per_sample,
     show,
@@ -229,12 +230,13 @@ class DenseGram(LinearOperator):
 
 
 def _check_axis(A: AxisMatrix) -> None:
-    """Raise a ShapeError unless there is such an axis, as long as M has columns."""
+    """Count the axis from the first one, and raise a ShapeError unless it is as long as M has columns."""
     _check_numbers(A)
-    if A.matrix.ndim < 2 or not 0 <= A.axis < len(A.in_shape) or A.matrix.shape[-1] != A.in_shape[A.axis]:
+    (vars(A)["axis"],) = from_first((A.axis,), A.in_shape)
+    if A.matrix.ndim < 2 or A.matrix.shape[-1] != A.in_shape[A.axis]:
         raise ShapeError(
-            f"a matrix along axis {A.axis} of {show(A.in_shape)} needs as many columns as that axis has entries, the "
-            f"axis being counted from the first one, 0: got a matrix of {show(A.matrix.shape)}"
+            f"a matrix along axis {A.axis} of {show(A.in_shape)} needs as many columns as that axis has entries, got "
+            f"one of {show(A.matrix.shape)}"
         )
 
 
@@ -244,7 +246,7 @@ class AxisMatrix(LinearOperator):
 
     Args:
         matrix: M, shape (*batch, m, n).
-        axis: the event axis it acts on, counted from the first one.
+        axis: the event axis it acts on, a negative one counted from the last one.
         in_shape: the event shape, n long at `axis`, else a ShapeError.
 
     Example:

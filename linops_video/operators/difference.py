@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, show
+from linops_video.algebra.parameters import Shape, from_first, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, circulant
-from linops_video.operators.cosine import Cosine, check_axes
+from linops_video.operators.cosine import Cosine
 from linops_video.operators.dense import Dense
 from linops_video.operators.kron import kron, separable_gram, separable_outer
 from linops_video.operators.multiplier import Multiplier
@@ -28,7 +28,7 @@ class Difference(LinearOperator):
     """Finite differences along one axis: y[i] = x[i + 1] − x[i], or (x[i + 2] − x[i])/2 if centred.
 
     Args:
-        axis: the event axis, counted from the first one (0 is time for a video).
+        axis: the event axis (0 is time for a video), a negative one counted from the last one.
         in_shape: the event shape.
         scheme: "forward" or "centred".
         ends: "free" (nothing is said of what lies outside: n − 1 or n − 2 differences of n entries) or "periodic" (the
@@ -84,7 +84,7 @@ def _check(D: Difference) -> None:
             f"a Difference is {' or '.join(get_args(Scheme))}, with ends {' or '.join(get_args(Ends))}, "
             f"got {D.scheme!r} and {D.ends!r}"
         )
-    check_axes((D.axis,), D.in_shape)
+    (vars(D)["axis"],) = from_first((D.axis,), D.in_shape)
     if D.in_shape[D.axis] <= span(D):
         raise ShapeError(
             f"{D.scheme} differences need an axis of {span(D) + 1} entries or more, got axis {D.axis} of "

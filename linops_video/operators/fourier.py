@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator
-from linops_video.algebra.parameters import Shape, by_parts
-from linops_video.operators.cosine import check_axes
+from linops_video.algebra.parameters import Shape, by_parts, from_first
 from linops_video.operators.multiplier import undone, unitary_gram
 
 
@@ -24,7 +23,7 @@ class Fourier(LinearOperator):
     over real videos where the mask has equal values at k and −k, which the spectrum of a real video makes no loss.
 
     Args:
-        axes: event axes, counted from the first one; one twice, or none there is, raises a SpecError.
+        axes: event axes, negative ones counted from the last one; one twice, or none there is, raises a SpecError.
         in_shape: the event shape.
 
     Example:
@@ -38,7 +37,7 @@ class Fourier(LinearOperator):
     method_name: ClassVar[str] = "FFT"
 
     def __post_init__(self) -> None:
-        check_axes(self.axes, self.in_shape)
+        vars(self)["axes"] = from_first(self.axes, self.in_shape)
 
     @property
     def out_shape(self) -> Shape:

@@ -9,10 +9,10 @@ from einops import rearrange
 from torch import Tensor
 
 from linops_video.algebra.operator import Adjoint, Identity, LinearOperator, Scaled, Sum, add, scalar, scale
-from linops_video.algebra.parameters import Shape, show
+from linops_video.algebra.parameters import Shape, from_first, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, circulant
-from linops_video.operators.cosine import Cosine, check_axes
+from linops_video.operators.cosine import Cosine
 from linops_video.operators.dense import Dense
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.fourier import Fourier
@@ -26,7 +26,7 @@ class Flip(LinearOperator):
     """Reverse the order of the entries along `axes`: its own adjoint and inverse.
 
     Args:
-        axes: event axes, counted from the first one.
+        axes: event axes, negative ones counted from the last one.
         in_shape: the event shape.
 
     Raises:
@@ -42,7 +42,7 @@ class Flip(LinearOperator):
     in_shape: Shape
 
     def __post_init__(self) -> None:
-        check_axes(self.axes, self.in_shape)
+        vars(self)["axes"] = from_first(self.axes, self.in_shape)
 
     @property
     def out_shape(self) -> Shape:
@@ -78,7 +78,7 @@ class Roll(LinearOperator):
 
     Args:
         shifts: one for each axis; negative ones move towards the first entry.
-        axes: event axes, counted from the first one.
+        axes: event axes, negative ones counted from the last one.
         in_shape: the event shape.
 
     Raises:
@@ -95,7 +95,7 @@ class Roll(LinearOperator):
     in_shape: Shape
 
     def __post_init__(self) -> None:
-        check_axes(self.axes, self.in_shape)
+        vars(self)["axes"] = from_first(self.axes, self.in_shape)
         if len(self.shifts) != len(self.axes):
             raise SpecError(f"Roll needs one shift an axis, got shifts {self.shifts} and axes {self.axes}")
 
@@ -137,7 +137,7 @@ class Transpose(LinearOperator):
     A unitary operator: its adjoint, which puts them back, is its inverse.
 
     Args:
-        axes: all event axes, counted from the first one, in their new order.
+        axes: all event axes in their new order, negative ones counted from the last one.
         in_shape: the event shape.
 
     Raises:
@@ -152,7 +152,7 @@ class Transpose(LinearOperator):
     in_shape: Shape
 
     def __post_init__(self) -> None:
-        check_axes(self.axes, self.in_shape)
+        vars(self)["axes"] = from_first(self.axes, self.in_shape)
         if len(self.axes) != len(self.in_shape):
             raise SpecError(f"Transpose needs all {len(self.in_shape)} axes, got {self.axes}")
 

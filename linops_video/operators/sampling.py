@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, show
+from linops_video.algebra.parameters import Shape, from_first, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, decimated
 from linops_video.operators.cosine import Cosine, cosine_matrix
@@ -129,10 +129,9 @@ def _folded_cosines(A: BoxMean, weight: LinearOperator | None) -> LinearOperator
 
 
 def _check_boxes(k: int, shape: Shape, axes: tuple[int, ...]) -> None:
-    n = len(shape)
-    if not isinstance(k, int) or k < 1 or not axes or len({axis % n for axis in axes if -n <= axis < n}) < len(axes):
-        raise SpecError(f"BoxMean needs a whole factor of 1 or more and distinct axes, got {k} and {axes}")
-    sizes = tuple(shape[axis] for axis in axes)
+    if not isinstance(k, int) or k < 1 or not axes:
+        raise SpecError(f"BoxMean needs a whole factor of 1 or more and one axis or more, got {k} and {axes}")
+    sizes = tuple(shape[axis] for axis in from_first(axes, shape))
     if min(sizes) < k:
         raise ShapeError(f"means over boxes of {k} need axes at least as long, got {show(sizes)}")
 

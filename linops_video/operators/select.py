@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, show
+from linops_video.algebra.parameters import Shape, from_first, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, decimated
-from linops_video.operators.cosine import check_axes
 from linops_video.operators.dense import AxisMatrix, Dense
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.kron import kron_gram, kron_outer
@@ -25,7 +24,7 @@ class Select(LinearOperator):
 
     Args:
         indices: positions along the axis, each at most once.
-        axis: the event axis, counted from the first one.
+        axis: the event axis, a negative one counted from the last one.
         in_shape: the event shape.
 
     Raises:
@@ -42,7 +41,7 @@ class Select(LinearOperator):
     in_shape: Shape
 
     def __post_init__(self) -> None:
-        check_axes((self.axis,), self.in_shape)
+        (vars(self)["axis"],) = from_first((self.axis,), self.in_shape)
         n = self.in_shape[self.axis]
         distinct = len(set(self.indices)) == len(self.indices) > 0
         if not distinct or not all(0 <= i < n for i in self.indices):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from linops_video.algebra.parameters import per_sample
+from linops_video.algebra.parameters import from_first, per_sample
 from linops_video.errors import DtypeError, SpecError
 from linops_video.solvers.priors.prior import (
     VIDEO_AXES,
@@ -91,7 +91,8 @@ class GroupSparsity(Prior):
 
     Args:
         weight: λ ≥ 0.
-        axes: of T, C, H, W, counted from 0; (0, 1) makes one group of each pixel, over all frames and channels.
+        axes: of T, C, H, W, counted from 0, or negative ones from the last; (0, 1) makes one group of each pixel, over
+            all frames and channels.
 
     Example:
         >>> import torch
@@ -104,8 +105,9 @@ class GroupSparsity(Prior):
 
     def __post_init__(self) -> None:
         check_weight("weight", self.weight)
-        if not self.axes or not set(self.axes) <= set(range(VIDEO_AXES)):
-            raise SpecError(f"axes of a group are some of 0, 1, 2, 3 for T, C, H, W, got {self.axes}")
+        if not self.axes:
+            raise SpecError("a group needs one axis or more, of 0, 1, 2, 3 for T, C, H, W: got none")
+        vars(self)["axes"] = from_first(self.axes, (1,) * VIDEO_AXES)
 
     def __call__(self, v: Tensor, step: Step, memory: Memory = (), relaxation: float = 1.0) -> tuple[Tensor, Memory]:
         check_video(v)
