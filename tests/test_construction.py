@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch.autograd import forward_ad
+from zoo import normal_numbers
 
 from linops_video import (
     BlockDiagonal,
@@ -233,6 +234,23 @@ def test_vmap_over_rho_of_a_full_frame_blur() -> None:
     b, rhos = torch.rand(1, 80, 80, dtype=torch.float64), torch.tensor([0.1, 1.0], dtype=torch.float64)
     each = torch.func.vmap(lambda rho: normal(rho, b))(rhos)
     assert torch.allclose(each, torch.stack([normal(float(rho), b) for rho in rhos]), atol=1e-12)
+
+
+@pytest.mark.parametrize("boundary", ["circular", "same", "reflect", "symmetric", "full", "valid"])
+def test_vmap_over_the_kernels_and_weights_of_a_solve(boundary) -> None:
+    r = normal_numbers(0)
+    shape, kernels = (2, 1, 5, 6), torch.cat((r(2, 3, 3), r(1, 3, 1) * r(3)))  # one of rank one
+    out = Convolution(kernels[0], shape, boundary).out_shape
+    v, y, weights = r(*shape), r(*out), r(3, *out).square() + 0.1
+
+    def solves(kernel, weight):
+        A, mask = Convolution(kernel, shape, boundary), Diagonal(y, out)
+        normal, weighted = NormalSolver.of(A), NormalSolver.of(mask, Diagonal(weight, out))
+        results = normal(0.3, v), normal.prox(0.3, v, y), normal.pinv(y), weighted.prox(0.3, y, y)
+        return torch.cat([x.flatten() for x in results])
+
+    expected = torch.stack([solves(kernel, weight) for kernel, weight in zip(kernels, weights, strict=True)])
+    torch.testing.assert_close(torch.func.vmap(solves)(kernels, weights), expected, rtol=1e-8, atol=1e-8)
 
 
 def test_torch_func_is_refused_where_it_cannot_go() -> None:

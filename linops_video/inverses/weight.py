@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, Scaled, scalar, scale
 from linops_video.algebra.parameters import Shape, as_tensor, double
@@ -53,13 +54,16 @@ class Root(LinearOperator):
 def root(W: LinearOperator) -> LinearOperator:
     """W^½ of a self-adjoint, positive semidefinite W, of the same kind as W where that has a root of its kind.
 
+    Within torch.func the numbers of W are not known: it is taken for what it should be.
+
     Raises:
         DtypeError: if W is not an operator.
         SpecError: if W is not self-adjoint, has a negative eigenvalue, or none of its structures gives them.
     """
     if not isinstance(W, LinearOperator):
         raise DtypeError(f"a weight must be an operator, such as Diagonal(w, A.out_shape), got {type(W).__name__}")
-    _check_self_adjoint(W.detach())
+    if not any(map(is_functorch_wrapped_tensor, W.tensors())):
+        _check_self_adjoint(W.detach())
     return _root_of(W)
 
 
@@ -106,6 +110,6 @@ def _root_of(W: LinearOperator) -> LinearOperator:
 
 
 def _root(eigenvalues: Tensor, W: LinearOperator) -> Tensor:
-    if bool((eigenvalues < -1e-6 * eigenvalues.abs().max()).any()):
+    if not is_functorch_wrapped_tensor(eigenvalues) and bool((eigenvalues < -1e-6 * eigenvalues.abs().max()).any()):
         raise SpecError(f"the weight {W!r} has the eigenvalue {float(eigenvalues.min()):.2g}: all must be 0 or more")
     return eigenvalues.clamp(min=0).sqrt()

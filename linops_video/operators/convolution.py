@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
 from linops_video.algebra.parameters import (
@@ -124,11 +125,12 @@ def structured(A: Convolution) -> LinearOperator | None:
     transform for kernels that are odd-sized and even along each axis; a matrix an axis for kernels of rank one.
 
     Rank and symmetry are those of the kernel's numbers up to rounding in their precision. A kernel that a
-    derivative is taken of has neither: a step in any direction takes them away.
+    derivative is taken of has neither: a step in any direction takes them away. Nor has one within torch.func, whose
+    numbers are not known.
     """
     if A.boundary == "circular":
         return circular(A)
-    if varies(A.kernel):
+    if varies(A.kernel) or is_functorch_wrapped_tensor(A.kernel):
         return None
     kernel, rounding = double(A.kernel), 4 * torch.finfo(A.kernel.dtype).eps
     if A.boundary == "symmetric" and _even(kernel, rounding):
