@@ -183,10 +183,11 @@ def relative(x: Tensor, truth: Tensor) -> float:
     return float(torch.linalg.vector_norm(x.double() - truth) / torch.linalg.vector_norm(truth))
 
 
-def seconds(job: Callable[[], object]) -> float:
+def timed(step: Step, iterations: int | None) -> tuple[Tensor, float]:
+    """What the step gives, and processor seconds."""
     begin = time.process_time()
-    job()
-    return time.process_time() - begin
+    found = step(iterations)
+    return found, time.process_time() - begin
 
 
 def measure(library: str, problem: str, shape: tuple[int, ...]) -> dict:
@@ -205,13 +206,12 @@ def measure(library: str, problem: str, shape: tuple[int, ...]) -> dict:
     B = double.operator
     residual = B.H(B(truth) - y.double()) + RHO * (truth - v.double())
     error = relative(default, truth)
-    iterations, found = None, error
-    while found > ENOUGH and (iterations or 0) < MOST:
+    iterations, found, once = None, error, 0.0
+    while found > ENOUGH and (iterations or 0) < MOST and once < LIMIT:
         iterations = 2 * (iterations or 4)
-        found = relative(step(iterations), truth)
-        if seconds(lambda: step(iterations)) > LIMIT:
-            break
-    taken = min(seconds(lambda: step(iterations)) for _ in range(3))
+        x, once = timed(step, iterations)
+        found = relative(x, truth)
+    taken = min(timed(step, iterations)[1] for _ in range(3))
     return {
         "seconds": taken,
         "error": found,
@@ -238,11 +238,11 @@ def table(rows: list[dict]) -> str:
         if row["seconds"] is None:
             lines.append(f"| {row['size'].replace('x', '×')} | {row['problem']} | {row['library']} |" + " – |" * 6)
             continue
-        ratio = row["seconds"] / own[row["size"], row["problem"]]
+        size, ratio = row["size"].replace("x", "×"), row["seconds"] / own[row["size"], row["problem"]]
         memory = "–" if row["videos"] is None else f"{row['videos']:.1f}"
         iterations = "–" if row["iterations"] is None else str(row["iterations"])
         lines.append(
-            f"| {row['size'].replace('x', '×')} | {row['problem']} | {row['library']} | {row['seconds']:.2g} | {ratio:.1f} "
+            f"| {size} | {row['problem']} | {row['library']} | {row['seconds']:.2g} | {ratio:.1f} "
             f"| {row['error']:.0e} | {iterations} | {row['default_error']:.0e} | {memory} |"
         )
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 """The tables of results.md and results_classical.md: `python docs/results.py` puts them in.
 
 A place in a page, `<!-- NAME -->` … `<!-- end of NAME -->`, gets headline, means and standard deviations from
-`benchmarks/results/NAME.md`, which `linops-video evaluate --markdown` wrote and which has medians, SSIM and seconds, too.
+`benchmarks/results/NAME.md`, which `linops-video evaluate --markdown` wrote, and which has medians, SSIM and seconds.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import IterativeSolve
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape, conj, moved, show, times
+from linops_video.algebra.parameters import Shape, conj, moved, sample_of, show, times
 from linops_video.errors import ShapeError
 from linops_video.inverses.normal import RTOL, NormalSolver
 
@@ -281,6 +281,10 @@ class BatchNormal(NormalSolver):
         method = "; ".join(dict.fromkeys(solver.method for solver in solvers))
         return BatchNormal(batch([solver.operator for solver in solvers]), method, solvers=tuple(solvers))
 
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> BatchNormal:
+        ready = {id(solver): solver.to(device, dtype) for solver in self.solvers}
+        return BatchNormal.join([ready[id(solver)] for solver in self.solvers])
+
     @property
     def exact(self) -> bool:
         return all(solver.exact for solver in self.solvers)
@@ -387,12 +391,3 @@ def operator_of(A: LinearOperator, i: int) -> LinearOperator:
     me: Any = A
     fields = dataclasses.fields(me)
     return dataclasses.replace(me, **{f.name: of_sample(getattr(A, f.name), A._event_ndim(f)) for f in fields})
-
-
-def sample_of(number: float | Tensor, i: int, count: int) -> float | Tensor:
-    """The number of the i-th sample of `count`, from one for all or one a sample along the last axis."""
-    if not isinstance(number, Tensor) or number.ndim == 0:
-        return number
-    if number.shape[-1] not in (1, count):
-        raise ShapeError(f"a batch of {count} operators needs one number, or one a sample, got {show(number.shape)}")
-    return number[..., 0 if number.shape[-1] == 1 else i]

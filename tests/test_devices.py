@@ -10,7 +10,7 @@ from another_device import another_device, values
 from test_compile import code_paths, random_like
 from zoo import Animal, animal
 
-from linops_video import BoxMean, NormalSolver, forward_model
+from linops_video import BoxMean, Diagonal, NormalSolver, forward_model
 from linops_video.solvers import solve
 
 
@@ -51,6 +51,14 @@ def test_solvers(spec: str, solver: str):
     with another_device() as device:
         found = values(solve(problem.to(device), solver, **fields).x)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+def test_a_solver_moves_to_the_device():
+    A, x = Diagonal(torch.rand(4, 4, dtype=torch.float64), (4, 4)), torch.rand(4, 4, dtype=torch.float64)
+    normal = NormalSolver.of(BoxMean(2, (4, 4)) @ A)
+    with another_device() as device:
+        found = values(normal.to(device)(0.3, x.to(device)))
+    torch.testing.assert_close(found, normal(0.3, x), rtol=0, atol=1e-12)
 
 
 def test_tensors_do_not_meet_those_of_the_other_device():

@@ -168,6 +168,30 @@ def test_warm_start_and_tolerance() -> None:
     assert int(NormalSolver.of(A, rtol=1e-2).solve(0.01, b).iterations) < int(cold.iterations)
 
 
+def test_a_solver_is_moved_with_its_weight_and_tolerance() -> None:
+    shape = (2, 8, 8)
+    mask, weight, b = (
+        Diagonal(random(*shape).float(), shape),
+        Diagonal(random(*shape).float() ** 2, shape),
+        random(*shape),
+    )
+    wide = NormalSolver.of(mask, weight).to(dtype=torch.float64)
+    assert wide.operator.dtype == torch.float64
+    expected = NormalSolver.of(mask.to(dtype=torch.float64), weight.to(dtype=torch.float64))(0.3, b)
+    torch.testing.assert_close(wide(0.3, b), expected, rtol=0, atol=0)
+    A = masked_blur(shape)
+    rough = NormalSolver.of(A, rtol=1e-2).to(dtype=torch.float64)
+    torch.testing.assert_close(rough(0.3, b), NormalSolver.of(A, rtol=1e-2)(0.3, b), rtol=0, atol=0)
+    both = NormalSolver.of(batch([mask, A, mask]), rtol=1e-2).to(dtype=torch.float64)
+    assert both.solvers[0] is both.solvers[2]  # type: ignore[attr-defined]
+    for got, solver in zip(both(0.3, b.expand(3, *shape)), (mask.to(dtype=torch.float64), A, mask), strict=True):
+        torch.testing.assert_close(
+            got, NormalSolver.of(solver.to(dtype=torch.float64), rtol=1e-2)(0.3, b), rtol=0, atol=0
+        )
+    with pytest.raises(DtypeError, match="takes the device first"):
+        wide.to(torch.float32)  # type: ignore[arg-type]
+
+
 def test_what_is_known_of_the_spectrum() -> None:
     with pytest.raises(SpecError, match="iteration"):
         NormalSolver.of(masked_blur((2, 8, 8))).eigenvalues()

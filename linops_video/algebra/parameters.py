@@ -184,6 +184,15 @@ def per_sample(value: float | Tensor, event_ndim: int) -> float | Tensor:
     return value
 
 
+def sample_of(number: float | Tensor, i: int, count: int) -> float | Tensor:
+    """The number of the i-th sample of `count`, from one for all or one a sample along the last axis."""
+    if not isinstance(number, Tensor) or number.ndim == 0:
+        return number
+    if number.shape[-1] not in (1, count):
+        raise ShapeError(f"a batch of {count} operators needs one number, or one a sample, got {show(number.shape)}")
+    return number[..., 0 if number.shape[-1] == 1 else i]
+
+
 @overload
 def like(parameter: Tensor, x: Tensor) -> Tensor: ...
 @overload

@@ -51,6 +51,7 @@ class NormalSolver:
         weight: W, None for I.
         whiten: W^½, None for I.
         versions: the tensors of A and W, and torch's counts of their changes at set-up.
+        rtol: the relative residual at which an iterative solve stops.
 
     Example:
         >>> import torch
@@ -68,6 +69,7 @@ class NormalSolver:
     weight: LinearOperator | None = None
     whiten: LinearOperator | None = field(default=None, repr=False)
     versions: tuple[tuple[Tensor, int], ...] = field(default=(), repr=False)
+    rtol: float = field(default=RTOL, repr=False)
 
     @staticmethod
     def of(A: LinearOperator, weight: LinearOperator | None = None, rtol: float = RTOL) -> NormalSolver:
@@ -94,7 +96,12 @@ class NormalSolver:
         whiten = weight if weight is None else root(weight.detach())
         B = (A if whiten is None else compose(whiten, A)).detach()
         inverse = in_spectrum(B, choose(B, rtol))
-        return NormalSolver(A, inverse.method, inverse, weight, whiten, _versions(A, weight))
+        return NormalSolver(A, inverse.method, inverse, weight, whiten, _versions(A, weight), rtol)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> NormalSolver:
+        """That of A and W on another device or in another precision, set up anew."""
+        weight = self.weight if self.weight is None else self.weight.to(device, dtype)
+        return NormalSolver.of(self.operator.to(device, dtype), weight, self.rtol)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "versions": ()}
