@@ -26,7 +26,8 @@ NEGLIGIBLE = 1e-3
 class State(Protocol):
     """What a solver carries from step to step: a frozen dataclass.
 
-    Its tensors begin with the batch axes of the problem, so that a sample that has stopped can be kept as it is.
+    Tensors that a step changes begin with the batch axes of the problem, so that a sample that has stopped can be kept
+    as it is.
 
     Example:
         >>> from linops_video import forward_model
@@ -309,6 +310,8 @@ def _keep(active: Tensor, after: Any, before: Any) -> Any:
     """The state `after` for active samples, `before` for the others."""
 
     def choose(new: Any, old: Any) -> Any:
+        if new is old:
+            return new
         if isinstance(new, Ragged):
             parts = zip(active.unbind(-1), new, old, strict=True)
             return Ragged(torch.where(a.reshape(a.shape + (1,) * (n.ndim - a.ndim)), n, o) for a, n, o in parts)

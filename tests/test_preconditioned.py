@@ -92,3 +92,16 @@ def test_a_sample_does_not_depend_on_the_others():
     torch.testing.assert_close(both.x[0], alone.x, rtol=0, atol=1e-12)
     nothing = InverseProblem(Diagonal(torch.zeros(1, 1, 1, 1), (1, 1, 1, 1)), torch.zeros(1, 1, 1, 1))
     assert run(solver, nothing).x.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["sr2", "circular"])
+def test_a_sample_that_stops_leaves_the_others_as_they_are(name):
+    problem, solver = posed(name), PreconditionedPrimalDual(TotalVariation(0.02), max_steps=60, tol=1e-3)
+    pair = InverseProblem(problem.operator, torch.stack((1e-3 + 0 * problem.y, problem.y)), problem.noise_std)
+    together = run(solver, pair)
+    assert together.sample_steps is not None
+    assert together.sample_steps[0] < together.sample_steps[1]
+    for i, y in enumerate(pair.y):
+        alone = run(solver, InverseProblem(pair.operator, y, pair.noise_std))
+        assert alone.sample_steps == together.sample_steps[i]
+        torch.testing.assert_close(together.x[i], alone.x, rtol=0, atol=1e-12)
