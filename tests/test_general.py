@@ -15,6 +15,7 @@ from linops_video.testing import check_operator
 
 SHAPE = (4, 3, 6, 5)
 TEXTS: list[tuple[str, tuple[int, ...], type[LinearOperator]]] = [
+    ("t c h w, -> w t c h", (), LinearOperator),
     ("t c h w, d c -> t d h w", (2, 3), AxisMatrix),
     ("t c h w, c d -> t d h w", (3, 2), AxisMatrix),
     ("t c h w, d c -> d t h w", (2, 3), Compose),
@@ -31,7 +32,7 @@ TEXTS: list[tuple[str, tuple[int, ...], type[LinearOperator]]] = [
 @pytest.mark.parametrize(("text", "shape", "kind"), TEXTS, ids=[text for text, _, _ in TEXTS])
 def test_einsum_is_torchs(text: str, shape: tuple[int, ...], kind: type[LinearOperator]) -> None:
     r = normal_numbers(0)
-    tensor, x = r(*shape), r(*SHAPE)
+    tensor, x = r(1, *shape)[0], r(*SHAPE)
     A = einsum(text, tensor, SHAPE)
     assert isinstance(A, kind)
     left, right = text.replace(" ", "").split("->")

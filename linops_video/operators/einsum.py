@@ -137,7 +137,7 @@ def einsum(text: str, tensor: Tensor, in_shape: Shape) -> LinearOperator:
     batch = tensor.ndim - len(of_tensor)
 
     def arranged(order: list[str]) -> Tensor:
-        return tensor.permute(*range(batch), *(batch + of_tensor.index(name) for name in order))
+        return tensor.permute((*range(batch), *(batch + of_tensor.index(name) for name in order)))
 
     if not contracted and not new:
         diagonal = arranged([name for name in of_x if name in shared])
