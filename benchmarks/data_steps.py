@@ -6,8 +6,9 @@
 argmin_z 1/2 ‖y − A z‖² + ρ/2 ‖z − v‖² with ρ = 0.01, random y and v, float32, one thread. Each library is asked by its
 documented call: deepinv's `prox_l2`, pyproximal's `L2(…, solver="cg").prox` with PyLops' operators, SCICO's
 `SquaredL2Loss.prox`, and `NormalSolver.prox`. Where theirs has no closed form it iterates: the number of iterations is
-doubled until the error is at most `ENOUGH` (or a call takes `LIMIT` seconds), so that seconds are those of equal answers;
-the error of the call with its defaults stands beside. Errors are against our solve in float64, whose own residual is kept in the JSON.
+doubled until the error is at most `ENOUGH` or a call takes `LIMIT` seconds, so that seconds are those of equal answers;
+the error of the call with its defaults stands beside. Errors are against our solve in float64, whose own residual is
+kept in the JSON.
 
 Each library, problem and size runs in a process of its own, one after another. The first call sets up and compiles and
 is not counted, then the best of three is taken, in processor time. Memory is what the process peaks at above what it
