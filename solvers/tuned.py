@@ -8,6 +8,7 @@ DB2, DB4 = ("haar", "db2", "db2"), ("haar", "db4", "db4")
 TUNED: dict[str, dict[str, dict[float, AdmmTV]] | dict[str, dict[float, AdmmWavelet]]] = {
     "admm-tv": {
         "pid": {
+            0.0: AdmmTV(weight=0.000192, rho=0.00192, max_steps=38, time_weight=4.8),
             0.02: AdmmTV(weight=0.0034, rho=0.034, max_steps=38, time_weight=4.8),
             0.05: AdmmTV(weight=0.015, rho=0.3, max_steps=36, time_weight=6.0),
             0.1: AdmmTV(weight=0.03, rho=0.3, max_steps=36, time_weight=6.0),
@@ -108,6 +109,7 @@ TUNED: dict[str, dict[str, dict[float, AdmmTV]] | dict[str, dict[float, AdmmWave
     },
     "admm-wavelet": {
         "pid": {
+            0.0: AdmmWavelet(weight=0.00113, rho=0.491, max_steps=68, wavelet=DB4, levels=(2, 2, 2)),
             0.02: AdmmWavelet(weight=0.02, rho=0.05, max_steps=28, wavelet=DB4, levels=(2, 2, 2)),
             0.05: AdmmWavelet(weight=0.042, rho=0.105, max_steps=9, wavelet=DB4, levels=(2, 2, 2)),
             0.1: AdmmWavelet(weight=0.12, rho=0.3, max_steps=9, wavelet=DB4, levels=(3, 2, 2)),
