@@ -21,9 +21,14 @@ TABLES: dict[str, tuple[str, ...]] = {
         *("--problems", "table1", "--limit", "200"),
     ),
     **{
-        f"rotated_mnist_noise_{noise}": (
-            *("--data", "rotated-mnist", "--solvers", f"{CLASSICAL},videoonet(weights='rotated-mnist')"),
-            *("--problems", "table1", "--limit", "50", "--noise", noise),
+        f"{data.replace('-', '_')}_noise_{noise}": (
+            *("--data", data, "--solvers", f"{CLASSICAL},videoonet(weights='{data}')"),
+            *("--problems", problems, "--limit", limit, "--noise", noise),
+        )
+        for data, problems, limit in (
+            ("rotated-mnist", "table1", "50"),
+            ("scanned-cifar10", "table1", "50"),
+            ("ucf101", ALL_BUT_CS, "38"),
         )
         for noise in ("0.02", "0.05")
     },
