@@ -56,6 +56,10 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
     `ConvergenceWarning` says so: with a denoiser that is no contraction the gradient can grow without bound. Source:
     Bai, Kolter and Koltun, NeurIPS, 2019; Gilton, Ongie and Willett, IEEE Trans. Computational Imaging 7, 2021.
 
+    With `balance=True` the ρ that the solver ended with counts as a constant. The fixed point does not depend on it,
+    but for `PlugAndPlay`, whose denoiser is told √(weight/ρ): there the derivative is that at this ρ, and `unrolled`
+    adds that of ρ itself.
+
     Raises a `SpecError` for solvers that have no fixed point: `Cgls`, networks, `HalfQuadratic` with a ρ that grows.
 
     Args:
@@ -91,11 +95,14 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
     fresh = own.resume(problem, fixed) if hasattr(own, "resume") else own.init(problem)
     steady = dataclasses.replace(own, balance=False) if getattr(own, "balance", False) else own
     inside = [t.detach().requires_grad_() for t in _iterates(fixed)]
-    after = steady.step(problem, _with_iterates(fixed, inside, fresh))
-    moved = _iterates(after)
-    # a number that a step hands on, as ρ, is no iterate
-    kept = [k for k, (t, before) in enumerate(zip(moved, inside, strict=True)) if t.requires_grad and t is not before]
-    results, inputs = [moved[k] for k in kept], [inside[k] for k in kept]
+    state = _with_iterates(fixed, inside, fresh)
+    after = steady.step(problem, state)
+    if learned := _handed_on(state, after, fresh):
+        state = dataclasses.replace(state, **learned)
+        after = steady.step(problem, state)
+    moved, before = _iterates(after), _iterates(state)
+    kept = [k for k, (t, old) in enumerate(zip(moved, before, strict=True)) if t.requires_grad and t is not old]
+    results, inputs = [moved[k] for k in kept], [before[k] for k in kept]
     estimate = next((k for k, t in enumerate(results) if t is after.estimate), None)
     y = problem.y if isinstance(problem.y, Tensor) and problem.y.requires_grad else None
     if estimate is None or (y is not None and _is_apart(results, y)):
@@ -119,6 +126,13 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
         return g
 
     return feasible(solver, _FixedPoint.apply(solve, estimate, *results))  # type: ignore[no-any-return]
+
+
+def _handed_on(state: Any, after: Any, fresh: Any) -> dict[str, Tensor]:
+    """What a step leaves as it is, such as ρ, is no iterate: that of `fresh`, where it has a gradient of its own."""
+    names = [f.name for f in dataclasses.fields(state) if getattr(after, f.name) is getattr(state, f.name)]
+    values = {name: getattr(fresh, name) for name in names}
+    return {name: value for name, value in values.items() if isinstance(value, Tensor) and value.requires_grad}
 
 
 def _is_apart(results: list[Tensor], y: Tensor) -> bool:

@@ -120,6 +120,31 @@ def test_a_balanced_rho_is_no_iterate():
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("kind", [Admm, PrimalDual, PreconditionedPrimalDual])
+@pytest.mark.parametrize("prior", [PlugAndPlay(Smooth(), 0.01), TotalVariation(0.05, huber=0.1)], ids=["pnp", "tv"])
+def test_implicit_gradients_in_rho_are_those_of_unrolling(kind, prior):
+    rho, target = torch.tensor(0.5, dtype=torch.float64, requires_grad=True), random(*EVENT, seed=2)
+    solver = kind(prior=prior, rho=rho, max_steps=600, tol=1e-13, relaxation=1.0)
+    problem = problem_with(random(*EVENT, seed=1))
+    ends = [implicit(solver, problem, 600, 1e-12), unrolled(solver, problem, 500, checkpointing=False)]
+    ours, theirs = (torch.autograd.grad((end * target).sum(), rho)[0] for end in ends)
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-8)
+
+
+def test_with_a_denoiser_a_balanced_rho_is_a_constant():
+    module, target, problem = Smooth(), random(*EVENT, seed=2), problem_with(random(*EVENT, seed=1))
+    solver = Admm(PlugAndPlay(module, 0.01), rho=0.5, max_steps=600, tol=1e-13, relaxation=1.0, balance=True)
+    with torch.no_grad():
+        rho = run(solver, problem).state.rho
+    assert abs(rho - 0.5) > 0.1
+    ends = [
+        implicit(solver, problem, 600, 1e-12),
+        unrolled(dataclasses.replace(solver, balance=False, rho=rho), problem, 400, checkpointing=False),
+    ]
+    gradients = [torch.autograd.grad((end * target).sum(), module.kernel)[0] for end in ends]
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.parametrize("solver", [PrimalDual, PreconditionedPrimalDual, Admm, dataclasses.replace])
 def test_unrolled_solvers_have_derivatives_in_rho(solver):
     problem, rho = problem_with(random(*EVENT, seed=1)), torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
