@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -27,14 +27,17 @@ PrimalStep = Callable[[Tensor, "Tensor | None", Tensor], tuple[Tensor, "Tensor |
 @dataclass(frozen=True, eq=False)
 class PreconditionedState(Prepared):
     """The reconstruction x, its spectrum where A is a circular convolution, the dual variable of each prior, Σ Kᵢᴴpᵢ,
-    the primal step, N on that spectrum, or a bound on it for all, and `least` as in `PrimalDualState`."""
+    the primal step, N on that spectrum, a bound on N where A is none, and `least` as in `PrimalDualState`.
+
+    In a `batch` of which some are circular there are both, zero for the samples that have the other."""
 
     x: Tensor
     hat: Tensor | None
     p: tuple[Tensor, ...]
     pull: Tensor
     move: PrimalStep
-    metric: Tensor
+    metric: Tensor | None
+    bound: Tensor | None
     least: Tensor
 
     @property
@@ -93,23 +96,28 @@ class PreconditionedPrimalDual(AnyPriors):
         """x and the duals of the state, with the primal step of this problem."""
         back, known = problem.operator.H(problem.y), circular_gram(problem.operator)
         fresh = self._begin(problem, back, known, state.x, state.p)
-        return fresh if fresh.hat is None or state.hat is None else replace(fresh, hat=state.hat)
+        if fresh.metric is None or state.metric is None or not torch.equal(fresh.metric, state.metric):
+            return fresh  # in a batch others may be those with a spectrum
+        return replace(fresh, hat=state.hat)
 
     def _begin(
         self, problem: InverseProblem, back: Tensor, known: Tensor | None, x: Tensor, p: tuple[Tensor, ...]
     ) -> PreconditionedState:
-        splitting = reduce(torch.add, (prior.spectrum(problem.operator.in_shape) for prior in self.priors))
-        move, hat = primal_step(problem, back, known, self.rho * splitting, x)
-        if hat is None:
-            metric = per_sample(
-                self.rho * splitting.amax().to(x.real) + problem.operator.norm().to(x.real) ** 2, VIDEO_AXES
-            )
-        else:  # half of the spectrum stands for all of it
+        splitting = self.rho * reduce(torch.add, (prior.spectrum(problem.operator.in_shape) for prior in self.priors))
+        samples = problem.samples()
+        grams = [known] if samples[0] is problem else [circular_gram(sample.operator) for sample in samples]
+        move, hat = primal_step(problem, back, grams, splitting, x)
+        metric, bound, circular = None, None, torch.tensor([gram is not None for gram in grams])
+        if hat is not None:  # half of the spectrum stands for all of it
             scale = math.prod(x.shape[-2:]) * (1 if x.is_complex() else 2)
-            metric = (self.rho * scale**0.5 * splitting[..., : hat.shape[-1]]).to(x.real)
-        return PreconditionedState(
-            x, hat, p, pulled(self.priors, p), move, metric, least_pull(back, len(problem.batch_shape))
-        )
+            metric = (scale**0.5 * splitting[..., : hat.shape[-1]]).to(x.real)
+        if not circular.all():
+            bound = per_sample(splitting.amax().to(x.real) + problem.operator.norm().to(x.real) ** 2, VIDEO_AXES)
+        if metric is not None and bound is not None:
+            own = per_sample(circular.to(x.real), VIDEO_AXES)
+            metric, bound = own * metric, (1 - own) * bound
+        least = least_pull(back, len(problem.batch_shape))
+        return PreconditionedState(x, hat, p, pulled(self.priors, p), move, metric, bound, least)
 
     def step(self, problem: InverseProblem, state: PreconditionedState) -> PreconditionedState:
         x, hat = state.move(state.x, state.hat, state.pull)
@@ -127,8 +135,11 @@ class PreconditionedPrimalDual(AnyPriors):
         dual residual."""
         batch, moved = after.least.ndim, after.x - before.x
         duals = (norm(b - a, batch) / self.rho for a, b in zip(before.p, after.p, strict=True))
-        stretched = moved if after.hat is None or before.hat is None else after.hat - before.hat
-        force = norm(after.pull - before.pull, batch) + norm(after.metric * stretched, batch)
+        force = norm(after.pull - before.pull, batch)
+        if after.bound is not None:
+            force = force + norm(after.bound * moved, batch)
+        if after.metric is not None and after.hat is not None and before.hat is not None:
+            force = force + norm(after.metric * (after.hat - before.hat), batch)
         pull = torch.maximum(norm(after.pull, batch), after.least)
         return splitting_residual((norm(moved, batch), *duals), after.x, force, pull)
 
@@ -162,7 +173,7 @@ def backward(spectrum: Tensor, like: Tensor) -> Tensor:
 
 
 def primal_step(
-    problem: InverseProblem, back: Tensor, known: Tensor | None, splitting: Tensor, like: Tensor
+    problem: InverseProblem, back: Tensor, grams: Sequence[Tensor | None], splitting: Tensor, like: Tensor
 ) -> tuple[PrimalStep, Tensor | None]:
     """x ↦ x − M⁻¹(Aᴴ(A x − y) + v); M has the eigenvalues of a bound on AᴴA, or its own, plus `splitting`.
 
@@ -172,11 +183,13 @@ def primal_step(
 
     Args:
         back: Aᴴ y.
-        known: eigenvalues of AᴴA, from `circular_gram`, or None.
+        grams: eigenvalues of AᴴA, from `circular_gram`, or None, for each of `problem.samples()`.
         splitting: eigenvalues, shape (T, C, H, W) or 1 in the place of an axis, in the basis of `Prior.spectrum`.
         like: the video to begin with.
     """
-    A, y, shape = problem.operator, problem.y, tuple(like.shape[-VIDEO_AXES:])
+    if problem.samples()[0] is not problem and any(gram is not None for gram in grams):
+        return _of_samples(problem, back, grams, splitting, like)
+    A, y, shape, known = problem.operator, problem.y, tuple(like.shape[-VIDEO_AXES:]), grams[0]
     columns = shape[-1] if like.is_complex() else shape[-1] // 2 + 1
     time = Cosine((0,), shape)
 
@@ -189,10 +202,10 @@ def primal_step(
 
     if known is None:
 
-        def plain(x: Tensor, _: Tensor | None, v: Tensor) -> tuple[Tensor, Tensor | None]:
+        def plain(x: Tensor, hat: Tensor | None, v: Tensor) -> tuple[Tensor, Tensor | None]:
             v = time(A.H(A(x) - y) + v)
             parts = [backward(forward(_frames(v, *some)).mul_(_frames(inverse, *some)), like) for some in slabs(v)]
-            return x - time.H(_joined(parts)), None
+            return x - time.H(_joined(parts)), hat
 
         return plain, None
     kept, target = 1 - known[..., :columns].to(like.real) * (pixels * inverse), forward(time(back)) * inverse
@@ -206,6 +219,24 @@ def primal_step(
         return time.H(_joined([backward(part, like) for part in spectra])), _joined(spectra)
 
     return move, forward(time(like)) / pixels
+
+
+def _of_samples(
+    problem: InverseProblem, back: Tensor, grams: Sequence[Tensor | None], splitting: Tensor, like: Tensor
+) -> tuple[PrimalStep, Tensor | None]:
+    """`primal_step` for each sample by itself; the spectrum of one without a circular Gram is zero."""
+    axis = -VIDEO_AXES - 1
+    parts = zip(problem.samples(), back.unbind(axis), grams, like.unbind(axis), strict=True)
+    steps = [primal_step(sample, b, [gram], splitting, x) for sample, b, gram, x in parts]
+    zero = torch.zeros_like(next(hat for _, hat in steps if hat is not None))
+
+    def move(x: Tensor, hat: Tensor | None, v: Tensor) -> tuple[Tensor, Tensor | None]:
+        assert hat is not None
+        before = zip(steps, x.unbind(axis), hat.unbind(axis), v.unbind(axis), strict=True)
+        xs, hats = zip(*(own(*some) for (own, _), *some in before), strict=True)
+        return torch.stack(xs, axis), torch.stack(hats, axis)
+
+    return move, torch.stack([zero if hat is None else hat for _, hat in steps], axis)
 
 
 def _frames(t: Tensor, first: int, stop: int) -> Tensor:

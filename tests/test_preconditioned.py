@@ -1,10 +1,12 @@
 """The primal-dual method in the metric of a convolution."""
 
+import dataclasses
+
 import pytest
 import torch
 from videos import tv_problem, video
 
-from linops_video import Convolution, Diagonal, Identity, InverseProblem, parse
+from linops_video import Convolution, Diagonal, Identity, InverseProblem, collate, parse
 from linops_video.inverses.circular import circular_gram
 from linops_video.operators.kernels import gaussian
 from linops_video.solvers import PreconditionedPrimalDual, TotalVariation, run
@@ -51,7 +53,7 @@ def test_the_primal_step_is_the_exact_one_in_its_metric(name):
     shape = problem.operator.in_shape
     A, rho, prior = problem.operator, 0.3, TotalVariation(1.0, 1.5)
     x, v = video(*shape, seed=1), video(*shape, seed=2)
-    move, hat = primal_step(problem, A.H(problem.y), circular_gram(A), rho * prior.spectrum(shape), x)
+    move, hat = primal_step(problem, A.H(problem.y), [circular_gram(A)], rho * prior.spectrum(shape), x)
     n = x.numel()
     unit = torch.eye(n, dtype=torch.float64).reshape(n, *shape)
     base = move(x, hat, torch.zeros_like(x))[0]
@@ -105,3 +107,14 @@ def test_a_sample_that_stops_leaves_the_others_as_they_are(name):
         alone = run(solver, InverseProblem(pair.operator, y, pair.noise_std))
         assert alone.sample_steps == together.sample_steps[i]
         torch.testing.assert_close(together.x[i], alone.x, rtol=0, atol=1e-12)
+
+
+def test_a_sample_has_its_own_spectrum_in_a_batch_of_different_operators():
+    problems, solver = [posed("circular"), posed("sr2")], PreconditionedPrimalDual(TotalVariation(0.02), tol=1e-3)
+    together, alone = run(solver, collate(problems)), [run(solver, problem) for problem in problems]
+    assert together.sample_steps is not None
+    assert together.sample_steps.tolist() == [solution.steps for solution in alone]
+    torch.testing.assert_close(together.x, torch.stack([s.x for s in alone]), rtol=0, atol=1e-12)
+    step = dataclasses.replace(solver, max_steps=1, tol=0)
+    turned = run(step, collate(problems[::-1]), start=together)
+    torch.testing.assert_close(turned.x[1], run(step, problems[0], start=alone[1]).x, rtol=0, atol=1e-12)
