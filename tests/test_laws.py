@@ -8,7 +8,8 @@ import pytest
 import torch
 from zoo import ZOO, Animal, animal, normal_numbers
 
-from linops_video import Diagonal, LinearOperator, NormalSolver
+from linops_video import Diagonal, Identity, LinearOperator, NormalSolver
+from linops_video.errors import DtypeError, ShapeError
 from linops_video.testing import check_operator
 
 every_animal = pytest.mark.parametrize("entry", ZOO, ids=lambda entry: entry.name)
@@ -64,6 +65,11 @@ def test_weighted_gram_and_outer(entry: Animal) -> None:
         close(A.gram(W).to_dense(), M.mH @ W.to_dense().to(M.dtype) @ M)
     for W in (Diagonal(r(*A.in_shape).abs(), A.in_shape), A.gram()):
         close(A.outer(W).to_dense(), M @ W.to_dense().to(M.dtype) @ M.mH)
+    for square in (A.gram, A.outer):
+        with pytest.raises(ShapeError, match=r"needs a weight from .*, got Identity\(\(7×2\)"):
+            square(Identity((7, 2)))
+        with pytest.raises(DtypeError, match=r"a weight must be an operator, such as .*, got Tensor"):
+            square(torch.ones(A.out_shape))  # type: ignore[arg-type]
 
 
 @every_animal

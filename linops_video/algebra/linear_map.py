@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from linops_video.algebra.parameters import Parameters, Shape, complex_dtype, fit, show
-from linops_video.algebra.text import spelled
+from linops_video.algebra.text import handing_on, spelled
 from linops_video.errors import DtypeError, ShapeError
 
 
@@ -25,6 +27,14 @@ class LinearMap(Parameters, ABC):
     out_shape: Shape
     method_name: ClassVar[str] = ""
     """What `NormalSolver.method` calls a solve that is pointwise after this transform, if not by its type."""
+
+    def __init_subclass__(cls) -> None:
+        own: Any = vars(cls)
+        if "H" in own:
+            cls.H = handing_on(own["H"].fget)  # type: ignore[attr-defined]
+        for name in ("gram", "outer"):
+            if name in own:
+                setattr(cls, name, _weighed(name, own[name]))
 
     @property
     def in_size(self) -> int:
@@ -91,6 +101,14 @@ class LinearMap(Parameters, ABC):
                 f"{show(shape)}: its leading axes must be equal to it or 1"
             )
 
+    def _check_weight(self, weight: object, event: Shape) -> None:
+        """Raise a DtypeError unless the weight is an operator, a ShapeError unless it is one on this event."""
+        if not isinstance(weight, LinearMap):
+            kind = type(weight).__name__
+            raise DtypeError(f"a weight must be an operator, such as Diagonal(w, {event}), got {kind}")
+        if (weight.in_shape, weight.out_shape) != (event, event):
+            raise ShapeError(f"{self!r} needs a weight from {show(event)} to {show(event)}, got {weight!r}")
+
     def _check_after(self, right: LinearMap) -> None:
         """Raise a ShapeError unless A∘right can be made: event shapes and batch axes fit."""
         if self.in_shape != right.out_shape:
@@ -138,3 +156,15 @@ class LinearMap(Parameters, ABC):
     def _event_ndim(self, f: dataclasses.Field) -> int:
         n = f.metadata.get("event_ndim")
         return len(self.in_shape) if n is None else n
+
+
+def _weighed(name: str, of_weight: Callable[..., Any]) -> Callable[..., Any]:
+    """`gram` or `outer` of an operator, which looks at its weight first."""
+
+    @wraps(of_weight)
+    def weighed(self: LinearMap, weight: Any = None) -> Any:
+        if weight is not None:
+            self._check_weight(weight, self.out_shape if name == "gram" else self.in_shape)
+        return of_weight(self, weight)
+
+    return weighed

@@ -15,7 +15,7 @@ from torch import Tensor
 from linops_video.algebra.krylov import lanczos_norm
 from linops_video.algebra.linear_map import LinearMap
 from linops_video.algebra.parameters import Self, Shape, as_tensor, conj, in_range, show, tensor_field, times
-from linops_video.algebra.text import adjoint, handing_on, infix, multiple, negative, text_of, with_text
+from linops_video.algebra.text import infix, multiple, negative, text_of, with_text
 from linops_video.errors import DtypeError, ShapeError
 
 
@@ -35,7 +35,10 @@ class LinearOperator(LinearMap):
     """
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        """AᴴWA as the simplest operator that can be proved; W = `weight` is self-adjoint, None stands for I."""
+        """AᴴWA as the simplest operator that can be proved; W = `weight` is self-adjoint, None stands for I.
+
+        Raises a DtypeError if the weight is not an operator, a ShapeError if it is not one on A's measurements.
+        """
         return compose(self.H, self if weight is None else compose(weight, self))
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
@@ -81,7 +84,7 @@ class LinearOperator(LinearMap):
     @property
     def H(self) -> LinearOperator:
         """The adjoint Aᴴ: ⟨A x, y⟩ = ⟨x, Aᴴ y⟩."""
-        return with_text(Adjoint(self), adjoint(self))
+        return Adjoint(self)
 
     @property
     def T(self) -> LinearOperator:
@@ -124,10 +127,6 @@ class LinearOperator(LinearMap):
 
     def __neg__(self) -> LinearOperator:
         return with_text(scale(-1.0, self), negative(self))
-
-    def __init_subclass__(cls) -> None:
-        if "H" in vars(cls):  # overridden: the text goes with it all the same
-            cls.H = handing_on(vars(cls)["H"].fget)  # type: ignore[assignment]
 
     def to(self: Self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same with its parameters on `device` and in the precision `dtype` (masks of bool stay bool)."""
