@@ -14,6 +14,7 @@ from zoo import ZOO, Animal, animal, normal_numbers
 
 from linops_video import Convolution, Diagonal, LinearOperator, NormalSolver, Select
 from linops_video.algebra.parameters import Parameters
+from linops_video.errors import SpecError
 
 Maps = dict[str, tuple[Callable[[Tensor], Tensor], Tensor]]
 
@@ -53,6 +54,14 @@ def test_vmap_jvp_and_vjp(entry: Animal):
         close(derivative, image)
         if name in transposed:
             close(torch.func.vjp(map, x)[1](image)[0], transposed[name](image))
+
+
+def test_a_norm_found_by_iteration_in_vmap():
+    shape, kernel, weights = (2, 1, 8, 8), normal_numbers(1)(3, 3), normal_numbers(2)(3, 2, 1, 8, 8)
+    A = Convolution(kernel, shape) @ Diagonal(weights[0], shape)
+    close(torch.func.vmap(lambda x: A(x) / A.norm())(weights), A(weights) / A.norm())
+    with pytest.raises(SpecError, match=r"an iteration that torch.func.vmap cannot go over: give .* batch axes"):
+        torch.func.vmap(lambda d: (Convolution(kernel, shape) @ Diagonal(d, shape)).norm())(weights)
 
 
 def kinds(A: Parameters) -> Iterator[str]:

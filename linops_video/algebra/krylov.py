@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch._C._functorch import is_batchedtensor
+
+from linops_video.errors import SpecError
 
 Map = Callable[[Tensor], Tensor]
 
@@ -109,10 +113,12 @@ def lanczos_norm(G: Map, like: Tensor, event_ndim: int, rtol: float = 1e-9) -> T
     reorthogonalisation, which the largest Ritz value does not need. It stops when the residual of that value's Ritz
     vector says that an eigenvalue is within `rtol` of it, after 500 steps at most; a Ritz value is never above the
     largest eigenvalue. Source: Paige, Linear Algebra and its Applications 34, 1980.
+
+    Raises a SpecError where torch.func.vmap goes over a tensor of G.
     """
     event = tuple(range(-event_ndim, 0))
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(like.shape, generator=generator, dtype=like.dtype.to_real()).to(like)
+    # of NumPy: within torch.func.vmap torch draws none
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal(like.shape)).to(like)
     v, before = x / torch.linalg.vector_norm(x, dim=event, keepdim=True), torch.zeros_like(x)
     beta = torch.zeros_like(v.real.sum(event, keepdim=True))
     batch, due = like.shape[: like.ndim - event_ndim], 4.0
@@ -121,6 +127,11 @@ def lanczos_norm(G: Map, like: Tensor, event_ndim: int, rtol: float = 1e-9) -> T
     value = torch.zeros(batch, dtype=torch.float64, device=like.device)
     for step in range(1, LANCZOS_STEPS + 1):
         w = G(v) - beta * before
+        if is_batchedtensor(w):
+            raise SpecError(
+                "this norm is found by an iteration that torch.func.vmap cannot go over: give the operator's tensors "
+                "batch axes in its place"
+            )
         alpha = (v.conj() * w).real.sum(event, keepdim=True)
         w = w - alpha * v
         beta = torch.linalg.vector_norm(w, dim=event, keepdim=True)
