@@ -348,6 +348,7 @@ def batch(operators: Sequence[LinearOperator]) -> Batch:
 
     Raises:
         ShapeError: if there is none, if they do not take the same input, or if one has batch axes of its own.
+        SpecError: if they are not a list or tuple of operators.
 
     Example:
         >>> import torch
@@ -359,17 +360,18 @@ def batch(operators: Sequence[LinearOperator]) -> Batch:
         >>> NormalSolver.of(A).pinv(y).shape
         torch.Size([2, 4, 3, 8, 8])
     """
-    if not operators:
+    joined = Batch(operators)  # type: ignore[arg-type]  # lists become tuples
+    if not joined.operators:
         raise ShapeError("batch needs at least one operator, got none")
-    for A in operators:
-        if A.in_shape != operators[0].in_shape:
-            raise ShapeError(f"batch needs operators on one input shape, got {operators[0]!r} and {A!r}")
+    for A in joined.operators:
+        if A.in_shape != joined.in_shape:
+            raise ShapeError(f"batch needs operators on one input shape, got {joined.operators[0]!r} and {A!r}")
         if A.batch_shape:
             raise ShapeError(
                 f"batch needs one operator a sample, but {A!r} has parameters for a batch of shape "
                 f"{show(A.batch_shape)}: build it without batch axes, once for each sample"
             )
-    return Batch(tuple(operators))
+    return joined
 
 
 def operator_of(A: LinearOperator, i: int) -> LinearOperator:

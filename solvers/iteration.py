@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, Solution
-from linops_video.algebra.parameters import moved, show
+from linops_video.algebra.parameters import check_tensor, moved, show
 from linops_video.batch import Ragged
 from linops_video.errors import DtypeError, MeasurementError, ShapeError, SpecError
 from linops_video.metrics import psnr
@@ -113,9 +113,9 @@ def run(
 
     Raises:
         ShapeError: if y has not the shape of the operator's output, or `truth` or `start` not that of the video.
-        DtypeError: if y is not a tensor of floating point or complex numbers.
+        DtypeError: if y is not a tensor of floating point or complex numbers, or `truth` not a tensor.
         MeasurementError: if y has no entries, or NaN or infinite ones, or the noise level is no standard deviation.
-        SpecError: if `start` is not a solution, or one by another kind of solver.
+        SpecError: if `problem` is no `InverseProblem`, or `start` not a solution, or one by another kind of solver.
 
     Example:
         >>> import torch
@@ -185,6 +185,11 @@ def feasible(solver: Any, x: Tensor) -> Tensor:
 
 def check_problem(problem: InverseProblem) -> None:
     """Raise the errors that `run` documents if y cannot be a measurement by the operator."""
+    if not isinstance(problem, InverseProblem):
+        raise SpecError(
+            f"solvers take an InverseProblem(operator, y), as forward_model(…).measure(video) makes one, got "
+            f"{type(problem).__name__}"
+        )
     for sample in problem.samples():
         _check_sample(sample)
 
@@ -208,8 +213,11 @@ def _check_sample(problem: InverseProblem) -> None:
             f"{bad} of {y.numel()} measurements are NaN or infinite: set them to 0 and leave them out of the operator "
             "with a mask"
         )
-    sigma = torch.as_tensor(problem.noise_std)
-    if not bool((torch.isfinite(sigma) & (sigma >= 0)).all()):
+    try:
+        sigma = torch.as_tensor(problem.noise_std)
+    except (TypeError, RuntimeError):  # None, a text
+        sigma = torch.tensor(torch.nan)
+    if sigma.is_complex() or not bool((torch.isfinite(sigma) & (sigma >= 0)).all()):
         raise MeasurementError(f"noise_std is a standard deviation, 0 or more, got {problem.noise_std}")
     batch = y.shape[: y.ndim - len(A.out_shape)]
     batch = torch.broadcast_shapes(batch, A.batch_shape)
@@ -224,6 +232,8 @@ def _check_given(problem: InverseProblem, start: Any, truth: Tensor | None) -> N
         raise SpecError(f"start is an earlier Solution by the same solver, not a {type(start).__name__}")
     if start is not None and tuple(start.x.shape) != video:
         raise ShapeError(f"start is a solution of shape {show(start.x.shape)}, the problem is for {show(video)}")
+    if truth is not None:
+        check_tensor(truth, "the truth must be a torch tensor")
     if truth is not None and tuple(truth.shape) not in (video, problem.operator.in_shape):
         raise ShapeError(f"the truth must be a video of shape {show(video)}, got {show(truth.shape)}")
 

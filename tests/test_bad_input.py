@@ -130,6 +130,10 @@ ARRAY: Any = np.ones((2, 3))
         (lambda: circulant(ARRAY, (8, 8)), DtypeError, "circulant needs a kernel as a torch tensor, got ndarray"),
         (lambda: cacti(ARRAY, VIDEO), DtypeError, "cacti needs masks as a torch tensor, got ndarray"),
         (lambda: resize((2, 2), (8,)), ShapeError, r"resize needs an event of shape \(…, H, W\), got \(8\)"),
+        (lambda: resize(ONE, VIDEO), ShapeError, r"resize needs a tuple of whole numbers as its size, such as \(1,\)"),
+        (lambda: resize((NUMBER, NUMBER), VIDEO), ShapeError, r"whole numbers as its size, got \(2.0, 2.0\)"),
+        (lambda: batch(Identity((2,))), SpecError, r"needs a tuple of operators as its operators, such as .*,\)"),  # type: ignore[arg-type]
+        (lambda: batch([Identity((2,)), ONE]), SpecError, "a tuple of operators as its operators, got Identity, int"),
         (lambda: Diagonal(NUMBER, (3,)), DtypeError, "Diagonal needs a torch tensor as its diagonal, got float"),
         (lambda: Identity(ONE), ShapeError, r"a tuple of whole numbers as its in_shape, such as \(1,\), got 1"),
         (lambda: Convolution(torch.ones(3, 3), ONE), ShapeError, "a tuple of whole numbers as its in_shape"),
@@ -139,7 +143,7 @@ ARRAY: Any = np.ones((2, 3))
         (lambda: Slice((ONE, slice(None)), (2, 3)), SpecError, r"needs 2 slices of positive steps, got \(1, slice"),
         (lambda: Slice(slice(0, 1), (2,)), SpecError, r"needs 1 slices of positive steps, got slice\(0, 1"),  # type: ignore[arg-type]
         (lambda: Difference("t", VIDEO), SpecError, "Difference needs a whole number as its axis, got 't'"),  # type: ignore[arg-type]
-        (lambda: Difference(-1, VIDEO), SpecError, r"in 0 … 3, counted from the first one, got \(-1,\)"),
+        (lambda: Difference(-5, VIDEO), SpecError, r"in 0 … 3, or -4 … -1 from the last one, got \(-5,\)"),
         (lambda: Mosaic((1, 0), VIDEO), SpecError, r"rows of one length with each of the 4 frames once, got \(1, 0\)"),  # type: ignore[arg-type]
         (lambda: Stack(Identity((2,))), SpecError, r"Stack needs a tuple of operators as its operators, such as .*,\)"),  # type: ignore[arg-type]
         (lambda: BlockDiagonal((torch.eye(2),)), SpecError, "a tuple of operators as its operators, got Tensor"),  # type: ignore[arg-type]

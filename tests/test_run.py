@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -99,6 +100,9 @@ def test_a_history_takes_no_memory_but_its_own():
 GOOD = forward_model("sr2", (2, 3, 8, 8)).measure(torch.rand(2, 3, 8, 8))
 
 
+NONE: Any = None
+
+
 def with_y(y, noise_std: float | torch.Tensor = 0.0):
     return dataclasses.replace(GOOD, y=y, noise_std=noise_std)
 
@@ -132,6 +136,18 @@ def with_y(y, noise_std: float | torch.Tensor = 0.0):
         (GOOD, AdmmTV, {}, SpecError, "an object, as AdmmTV"),
         (GOOD, None, {}, SpecError, "a solver is a name"),
         (GOOD, "admm-tv", {"truth": torch.rand(2, 2)}, ShapeError, "the truth must be a video of shape .2×3×8×8."),
+        (
+            GOOD,
+            "admm-tv",
+            {"truth": torch.rand(2, 3, 8, 8).numpy()},
+            DtypeError,
+            "truth must be a torch tensor, got nd",
+        ),
+        (GOOD.y, "pinv", {}, SpecError, r"solvers take an InverseProblem\(operator, y\), .* got Tensor"),
+        (forward_model("sr2", (2, 3, 8, 8)), "pinv", {}, SpecError, r"measure\(video\) makes one, got ForwardModel"),
+        (with_y(torch.rand(2, 3, 4, 4), NONE), "pinv", {}, MeasurementError, "0 or more, got None"),
+        (with_y(torch.rand(2, 3, 4, 4), NONE), "admm-tv", {}, MeasurementError, "0 or more, got None"),
+        (with_y(torch.rand(2, 3, 4, 4), torch.tensor(1j)), "pinv", {}, MeasurementError, "0 or more, got 1j"),
         (GOOD, "admm-tv", {"start": torch.rand(2, 3, 8, 8)}, SpecError, "earlier Solution by the same solver"),
         (GOOD, "admm-tv", {"start": Solution(torch.rand(1, 3, 8, 8), "direct", 0)}, ShapeError, "of shape .1×3×8×8."),
         (with_y(torch.rand(2, 3, 4, 4), -1.0), "pinv", {}, MeasurementError, "0 or more, got -1"),

@@ -59,6 +59,14 @@ def check_tensor(value: object, need: str) -> None:
         raise DtypeError(f"{need}, got {type(value).__name__}: torch.as_tensor makes one")
 
 
+def whole_numbers(owner: str, **given: Any) -> tuple[Shape, ...]:
+    """The values as tuples of whole numbers; a ShapeError, which names the one that is none."""
+    values = {name: _plain(value, "Shape") for name, value in given.items()}
+    for name, value in values.items():
+        _check_kind(owner, name, "Shape", value)
+    return tuple(values.values())
+
+
 def _check_kind(owner: str, name: str, kind: str, value: Any) -> None:
     """Raise a ShapeError for a shape, a SpecError for other fields, unless the value is what its annotation says."""
     whole, several = (int, torch.SymInt), kind != "int"

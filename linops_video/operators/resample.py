@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator
-from linops_video.algebra.parameters import Shape, like, show, tensor_field
+from linops_video.algebra.parameters import Shape, like, show, tensor_field, whole_numbers
 from linops_video.algebra.slabs import along
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.dense import Dense
@@ -103,7 +103,7 @@ def resize(size: tuple[int, int], in_shape: Shape, method: Method = "bicubic") -
 
     Raises:
         SpecError: if the method is neither.
-        ShapeError: if a size is below 1, or the event has no rows and columns.
+        ShapeError: if a size is below 1 or no whole number, or the event has no rows and columns.
 
     Example:
         >>> resize((48, 100), (8, 3, 72, 128)).out_shape
@@ -111,12 +111,13 @@ def resize(size: tuple[int, int], in_shape: Shape, method: Method = "bicubic") -
     """
     if method not in get_args(Method):
         raise SpecError(f"resize knows {' and '.join(get_args(Method))}, got {method!r}")
-    if len(size) != 2 or min(size) < 1:
-        raise ShapeError(f"resize needs rows and columns of 1 or more, got {show(size)}")
+    frame, in_shape = whole_numbers("resize", size=size, in_shape=in_shape)
+    if len(frame) != 2 or min(frame) < 1:
+        raise ShapeError(f"resize needs rows and columns of 1 or more, got {show(frame)}")
     if len(in_shape) < 2:
         raise ShapeError(f"resize needs an event of shape (…, H, W), got {show(in_shape)}")
-    rows = _along(len(in_shape) - 2, size[0], in_shape, method)
-    return _along(len(in_shape) - 1, size[1], rows.out_shape, method) @ rows
+    rows = _along(len(in_shape) - 2, frame[0], in_shape, method)
+    return _along(len(in_shape) - 1, frame[1], rows.out_shape, method) @ rows
 
 
 def _along(axis: int, m: int, in_shape: Shape, method: Method) -> LinearOperator:
