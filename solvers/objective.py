@@ -75,12 +75,12 @@ class AnyPriors(Regularised):
 
 
 def check_on_videos(problem: InverseProblem) -> None:
-    """Raise a ShapeError unless the operator is for videos, which the priors are on."""
+    """Raise a ShapeError unless the operator is for videos, which priors and networks are on."""
     shape = problem.operator.in_shape
     if len(shape) != VIDEO_AXES:
         raise ShapeError(
-            f"priors are on videos (T, C, H, W), the operator is for {show(shape)}: build it for (1, C, H, W), as an "
-            "image is a video of one frame"
+            f"this solver is for videos (T, C, H, W), the operator is for {show(shape)}: build it for (1, C, H, W), as "
+            "an image is a video of one frame"
         )
 
 

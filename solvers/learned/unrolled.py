@@ -26,6 +26,7 @@ from linops_video.solvers.learned.form import Config
 from linops_video.solvers.learned.motion import PASSES, Paths
 from linops_video.solvers.learned.paper import PaperNetwork
 from linops_video.solvers.learned.start import FROZEN, MOVING, STILL, smooth_start, total_variation_start
+from linops_video.solvers.objective import check_on_videos
 
 NOISE_FLOOR = 1e-3
 """Noise level below which ρ no longer falls: the data step of a noise-free problem is then nearly a projection."""
@@ -147,7 +148,8 @@ class Unrolled(nn.Module):
             DtypeError: if the measurement is complex.
         """
         A, y, c = problem.operator, problem.y, self.config
-        if len(A.in_shape) != 4 or A.in_shape[1] not in (1, c.channels):
+        check_on_videos(problem)
+        if A.in_shape[1] not in (1, c.channels):
             raise ShapeError(
                 f"this network is for videos (T, C, H, W) with C = {c.channels}, the operator is for {A.in_shape}: "
                 "take admm-tv, which is for videos of any, or weights that were trained for this C"
