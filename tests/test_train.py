@@ -102,6 +102,9 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path, videos, ste
     whole = train(config, crops, truth, tmp_path / "whole")
     with pytest.raises(CutOff):
         train(config, crops, truth, tmp_path / "cut", on_step=cut_at(step))
+    killed = tmp_path / "cut" / ".linops-video-killed"  # as signal 9 leaves it, in the middle of a file
+    killed.mkdir()
+    (killed / "state.pt").write_bytes(b"half")
     again = train(config, crops, truth, tmp_path / "cut", resume=True)
     torch.testing.assert_close(again.state_dict(), whole.state_dict(), rtol=0, atol=0)
     curves = []

@@ -13,6 +13,9 @@ from typing import Any
 
 from linops_video.errors import FileError
 
+STAGING = ".linops-video-"
+"""How the names of folders begin in which files are written."""
+
 LONGEST = 200
 """Bytes of a name to which others are added: file systems take 255."""
 
@@ -32,13 +35,19 @@ def replacing(path: str | Path, within: Path | None = None) -> Iterator[Path]:
     path = Path(path)
     _check_replaceable(path)
     with told(path):
-        staging = Path(tempfile.mkdtemp(prefix=".linops-video-", dir=within or path.parent))
+        staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=within or path.parent))
     try:
         with told(path):
             temporary = staging / path.name  # the suffix stays: writers choose the format by it
             yield temporary
             os.replace(temporary, path)
     finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `replacing` left in a folder, whose only writer was killed in it."""
+    for staging in folder.glob(f"{STAGING}*"):
         shutil.rmtree(staging, ignore_errors=True)
 
 
@@ -53,7 +62,7 @@ def check_writable(path: str | Path, folder: bool = False) -> None:
         raise FileError(f"cannot write {path}: it is a folder; give the name of a file")
     if path.is_dir() and any(path.iterdir()):
         raise FileError(f"cannot write {path}: it is a folder with something in it; give a new name")
-    with told(path), tempfile.TemporaryDirectory(prefix=".linops-video-", dir=path.parent):
+    with told(path), tempfile.TemporaryDirectory(prefix=STAGING, dir=path.parent):
         pass
 
 

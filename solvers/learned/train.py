@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from linops_video import __version__
 from linops_video.errors import FileError, LinopsError, SpecError
-from linops_video.media.files import make_folder, replacing
+from linops_video.media.files import make_folder, remove_unfinished, replacing
 from linops_video.solvers.learned.checkpoint import save_network
 from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.curve import Curve, Row
@@ -177,6 +177,8 @@ def train(
     run = Run.new(config, team.device, start)
     if resume:
         run.load(state, config)
+        if team.rank == 0:
+            remove_unfinished(folder)
     trainer = Trainer(config, run, videos, team)
     curve = Curve(folder, run.rows) if team.rank == 0 else None
     validation = validation.to(team.device, config.dtype)
