@@ -255,6 +255,11 @@ def common(parameter: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     return parameter, x.to(parameter.dtype)
 
 
+def scaled(factor: float | Tensor, t: Tensor, event_ndim: int) -> Tensor:
+    """factor · t, a tensor of one factor per sample `together` with t."""
+    return multiplied(per_sample(factor, event_ndim), t) if isinstance(factor, Tensor) else factor * t
+
+
 def as_tensor(number: float | Tensor) -> Tensor:
     """A tensor as it is, a number of Python's as one without axes in float64 or complex128: all of its digits."""
     if isinstance(number, Tensor):

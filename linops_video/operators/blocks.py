@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator, scalar
-from linops_video.algebra.parameters import Shape, added, common, per_sample, tensor_field, together
+from linops_video.algebra.parameters import Shape, added, common, scaled, tensor_field, together
 from linops_video.operators.diagonal import Diagonal
 
 SIDE_LIMIT, ENTRIES_LIMIT = 64, 2**26
@@ -71,7 +71,7 @@ class Blocks(LinearOperator):
         return None if inner is None else Blocks(added(self.matrices, inner), self.axis, self.in_shape)
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
-        return Blocks(per_sample(factor, len(self.in_shape) + 1) * self.matrices, self.axis, self.in_shape)
+        return Blocks(scaled(factor, self.matrices, len(self.in_shape) + 1), self.axis, self.in_shape)
 
     def _known_norm(self) -> Tensor:
         norms = torch.linalg.matrix_norm(self.matrices.to(torch.promote_types(self.matrices.dtype, torch.float64)), 2)
@@ -84,7 +84,7 @@ def _inner(A: Blocks, other: LinearOperator | None) -> Tensor | None:
     if c is None:
         return blocks_of(other, A.axis)
     eye = torch.eye(A.in_shape[A.axis], dtype=A.matrices.dtype, device=A.matrices.device)
-    return per_sample(c, len(A.in_shape) + 1) * eye
+    return scaled(c, eye, len(A.in_shape) + 1)
 
 
 def blocks_of(A: LinearOperator | None, axis: int) -> Tensor | None:

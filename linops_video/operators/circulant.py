@@ -12,12 +12,14 @@ from linops_video.algebra.operator import Identity, LinearOperator, scalar, scal
 from linops_video.algebra.parameters import (
     Shape,
     added,
+    as_tensor,
     by_parts,
     check_tensor,
     is_complex_number,
     like,
     multiplied,
     per_sample,
+    scaled,
     show,
     tensor_field,
 )
@@ -45,13 +47,13 @@ def _sum(self: Circulant, other: LinearOperator) -> LinearOperator | None:
     c = scalar(other)
     if c is None or is_complex_number(c):
         return None if c is None else _as_multiplier(self)._plus(other)
-    return Circulant(self.transfer + per_sample(c, 2), self.in_shape)
+    return Circulant(added(self.transfer, as_tensor(per_sample(c, 2))), self.in_shape)
 
 
 def _multiple(self: Circulant, factor: float | Tensor) -> LinearOperator:
     if is_complex_number(factor):
         return _as_multiplier(self)._times(factor)
-    return Circulant(per_sample(factor, 2) * self.transfer, self.in_shape)
+    return Circulant(scaled(factor, self.transfer, 2), self.in_shape)
 
 
 def _values_in(self: Circulant, transform: LinearOperator) -> Tensor | None:

@@ -19,7 +19,7 @@ from linops_video.algebra.parameters import (
     common,
     double,
     like,
-    per_sample,
+    scaled,
     show,
     tensor_field,
     varies,
@@ -92,7 +92,7 @@ class Convolution(LinearOperator):
         return _sum(self, other) if isinstance(other, Convolution) else None
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
-        return Convolution(per_sample(factor, 2) * self.kernel, self.in_shape, self.boundary)
+        return Convolution(scaled(factor, self.kernel, 2), self.in_shape, self.boundary)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         return _factors(self)

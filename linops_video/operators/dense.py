@@ -18,6 +18,7 @@ from linops_video.algebra.parameters import (
     from_first,
     multiplied,
     per_sample,
+    scaled,
     show,
     tensor_field,
 )
@@ -76,7 +77,7 @@ class Dense(LinearOperator):
         return _between(self, diagonal)
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
-        return Dense(per_sample(factor, 2) * self.matrix, self.in_shape, self.out_shape)
+        return Dense(scaled(factor, self.matrix, 2), self.in_shape, self.out_shape)
 
     def _embed(self, before: Shape, behind: Shape) -> LinearOperator | None:
         if len(self.in_shape) == len(self.out_shape) == 1:
@@ -285,7 +286,7 @@ class AxisMatrix(LinearOperator):
         return _axis_sum(self, other)
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
-        return AxisMatrix(per_sample(factor, 2) * self.matrix, self.axis, self.in_shape)
+        return AxisMatrix(scaled(factor, self.matrix, 2), self.axis, self.in_shape)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         if isinstance(other, AxisMatrix) and other.axis == self.axis:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Adjoint, Identity, LinearOperator, compose, scalar
-from linops_video.algebra.parameters import Shape, added, like, multiplied, per_sample, show, tensor_field
+from linops_video.algebra.parameters import Shape, added, like, multiplied, per_sample, scaled, show, tensor_field
 from linops_video.errors import DtypeError, ShapeError
 
 
@@ -59,7 +59,7 @@ class Diagonal(LinearOperator):
         return _sum(self, other)
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
-        return Diagonal(per_sample(factor, len(self.in_shape)) * number(self.diagonal), self.in_shape)
+        return Diagonal(scaled(factor, number(self.diagonal), len(self.in_shape)), self.in_shape)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         return _factors(self)

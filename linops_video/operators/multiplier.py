@@ -16,6 +16,7 @@ from linops_video.algebra.parameters import (
     like,
     multiplied,
     per_sample,
+    scaled,
     show,
     tensor_field,
 )
@@ -175,7 +176,7 @@ class Multiplier(LinearOperator):
     _factors = _separated
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
-        return Multiplier(self.transform, per_sample(factor, len(self.transform.out_shape)) * number(self.values))
+        return Multiplier(self.transform, scaled(factor, number(self.values), len(self.transform.out_shape)))
 
     def _known_norm(self) -> Tensor:
         return number(self.values).abs().double().flatten(self.values.ndim - len(self.transform.out_shape)).amax(-1)

@@ -12,7 +12,16 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import lanczos_norm
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape, by_parts, double, is_complex_number, like, per_sample, tensor_field
+from linops_video.algebra.parameters import (
+    Shape,
+    by_parts,
+    double,
+    is_complex_number,
+    like,
+    per_sample,
+    scaled,
+    tensor_field,
+)
 from linops_video.errors import SpecError
 
 Solve = Callable[[Tensor], Tensor]
@@ -59,7 +68,7 @@ class Toeplitz(LinearOperator):
     def _times(self, factor: float | Tensor) -> LinearOperator:
         if is_complex_number(factor):  # half a spectrum is enough for real impulse responses only
             return super()._times(factor)
-        return Toeplitz(per_sample(factor, 2) * self.transfer, self.in_shape, self.grid)
+        return Toeplitz(scaled(factor, self.transfer, 2), self.in_shape, self.grid)
 
     def _pad(self, x: Tensor) -> Tensor:
         height, width = self.in_shape[-2:]

@@ -100,6 +100,11 @@ ANIMALS = [
     Animal("centred difference", lambda r: Difference(2, VIDEO, "centred"), "exact: eigh of 4×4" + OUTER),
     Animal("periodic difference in time", lambda r: Difference(0, VIDEO, ends="periodic"), "exact: eigh of 4×4" + GRAM),
     Animal("periodic difference in rows", lambda r: Difference(2, VIDEO, ends="periodic"), "exact: FFT" + GRAM),
+    Animal(
+        "one multiple of a periodic difference a sample",
+        lambda r: r(2) * Difference(2, VIDEO, ends="periodic"),
+        "exact: FFT" + GRAM,
+    ),
     Animal("centred periodic difference", lambda r: Difference(3, VIDEO, "centred", "periodic"), "exact: FFT" + GRAM),
     Animal(
         "periodic difference of a circular blur",
