@@ -16,6 +16,7 @@ from linops_video.inverses.inverse import (
     OuterInverse,
     mixes,
 )
+from linops_video.inverses.phases import plan_phases
 from linops_video.inverses.preconditioner import nearest_gram
 from linops_video.inverses.spectral import Plan, Spectral, plan
 from linops_video.operators.stack import BlockDiagonal
@@ -40,6 +41,9 @@ def choose(A: LinearOperator, rtol: float) -> Inverse:
         inverse = choose(rest, rtol)
         if not inverse.iterative:
             return TurnedInverse(A, inverse.method, inverse, turn)
+    way = plan_phases(exact)
+    if way is not None:
+        return GramInverse(A, f"exact: {way.name}, from the Gram", _built(way), exact, True)
     near = nearest_gram(exact)
     way = near and plan(near)
     if way is None:

@@ -29,7 +29,7 @@ from linops_video.operators.blocks import SIDE_LIMIT, Blocks
 from linops_video.operators.circulant import Circulant
 from linops_video.operators.dense import Dense, DenseGram
 from linops_video.operators.diagonal import Diagonal
-from linops_video.operators.fourier import RealFourier
+from linops_video.operators.fourier import PhaseFourier, RealFourier
 from linops_video.operators.geometry import Flip, Mosaic, Roll, Transpose
 from linops_video.operators.kron import Factors, Kron, align, kron
 from linops_video.operators.multiplier import Multiplier, same, transform_name
@@ -246,6 +246,8 @@ def _distinct(basis: LinearOperator) -> Tensor:
         own[0, 1] = False
         own[-1, 1] &= basis.out_shape[-1] % 2 == 1
         return own.reshape((1,) * (len(basis.in_shape) - 2) + own.shape)
+    if isinstance(basis, PhaseFourier):
+        return _distinct(basis.transform)
     if isinstance(basis, Kron):
         masks = [_distinct(part) for part in basis.factors]
         sizes = [(1,) * sum(m.ndim for m in masks[i + 1 :]) for i in range(len(masks))]

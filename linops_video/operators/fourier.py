@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator
-from linops_video.algebra.parameters import Shape, by_parts, from_first
+from linops_video.algebra.parameters import Shape, by_parts, from_first, like, tensor_field
 from linops_video.operators.multiplier import undone, unitary_gram
 
 
@@ -101,3 +102,72 @@ class RealFourier(LinearOperator):
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         return by_parts(lambda part: torch.view_as_real(torch.fft.rfft2(part, norm="ortho")), y)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PhaseFourier(LinearOperator):
+    """c ↦ the real frames x whose k·m phases x[…, a::k, b::m] have the half spectra V c, V a matrix per frequency.
+
+    Real and imaginary parts of c stand along a last axis of 2: (…, k·m, H/k, W/m//2 + 1, 2) to (…, H, W). Its `.H`
+    is a right inverse if the V are unitary. A real operator, for complex data too.
+
+    Args:
+        matrices: V, complex, shape (*batch, k·m, k·m, H/k, W/m//2 + 1).
+        steps: k and m, which divide H and W.
+        out_shape: the shape of the frames.
+
+    Example:
+        >>> import torch
+        >>> F = PhaseFourier(torch.ones(1, 1, 4, 3, dtype=torch.complex64), (1, 1), (4, 4))
+        >>> torch.allclose(F(F.H(torch.eye(4))), torch.eye(4), atol=1e-6)
+        True
+    """
+
+    matrices: Tensor = tensor_field(4)
+    steps: tuple[int, int] = (1, 1)
+    out_shape: Shape = ()
+
+    def _tensors(self) -> Iterator[tuple[Tensor, int]]:
+        yield self.matrices.real, 4  # the operator is real, though its matrices are not
+
+    def is_complex(self) -> bool:
+        return False
+
+    @property
+    def in_shape(self) -> Shape:
+        return self.transform.in_shape
+
+    @property
+    def transform(self) -> RealFourier:
+        """That of the phases, each a frame of its own."""
+        (k, m), (*others, height, width) = self.steps, self.out_shape
+        return RealFourier((*others, k * m, height // k, width // m))
+
+    def _apply(self, x: Tensor) -> Tensor:
+        spectra = by_parts(lambda part: self._mixed(self.matrices, part), x)
+        return joined_phases(self.transform._apply(spectra), self.steps)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        spectra = self.transform._apply_adjoint(split_phases(y, self.steps))
+        return by_parts(lambda part: self._mixed(self.matrices.transpose(-4, -3).conj(), part), spectra)
+
+    def _mixed(self, V: Tensor, x: Tensor) -> Tensor:
+        spectra = torch.view_as_complex(x.contiguous())
+        V = like(V, spectra)
+        columns = V.reshape(*V.shape[:-4], *(1,) * (len(self.out_shape) - 2), *V.shape[-4:]).unbind(-3)
+        first, *others = zip(columns, spectra.unsqueeze(-4).unbind(-3), strict=True)
+        total = first[0] * first[1]
+        for column, spectrum in others:
+            total = torch.addcmul(total, column, spectrum)
+        return torch.view_as_real(total)
+
+
+def split_phases(x: Tensor, steps: tuple[int, int]) -> Tensor:
+    """The k·m phases of frames: (…, H, W) to (…, k·m, H/k, W/m)."""
+    k, m = steps
+    return x.unflatten(-1, (-1, m)).unflatten(-3, (-1, k)).movedim((-3, -1), (-4, -3)).flatten(-4, -3)
+
+
+def joined_phases(x: Tensor, steps: tuple[int, int]) -> Tensor:
+    """The inverse of `split_phases`."""
+    return x.unflatten(-3, steps).movedim((-4, -3), (-3, -1)).flatten(-2).flatten(-3, -2)
