@@ -56,6 +56,10 @@ S = TypeVar("S", bound=State)
 class Solver(Protocol[S]):
     """A frozen dataclass of parameters with three pure methods; `max_steps` = 0 is a solver without iteration.
 
+    It may have more, which is asked for where it is used: `resume(problem, state)`, the state to go on from where that
+    is not the given one; `objective(problem, x)`, for the history; `priors`, whose bounds x is clipped to;
+    `has_fixed_point`, False where `implicit` is to refuse it.
+
     A field out of its range raises a SpecError that names it, when the solver is made.
 
     Example:
