@@ -67,6 +67,13 @@ def whole_numbers(owner: str, **given: Any) -> tuple[Shape, ...]:
     return tuple(values.values())
 
 
+def whole_number(owner: str, name: str, value: Any) -> int:
+    """The value as a whole number, or a SpecError that names it."""
+    value = _plain(value, "int")
+    _check_kind(owner, name, "int", value)
+    return value
+
+
 def _check_kind(owner: str, name: str, kind: str, value: Any) -> None:
     """Raise a ShapeError for a shape, a SpecError for other fields, unless the value is what its annotation says."""
     whole, several = (int, torch.SymInt), kind != "int"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, from_first, show
+from linops_video.algebra.parameters import Shape, from_first, show, whole_number, whole_numbers
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, decimated
 from linops_video.operators.dense import AxisMatrix, Dense
@@ -212,12 +212,14 @@ def _selects(A: Slice) -> list[Select]:
 def decimate(factor: int, in_shape: Shape, offset: int = 0) -> Slice:
     """Keep every k-th row and column, from `offset` on: y[…, i, j] = x[…, o + i k, o + j k], k = `factor`.
 
-    Raises `SpecError` unless the factor is 1 or more and 0 ≤ offset < factor.
+    Raises `SpecError` unless the factor is a whole number of 1 or more and 0 ≤ offset < factor.
 
     Example:
         >>> decimate(2, (8, 3, 64, 65)).out_shape
         (8, 3, 32, 33)
     """
+    factor, offset = whole_number("decimate", "factor", factor), whole_number("decimate", "offset", offset)
+    (in_shape,) = whole_numbers("decimate", in_shape=in_shape)
     if factor < 1:
         raise SpecError(f"decimate needs a factor of 1 or more, got {factor}")
     if not 0 <= offset < factor:
@@ -237,6 +239,7 @@ def crop(corner: tuple[int, ...], size: tuple[int, ...], in_shape: Shape) -> Sli
         >>> crop((8, 0), (16, 32), (4, 3, 64, 64)).out_shape
         (4, 3, 16, 32)
     """
+    corner, size, in_shape = whole_numbers("crop", corner=corner, size=size, in_shape=in_shape)
     last = in_shape[len(in_shape) - len(corner) :]
     inside = len(corner) == len(size) <= len(in_shape) and all(
         0 <= start < start + length <= n for start, length, n in zip(corner, size, last, strict=True)
@@ -256,6 +259,7 @@ def zero_pad(before: tuple[int, ...], behind: tuple[int, ...], in_shape: Shape) 
         >>> zero_pad((1, 2), (1, 2), (3, 8, 8)).out_shape
         (3, 10, 12)
     """
+    before, behind, in_shape = whole_numbers("zero_pad", before=before, behind=behind, in_shape=in_shape)
     if not len(before) == len(behind) <= len(in_shape) or min((*before, *behind), default=0) < 0:
         raise ShapeError(
             f"zero_pad needs as many widths before as behind, none negative, for no more axes than {show(in_shape)} "
