@@ -40,9 +40,9 @@ class NormalSolver:
     squares would leave its range: for data in float64, take that of `A.to(dtype=torch.float64)`. All others are set up
     in float64.
 
-    A number ρ that is not positive raises a SpecError, a ρ, b, v or y of another shape a ShapeError, data in float16 or
-    bfloat16 a DtypeError, and a call after the tensors of A or W were changed in place, as by an optimiser's step, a
-    SpecError: the set-up is of the old ones.
+    A ρ that is not positive raises a SpecError (tensors on a GPU are not looked into), a ρ, b, v or y of another shape
+    a ShapeError, data in float16 or bfloat16 a DtypeError, and a call after the tensors of A or W were changed in
+    place, as by an optimiser's step, a SpecError: the set-up is of the old ones.
 
     Attributes:
         operator: A.
@@ -234,9 +234,8 @@ class NormalSolver:
         return self.inverse.logdet(rho if not isinstance(rho, Tensor) else rho.double())
 
     def _check(self, rho: float | Tensor = 1.0, x: Tensor | None = None, y: Tensor | None = None) -> float | Tensor:
-        """ρ, or the errors of bad input; a ρ that is a tensor is not looked into, which would wait for a GPU."""
-        real = not rho.is_complex() if isinstance(rho, Tensor) else isinstance(rho, Real)
-        if not real or (not isinstance(rho, Tensor) and not rho > 0):
+        """ρ, or the errors of bad input; a ρ on another device is not looked into, which would wait for a GPU."""
+        if not _is_positive(rho):
             raise SpecError(f"rho must be a positive number, got {rho}: pinv is the limit as it goes to zero")
         if not torch.compiler.is_compiling() and any(t._version != version for t, version in self.versions):
             raise SpecError(f"{self.operator!r} was changed in place after NormalSolver.of: make the solver anew")
@@ -315,6 +314,17 @@ def _check_numbers(rho: Tensor, data: Tensor, event_ndim: int) -> None:
     batch = data.shape[: data.ndim - event_ndim]
     if not fit(rho.shape, batch):
         raise ShapeError(f"rho needs one number for each sample of a batch {show(batch)}, got shape {show(rho.shape)}")
+
+
+def _is_positive(rho: object) -> bool:
+    """Whether ρ is a positive number, or may be: tensors within torch's transformations tell no numbers, and those on
+    another device only when it is waited for."""
+    if not isinstance(rho, Tensor):
+        return isinstance(rho, Real) and float(rho) > 0
+    if rho.is_complex():
+        return False
+    hidden = rho.device.type != "cpu" or torch.compiler.is_compiling() or is_functorch_wrapped_tensor(rho)
+    return hidden or bool((rho > 0).all())
 
 
 def _detach(number: float | Tensor) -> float | Tensor:
