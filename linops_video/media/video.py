@@ -262,7 +262,6 @@ def _decoded(path: Path, limit: int | None) -> Iterator[np.ndarray]:
 def _decoded_file(path: Path, limit: int | None = None) -> Iterator[np.ndarray]:
     with opened(path) as container:
         stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
         frame, count, damaged = None, 0, False
         try:
             for frame in islice(container.decode(stream), limit):
