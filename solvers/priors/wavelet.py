@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -77,9 +77,9 @@ class WaveletL1(Prior):
         frames = tuple(self._frames(v))
         if len(frames) == 1:
             return self._shrunk(v, frames[0], step), memory
-        before = memory[0] if memory else torch.zeros_like(self.analyse(v))
+        before = memory[0] if memory else torch.zeros_like(v).unsqueeze(-5).repeat_interleave(len(frames), -5)
         q = before + ((v - self.synthesise(before)) / len(frames)).unsqueeze(-5)
-        after = q - self._each_shrunk(q, step)
+        after = q - self._each_shrunk(q, frames, step)
         kept = after if relaxation == 1 else before.lerp(after, relaxation)
         return v - self.synthesise(after), (kept,)
 
@@ -106,7 +106,7 @@ class WaveletL1(Prior):
         return len(tuple(self._frames(torch.empty(shape)))) ** 0.5
 
     def dual_prox(self, q: Tensor, sigma: float | Tensor) -> Tensor:
-        return q - sigma * self._each_shrunk(q / sigma, 1 / sigma)
+        return q - sigma * self._each_shrunk(q / sigma, self._frames(q), 1 / sigma)
 
     def value(self, x: Tensor) -> Tensor:
         values = []
@@ -116,9 +116,9 @@ class WaveletL1(Prior):
             values.append(total(coefficients) - (0 if kept is None else total(coefficients[kept])))
         return self.weight * torch.stack(values).mean(0)
 
-    def _each_shrunk(self, q: Tensor, step: Step) -> Tensor:
+    def _each_shrunk(self, q: Tensor, frames: Iterable[Frame], step: Step) -> Tensor:
         """prox_{step·Rⱼ/n}(qⱼ) of each of the n priors that R is the mean of, shape (*batch, n, T, C, H, W)."""
-        parts = zip(q.unbind(-5), self._frames(q), strict=True)
+        parts = zip(q.unbind(-5), frames, strict=True)
         return torch.stack([self._shrunk(part, frame, step / q.shape[-5]) for part, frame in parts], -5)
 
     def _shrunk(self, v: Tensor, frame: Frame, step: Step) -> Tensor:
