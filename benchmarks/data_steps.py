@@ -26,6 +26,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,12 +55,21 @@ def mask(shape: tuple[int, ...]) -> Tensor:
 
 
 def operator(problem: str, shape: tuple[int, ...]) -> LinearOperator:
+    return posed(
+        problem,
+        lambda: Diagonal(mask(shape), shape),
+        lambda factor: BoxMean(factor, shape),
+        lambda: Convolution(gaussian(13, 2.0).float(), shape, "circular"),
+    )
+
+
+def posed(problem: str, diagonal: Callable[[], Any], boxes: Callable[[int], Any], circular: Callable[[], Any]) -> Any:
+    """The operator of a problem, from those that a library has; only what is needed is made."""
     if problem == "blur":
-        return Convolution(gaussian(13, 2.0).float(), shape, "circular")
+        return circular()
     if problem == "sr4":
-        return BoxMean(4, shape)
-    masked = Diagonal(mask(shape), shape)
-    return masked if problem == "mask" else BoxMean(2, shape) @ masked
+        return boxes(4)
+    return diagonal() if problem == "mask" else boxes(2) @ diagonal()
 
 
 def ours(problem: str, y: Tensor, v: Tensor) -> Step:
@@ -120,12 +130,7 @@ def pylops(problem: str, y: Tensor, v: Tensor) -> Step:
         return F.H @ D @ F
 
     line = gaussian(13, 2.0).float()
-    Op = {
-        "mask": diagonal,
-        "sr4": lambda: boxes(4),
-        "blur": circular,
-        "sr2 of a mask": lambda: boxes(2) @ diagonal(),
-    }[problem]()
+    Op = posed(problem, diagonal, boxes, circular)
     applied = torch.from_numpy(np.real(Op @ v.numpy().ravel()).copy())
     assert relative(applied.view(y.shape), operator(problem, dims)(v).double()) < 1e-5
 
@@ -160,12 +165,7 @@ def scico(problem: str, y: Tensor, v: Tensor) -> Step:
         centre = np.array([6, 6])
         return scico.linop.CircularConvolve(kernel, dims, ndims=2, h_center=centre, input_dtype=np.float32)
 
-    A = {
-        "mask": diagonal,
-        "sr4": lambda: boxes(4),
-        "blur": circular,
-        "sr2 of a mask": lambda: boxes(2) @ diagonal(),
-    }[problem]()
+    A = posed(problem, diagonal, boxes, circular)
     start, data = jnp.asarray(v.numpy()), jnp.asarray(y.numpy())
     assert relative(torch.from_numpy(np.array(A(start))), operator(problem, dims)(v).double()) < 1e-5
 
