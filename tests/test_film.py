@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from videos import film_clip
 
 from linops_video import Diagonal, forward_model
 from linops_video.errors import CutError, FileError, LinopsError, ShapeError, SpecError
@@ -15,18 +16,13 @@ from linops_video.media.arrays import EIGHT_BIT_NOISE, read_mask, write_array
 from linops_video.media.video import read_video, write_video
 from linops_video.metrics import psnr
 from linops_video.problems.measurement import estimate_noise, model_of
-from linops_video.solvers import AdmmTV, run, solve
+from linops_video.solvers import solve
 from linops_video.solvers.film import _together, score_of, solve_film, status_of, total, windows_of
 from linops_video.solvers.registry import fast_fields
-from linops_video.solvers.tiles import ALIGNMENT, count_tiles, cut_in_tiles, ramp, run_in_tiles, spans
+from linops_video.solvers.tiles import cut_in_tiles
 
 SHAPE = (50, 3, 24, 20)
 WINDOWS = [(0, 20), (12, 32), (30, 50)]
-
-
-def clip(frames: int = 50, height: int = 24, width: int = 20) -> torch.Tensor:
-    t, c, y, x = torch.meshgrid(*map(torch.arange, (frames, 3, height, width)), indexing="ij")
-    return (127.5 + 90 * torch.sin(0.31 * x + 0.2 * y + 0.1 * t + 0.4 * c)).round() / 255
 
 
 # --- models ------------------------------------------------------------------------------------------------------
@@ -57,7 +53,7 @@ STREAMED = {
 @pytest.mark.parametrize("spec", [*CUTTABLE, *EXPRESSIONS, *STREAMED])
 def test_a_window_has_the_measurements_of_the_whole_film(spec, frames):
     shape = (frames, *SHAPE[1:])
-    x = clip(frames)
+    x = film_clip(frames)
     y, model = model_of(spec, shape, seed=5).operator(x), film_model(spec, shape, seed=5)
     assert (model.shape, model.out_shape) == (shape, y.shape)
     seen = torch.zeros(len(y))
@@ -166,7 +162,7 @@ def simulated_film_of(video: torch.Tensor, spec: str, seed: int = 0, noise: floa
 
 
 def test_a_film_is_counted_and_sampled(tmp_path):
-    video = clip()
+    video = film_clip()
     write_video(tmp_path / "film.mkv", video, 12)
     source = open_film(tmp_path / "film.mkv")
     assert (source.shape, source.fps, source.noise_floor) == (SHAPE, 12, EIGHT_BIT_NOISE)
@@ -185,7 +181,7 @@ def test_a_film_is_counted_and_sampled(tmp_path):
 @pytest.mark.parametrize("spec", ["pid", "sr2", "tdd", "fi4", "color"])
 def test_a_simulated_film_has_the_measurements_of_the_clip(spec):
     """Noise too, where frames have a multiple of 16 entries: so random numbers are drawn in the same order."""
-    video = clip(height=16, width=16)
+    video = film_clip(height=16, width=16)
     film, whole = simulated_film_of(video, spec, 3, 0.05), forward_model(spec, video.shape, 3)
     y = type(whole)(whole.operator, 0.05, spec).measure(video, 3).y
     for start, stop in WINDOWS:
@@ -200,7 +196,7 @@ def test_a_simulated_film_has_the_measurements_of_the_clip(spec):
 
 @pytest.mark.parametrize("spec", ["pid", "sr2", "tdd", "fi2", "color"])
 def test_a_measured_film_reads_what_belongs_to_the_window(tmp_path, spec):
-    video = clip()
+    video = film_clip()
     y = model_of(spec, SHAPE, 4).operator(video)
     write_video(tmp_path / "y.mkv", y, 12)
     film = measured_film(open_film(tmp_path / "y.mkv"), spec, seed=4)
@@ -216,7 +212,7 @@ def test_a_measured_film_reads_what_belongs_to_the_window(tmp_path, spec):
 
 
 def test_the_noise_of_a_film_is_estimated_from_frames_all_over_it(tmp_path):
-    video = clip(60, 48, 48)
+    video = film_clip(60, 48, 48)
     noise = 0.06 * torch.randn(video.shape, generator=torch.Generator().manual_seed(0))
     A = model_of("pid", tuple(video.shape), 3).operator
     assert isinstance(A, Diagonal)
@@ -228,75 +224,11 @@ def test_the_noise_of_a_film_is_estimated_from_frames_all_over_it(tmp_path):
 
 
 def test_a_film_that_does_not_fit_its_problem_is_refused(tmp_path):
-    write_video(tmp_path / "y.mkv", clip())
+    write_video(tmp_path / "y.mkv", film_clip())
     with pytest.raises(ShapeError, match="tdd measures 40 frames as 43, but this film has 50"):
         measured_film(open_film(tmp_path / "y.mkv"), "tdd", (40, 3, 24, 20))
     with pytest.raises(ShapeError, match="has colours"):
         measured_film(open_film(tmp_path / "y.mkv"), "color")
-
-
-# --- spans and tiles ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("size", "overlap", "multiple"), [(32, 8, 4), (448, 32, 8), (320, 32, 8), (24, 8, 8), (9, 3, 1), (7, 0, 1)]
-)
-def test_spans_cover_everything_with_weights_that_add_up_to_one(size, overlap, multiple):
-    for n in range(1, 6 * size + 3, 1 if size < 40 else 13):
-        parts = spans(n, size, overlap, multiple)
-        total = torch.zeros(n)
-        for index, (start, stop) in enumerate(parts):
-            assert 0 < stop - start <= size
-            assert start % multiple == 0
-            weights = ramp(parts, index)
-            assert weights.min() > 0
-            total[start:stop] += weights
-        assert (total - 1).abs().max() < 1e-6
-        assert parts[-1][1] == n
-        assert all(stop - start >= overlap for (_, stop), (start, _) in itertools.pairwise(parts))
-        assert all(later[0] >= earlier[1] for earlier, later in zip(parts, parts[2:], strict=False))
-
-
-def test_the_edges_of_tiles_count_nothing_where_they_overlap():
-    parts, edge = spans(200, 64, 20, 4), 3
-    total, weights = torch.zeros(200), [ramp(parts, index, edge) for index in range(len(parts))]
-    for index, (start, stop) in enumerate(parts):
-        total[start:stop] += weights[index]
-        assert index == 0 or not weights[index][:edge].any()
-        assert index + 1 == len(parts) or not weights[index][-edge:].any()
-    torch.testing.assert_close(total, torch.ones(200))
-
-
-def test_spans_that_would_meet_in_threes_are_refused():
-    with pytest.raises(SpecError, match="by a third of their size at most"):
-        spans(100, 20, 8)
-
-
-@pytest.mark.parametrize("spec", ["sr2", "sr4", "pid", "dd", "color", "fi2"])
-def test_tiles_give_what_the_whole_frame_gives(monkeypatch, spec):
-    video = clip(8, 90, 101)
-    problem = forward_model(spec, tuple(video.shape), seed=1).measure(video)
-    solver = AdmmTV(rho=0.05, weight=0.005, max_steps=15, tol=0)
-    whole = run(solver, problem).x
-    monkeypatch.setattr("linops_video.solvers.tiles.TILE", (56, 56))
-    monkeypatch.setattr("linops_video.solvers.tiles.MARGIN", 16)
-    steps = []
-    tiled = run_in_tiles(solver, problem, lambda step, state, residual: steps.append(step))
-    assert steps == list(range(1, count_tiles(solver, problem) * 15 + 1))
-    assert count_tiles(solver, problem) == 6
-    assert (tiled.status, tiled.steps) == ("max_steps", 15)
-    edge = 8 if spec == "dd" else 0  # whose measurements at the edge of the frame are left out in tiles
-    inner = (..., slice(edge, 90 - edge), slice(edge, 101 - edge))
-    assert abs(psnr(tiled.x[inner], video[inner]) - psnr(whole[inner], video[inner])) < 0.1
-    assert (tiled.x - whole)[inner].abs().max() < 0.05
-
-
-def test_a_problem_that_cannot_be_tiled_is_solved_whole(monkeypatch):
-    video = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    problem = forward_model("cs", (4, 1, 16, 16)).measure(video)
-    monkeypatch.setattr("linops_video.solvers.tiles.TILE", (2 * ALIGNMENT - 8,) * 2)
-    monkeypatch.setattr("linops_video.solvers.tiles.MARGIN", 0)
-    assert torch.equal(run_in_tiles(AdmmTV(max_steps=2, tol=0), problem).x, run(AdmmTV(max_steps=2, tol=0), problem).x)
 
 
 # --- solving -----------------------------------------------------------------------------------------------------
@@ -304,7 +236,7 @@ def test_a_problem_that_cannot_be_tiled_is_solved_whole(monkeypatch):
 
 @pytest.mark.parametrize("spec", ["sr4", "pid", "tdd", "fi2"])
 def test_windows_give_what_the_whole_film_gives(spec):
-    video = clip(height=32, width=32)
+    video = film_clip(height=32, width=32)
     windows = list(solve_film(simulated_film_of(video, spec, 2), "admm-tv"))
     x = torch.cat([window.frames for window in windows])
     assert x.shape == video.shape
@@ -318,7 +250,7 @@ def test_windows_give_what_the_whole_film_gives(spec):
 
 
 def test_a_film_goes_on_where_it_was_stopped():
-    video = clip(90, 16, 16)
+    video = film_clip(90, 16, 16)
     windows = list(solve_film(simulated_film_of(video, "pid", 2), "admm-tv", {"max_steps": 3}))
     for done in range(1, len(windows)):
         rest = list(
@@ -337,7 +269,7 @@ def test_a_film_goes_on_where_it_was_stopped():
 
 def test_a_film_without_a_name_is_solved_like_its_first_window_wherever_a_run_begins():
     """Of these windows the last has frames that nothing is measured of, and other fields of its own."""
-    video = clip(80, 16, 16)
+    video = film_clip(80, 16, 16)
     windows = list(solve_film(simulated_film_of(video, "first(0.9)", 2), "admm-tv"))
     resumed = solve_film(simulated_film_of(video, "first(0.9)", 2), "admm-tv", state=windows[-2].state)
     shared = solve_film(simulated_film_of(video, "first(0.9)", 2), "admm-tv", share=Share(1, 2))
@@ -351,7 +283,7 @@ def test_a_film_without_a_name_is_solved_like_its_first_window_wherever_a_run_be
 )
 def test_windows_of_one_operator_are_solved_as_a_batch(monkeypatch, spec, batches):
     """Masks differ from window to window; the first and last window have no frames on one side."""
-    video, sizes = clip(144, 16, 24), []
+    video, sizes = film_clip(144, 16, 24), []
     monkeypatch.setattr("linops_video.solvers.tiles.TILE", (16, 16))
     monkeypatch.setattr("linops_video.solvers.tiles.MARGIN", 0)
     monkeypatch.setattr("linops_video.solvers.tiles.EDGE", 0)
@@ -378,7 +310,7 @@ def test_how_many_windows_are_a_batch_depends_on_the_device_and_its_memory(monke
 
 
 def test_shares_are_the_windows_of_one_process():
-    video = clip(130, 16, 16)
+    video = film_clip(130, 16, 16)
     whole = list(solve_film(simulated_film_of(video, "pid", 2), "admm-tv", {"max_steps": 3}, beside=("pinv",)))
     shares = [
         list(
@@ -399,7 +331,7 @@ def test_shares_are_the_windows_of_one_process():
 
 
 def test_what_runs_beside_is_scored_on_the_frames_of_the_film():
-    video = clip(60, 32, 32)
+    video = film_clip(60, 32, 32)
     (*_, last) = solve_film(simulated_film_of(video, "fi2", 0), "admm-tv", {"max_steps": 2}, beside=("hold", "pinv"))
     held = video[::2].repeat_interleave(2, 0)
     assert score_of(last.state.tallies["hold"]).psnr == pytest.approx(psnr(held, video).item(), abs=1e-6)
@@ -411,7 +343,7 @@ def test_what_runs_beside_is_scored_on_the_frames_of_the_film():
 
 def test_networks_in_bfloat16_give_nearly_the_same_video():
     """The weights need not be trained for this: a data step ends in the precision of the problem."""
-    video = clip(4, 32, 32)
+    video = film_clip(4, 32, 32)
     problem = forward_model("sr4", tuple(video.shape)).measure(video)
     exact, fast = (solve(problem, "videoonet", precision=p).x for p in ("float32", "bfloat16"))
     assert fast.dtype == torch.float32

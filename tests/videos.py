@@ -77,3 +77,9 @@ def tv_problem(name):
     A = operators[name]
     noise = torch.randn(A.out_shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     return InverseProblem(A, A(truth) + 0.02 * noise, 0.02)
+
+
+def film_clip(frames: int = 50, height: int = 24, width: int = 20) -> torch.Tensor:
+    """Smooth in space and time, of colour and 8 bits."""
+    t, c, y, x = torch.meshgrid(*map(torch.arange, (frames, 3, height, width)), indexing="ij")
+    return (127.5 + 90 * torch.sin(0.31 * x + 0.2 * y + 0.1 * t + 0.4 * c)).round() / 255
