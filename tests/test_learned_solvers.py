@@ -40,7 +40,7 @@ def test_bad_checkpoints_are_said_in_one_sentence(tmp_path):
     with pytest.raises(FileError, match="no such file"):
         load_network(tmp_path / "missing.safetensors")
     with pytest.raises(
-        SpecError, match="shipped are onenet, rotated-mnist, scanned-cifar10, ucf101, videoonet, videoonet-motion"
+        SpecError, match="shipped are onenet, rotated-mnist, scanned-cifar10, ucf101, videoonet, videoonet-fast"
     ):
         load_network("videonet")
     other = tmp_path / "other.safetensors"
