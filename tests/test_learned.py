@@ -11,7 +11,7 @@ from linops_video import PROBLEMS, InverseProblem, Mosaic, NormalSolver, forward
 from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.metrics import psnr
 from linops_video.solvers.baselines import BASELINES
-from linops_video.solvers.learned.blocks import PriorBlock, TemporalMemory, fold, pad_frames, unfold
+from linops_video.solvers.learned.blocks import PriorBlock, TemporalMemory, bands_of, fold, inverse_haar, pad_frames
 from linops_video.solvers.learned.form import Config, paper_config
 from linops_video.solvers.learned.paper import MinimalRNN, PaperNetwork, VideoNorm, smooth_elu
 from linops_video.solvers.learned.unrolled import Unrolled
@@ -124,14 +124,16 @@ def test_with_a_prior_that_returns_its_input_onenet_is_admm_without_a_prior():
 # --- our form -------------------------------------------------------------------------------------------------------
 
 
-def test_fold_is_orthonormal_up_to_its_gains_and_unfold_inverts_the_bands():
+def test_fold_is_the_haar_transform_up_to_its_gains_and_has_an_inverse():
     x = torch.randn(2, 3, 2, 6, 8, dtype=torch.float64)
     bands = fold(x)
     assert bands.shape == (6, 8, 3, 4)
     assert bands.is_contiguous(memory_format=torch.channels_last)
     gains = torch.tensor([0.5, 8, 8, 8], dtype=torch.float64).repeat(2).reshape(8, 1, 1)
-    torch.testing.assert_close(unfold(bands / gains, 3), 0.1 * x, rtol=0, atol=1e-12)
-    torch.testing.assert_close((bands / gains).square().sum(), x.square().sum(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(inverse_haar(bands_of(bands / gains), 3), x, rtol=0, atol=1e-12)
+    patterns = 0.5 * torch.tensor([[1.0, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]], dtype=x.dtype)
+    expected = conv2d(x.reshape(-1, 1, 6, 8), patterns.reshape(4, 1, 2, 2), stride=2).reshape(6, 8, 3, 4)
+    torch.testing.assert_close(bands / gains, expected, rtol=0, atol=1e-12)
 
 
 def test_temporal_memory_reaches_every_frame_both_ways():

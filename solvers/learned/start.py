@@ -156,8 +156,9 @@ def _most_likely(problem: InverseProblem, normal: NormalSolver, prior: Smoothnes
         a, b = project(a, b)
         return project(inverse(a, prior.shift, prior.shift * (1 + prior.chroma)), b)
 
-    z = torch.zeros(*problem.batch_shape, *shape, device=y.device, dtype=y.dtype)
-    for mu in (1e-3, 1e-2, 1e-1, 1.0, 10.0):  # coarse to fine, for a start with the right means
+    zero = torch.zeros(*problem.batch_shape, *shape, device=y.device, dtype=y.dtype)
+    z = normal.prox(1e-3 * sigma**2, zero, y)
+    for mu in (1e-2, 1e-1, 1.0, 10.0):  # coarse to fine, for a start with the right means
         z = normal.prox(mu * sigma**2, mu * inverse(z, mu, mu), y)
     e = (y - A(z)) / per_y
     r_z, r_e = -prior(z), -e
