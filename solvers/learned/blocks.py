@@ -11,8 +11,8 @@ ALIGNMENT = 4
 """Frames are padded to multiples of 4, for the two scales of the features (2 and 4)."""
 
 BAND_GAIN = torch.tensor([0.5, 8.0, 8.0, 8.0])
-"""Of mean, vertical, horizontal and diagonal detail. Details of video are some 20 times as small as means: brought to one
-size they train many times as fast."""
+"""Of mean, vertical, horizontal and diagonal detail. Details of video are some 20 times as small as means: brought to
+one size they train many times as fast."""
 
 OUTPUT_GAIN = 0.1
 """Corrections are small; their features need not be."""
