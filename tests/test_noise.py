@@ -72,6 +72,32 @@ def test_white_noise_is_all_noise(shape):
     assert estimate_noise(y) == pytest.approx(0.07, rel=0.07)
 
 
+def bars(y):
+    y = y.clone()
+    y[..., :20, :] = y[..., -20:, :] = y[..., :30] = 0.0
+    return y
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        bars,
+        lambda y: y[:, :1].expand(y.shape),
+        lambda y: bars(y[:, :1]).expand(y.shape),
+        lambda y: y.repeat_interleave(2, 0),
+        lambda y: bars(y[:, :1]).repeat_interleave(2, 0),
+        lambda y: torch.stack([bars(y), bars(y.flip(-1))]),
+    ],
+    ids=["bars", "gray stored as RGB", "gray with bars", "frames twice", "all of it", "batch"],
+)
+def test_bars_channels_and_frames_that_are_there_twice_hide_no_noise(clip, changed):
+    y = clip + 0.05 * torch.randn(clip.shape, generator=torch.Generator().manual_seed(0))
+    assert estimate_noise(changed(y)) == pytest.approx(0.05, rel=0.05)
+    observed = (torch.rand(changed(y).shape, generator=torch.Generator().manual_seed(1)) > 0.05).float()
+    assert estimate_noise(changed(y), observed) == pytest.approx(0.05, rel=0.1)
+    assert estimate_noise(torch.full((8, 3, 32, 32), 0.5)) == 0
+
+
 @pytest.mark.parametrize(("name", "shape"), [("cs", (2, 1, 16, 16)), ("denoise", (1, 1, 8, 8)), ("si", (1, 1, 8, 8))])
 def test_noise_that_cannot_be_told(name, shape):
     problem = forward_model(name, shape).measure(torch.rand(shape))

@@ -97,7 +97,8 @@ def estimate_noise(y: Tensor, observed: Tensor | None = None) -> float:
     quarter of the patches that have least in the other components: texture that does reach those is left out.
     Of complex frames σ² is the sum of those of both parts.
     `observed`: like y, zero where y says nothing; patches that touch such a place are left out, and smaller ones taken
-    where too few remain. Fewer than 64 patches give 0, for readers of files, which know the least σ of their format.
+    where too few remain. Bars around the frames, frames that repeat the one before and channels that repeat the
+    first are left out. Fewer than 64 patches give 0, for readers of files, which know the least σ of their format.
 
     Example:
         >>> import torch
@@ -117,6 +118,8 @@ def _estimate(y: Tensor, observed: Tensor | None) -> float | None:
         return None
     y = y.reshape((1,) * max(4 - y.ndim, 0) + y.shape)
     seen = None if observed is None else (observed != 0).expand(y.shape)
+    tells = _telling(y)
+    y, seen = y[tells], None if seen is None else seen[tells]
     for size in _patch_sizes(tuple(y.shape[-4:])):
         patches = _patches(y, size)
         if seen is not None:
@@ -125,6 +128,23 @@ def _estimate(y: Tensor, observed: Tensor | None) -> float | None:
         if count >= max(LEAST, 10 * entries):
             return _noise_of_patches(patches.double())
     return None
+
+
+def _telling(y: Tensor) -> tuple[slice | Tensor, ...]:
+    """An index of the frames, channels, rows and columns that have noise of their own.
+
+    Without the bars of one colour at the sides, frames that repeat the one before, and channels that all are the same.
+    """
+    axes = range(y.ndim)
+    anew = (y.diff(dim=-4) != 0).any(dim=tuple(i for i in axes if i != y.ndim - 4))
+    times = torch.cat([anew.new_ones(1), anew]).nonzero()[:, 0]
+    channels = slice(1) if (y == y[..., :1, :, :]).all() else slice(None)
+    sides = []
+    for axis in (y.ndim - 2, y.ndim - 1):
+        others = tuple(i for i in axes if i not in (axis, y.ndim - 3))
+        varied = (y.amax(others) != y.amin(others)).any(0).nonzero()[:, 0]
+        sides.append(slice(int(varied[0]), int(varied[-1]) + 1) if len(varied) else slice(None))
+    return ..., times, channels, *sides
 
 
 def _patch_sizes(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
