@@ -150,7 +150,7 @@ class _ThroughNumpy:
 
     def __call__(self, x: Tensor) -> Tensor:
         columns = x.detach().flatten(1).to("cpu", torch.promote_types(x.dtype, torch.float32))
-        y = torch.tensor(_plain(self.matmat(columns.resolve_conj().numpy().T)))
+        y = torch.tensor(_plain(self.matmat(columns.numpy(force=True).T)))
         dtype = complex_dtype(x.dtype) if self.complex_valued else x.dtype
         return y.mT.to(x.device, dtype).reshape(len(x), *self.shape)
 
@@ -249,7 +249,7 @@ class _OnColumns:
         x = torch.tensor(columns, device=A.device).reshape(-1, count).mT
         with torch.no_grad():
             y = A(x.reshape(count, *batch, *A.in_shape))
-        return y.reshape(count, rows).mT.reshape(rows, *columns.shape[1:]).cpu().resolve_conj().numpy()
+        return y.reshape(count, rows).mT.reshape(rows, *columns.shape[1:]).numpy(force=True)
 
 
 def to_pylops(A: LinearOperator) -> pylops.LinearOperator:

@@ -57,10 +57,10 @@ def check_operator(A: LinearOperator, seed: int = 0, dtype: torch.dtype = torch.
     The laws, each relative to its natural scale: the dot test ⟨A x, y⟩ = ⟨x, Aᴴ y⟩ with a random y and with y = A x,
     inner products in float64, relative to ‖A‖‖x‖‖y‖; norm() is what a Lanczos iteration finds; A.H is _apply_adjoint;
     linearity; a batch with two axes gives what its samples give, with any strides; shape, dtype and input are kept, in
-    the other precision too; complex data, where a real operator takes them, give the images of both parts; the gradient
-    of ⟨A x, y⟩ is Aᴴ y; gram(W) = AᴴWA and outer(W) = AWAᴴ for W = I, c·I, three kinds of diagonals and 2I + R + Rᴴ
-    (“neighbours”), R a roll; the normal solve solves its equations. A random y alone would hardly notice an adjoint
-    that is mis-scaled somewhere.
+    the other precision too; complex data, where a real operator takes them, give the images of both parts; the
+    gradients of ⟨A x, y⟩ are Aᴴ y and A x; gram(W) = AᴴWA and outer(W) = AWAᴴ for W = I, c·I, three kinds of diagonals
+    and 2I + R + Rᴴ (“neighbours”), R a roll; the normal solve solves its equations. A random y alone would hardly
+    notice an adjoint that is mis-scaled somewhere.
 
     Args:
         A: the operator; parameters may carry batch axes.
@@ -117,7 +117,8 @@ class _Check:
         for map in (A, A.H):
             self.batches("A" if map is A else "Aᴴ", map)
             self.other_data("A" if map is A else "Aᴴ", map)
-        self.gradient(x, y, Ay)
+        self.compare("gradient is the adjoint", lambda: self.gradient(A, x, y), Ay, self.norm)
+        self.compare("gradient of Aᴴ y is A", lambda: self.gradient(A.H, y, x), Ax, self.norm)
         for name, W in self.weights(A.out_shape):
             self.compare(f"gram({name})", lambda W=W: A.gram(W)(x), A.H(W(Ax) if W else Ax), self.norm**2)
         for name, W in self.weights(A.in_shape):
@@ -138,6 +139,8 @@ class _Check:
             raise OperatorError(
                 f"{self.A!r}: {name} should have shape {shape} and {x.dtype}, got {tuple(got.shape)} and {got.dtype}"
             )
+        if not torch.isfinite(got).all():
+            raise OperatorError(f"{self.A!r}: {name} of finite data has NaN or infinite values")
         return got
 
     def batches(self, name: str, map: LinearOperator) -> None:
@@ -186,12 +189,14 @@ class _Check:
             self.record(f"normal solve, {name}", residual / scale_of_z.clamp(min=1e-300), max(self.tolerance, 1e-12))
         return normal.method
 
-    def gradient(self, x: Tensor, y: Tensor, Ay: Tensor) -> None:
+    def gradient(self, map: LinearOperator, x: Tensor, y: Tensor) -> Tensor:
+        """The gradient of ⟨map x, y⟩ in x."""
         leaf = x.clone().requires_grad_()
-        (self.A(leaf).conj() * y).sum().real.backward()
-        gradient = leaf.grad
-        assert gradient is not None
-        self.compare("gradient is the adjoint", lambda: gradient, Ay, self.norm)
+        image = map(leaf)
+        if not image.requires_grad:
+            raise ValueError("no gradient flows through it, as after detach() or through NumPy")
+        (gradient,) = torch.autograd.grad((image.conj() * y).sum().real, leaf)
+        return gradient
 
     def compare(self, law: str, map: Callable[[], Tensor], expected: Tensor, gain: Tensor) -> None:
         """‖map() − expected‖ against the gain times the size of a unit-variance input."""

@@ -221,6 +221,11 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
         "“complex data, Aᴴ”",
         {"adjoint": lambda self, y: torch.complex(2 * y.real, 0 * y.real) if y.is_complex() else 2 * y},
     ),
+    "cut gradient": ("“gradient is the adjoint”.*no gradient flows", {"apply": lambda self, x: 2 * x.detach()}),
+    "NumPy": ("“gradient is the adjoint”.*numpy", {"apply": lambda self, x: torch.from_numpy(2 * x.numpy())}),
+    "cut gradient of the adjoint": ("“gradient of Aᴴ y is A”", {"adjoint": lambda self, y: 2 * y.detach()}),
+    "NaN": ("A x of finite data has NaN", {"apply": lambda self, x: torch.full_like(x, torch.nan)}),
+    "infinite": ("Aᴴ y of finite data has NaN or infinite", {"adjoint": lambda self, y: y / 0}),
     "real part": ("“complex data, A”", {"apply": lambda self, x: 2 * (x.real if x.is_complex() else x)}),
 }
 
