@@ -176,7 +176,21 @@ NORMALS = {
 }
 
 
-@pytest.mark.parametrize("rho", [0, -1.0, float("nan"), 1j, None, [0.1], torch.tensor(1j), torch.tensor(-0.1)])
+@pytest.mark.parametrize(
+    "rho",
+    [
+        0,
+        -1.0,
+        float("nan"),
+        float("inf"),
+        1j,
+        None,
+        [0.1],
+        torch.tensor(1j),
+        torch.tensor(-0.1),
+        torch.tensor(torch.inf),
+    ],
+)
 @pytest.mark.parametrize("name", NORMALS)
 def test_rho_is_positive(name, rho):
     normal, x = NORMALS[name](), torch.ones(VIDEO)

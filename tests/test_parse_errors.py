@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -87,6 +88,23 @@ def test_negative_seeds_are_told():
         forward_model("pid", VIDEO, seed=-1)
     with pytest.raises(SpecError, match="a seed is a whole number"):
         forward_model("pid", VIDEO).measure(torch.ones(VIDEO), seed=-1)
+
+
+@pytest.mark.parametrize("seed", [1.5, "3", None])
+def test_seeds_that_are_no_whole_numbers_are_told(seed):
+    for call in (
+        lambda: parse("mask(0.5)", VIDEO, seed=seed),
+        lambda: forward_model("pid", VIDEO, seed=seed),
+        lambda: forward_model("pid", VIDEO).measure(torch.ones(VIDEO), seed=seed),
+    ):
+        with pytest.raises(SpecError, match=f"a seed is a whole number, 0 or more, not {seed!r}"):
+            call()
+
+
+def test_whole_numbers_of_other_libraries_are_seeds():
+    A = parse("mask(0.5)", VIDEO, seed=np.int64(3))
+    assert str(A) == "mask(0.5, seed=3)"
+    assert torch.equal(A(torch.ones(VIDEO)), parse("mask(0.5)", VIDEO, seed=3)(torch.ones(VIDEO)))
 
 
 def test_errors_of_long_texts_show_the_place():

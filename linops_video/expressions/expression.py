@@ -20,7 +20,7 @@ from linops_video.algebra.parameters import Shape, show
 from linops_video.algebra.text import call, number, text_of, with_text
 from linops_video.errors import LinopsError, MemoryLimitError, ShapeError, near_names
 from linops_video.expressions import named_blur, named_sampling, named_sensing, spelling  # noqa: F401  # they register their names
-from linops_video.expressions.names import OPERATORS, PROBLEMS, Name, Place, memory
+from linops_video.expressions.names import OPERATORS, PROBLEMS, Name, Place, memory, whole_seed
 from linops_video.expressions.source import Syntax, Word, plain_path
 
 
@@ -48,7 +48,7 @@ def parse(text: str, shape: Shape, seed: int = 0, batch: Shape = ()) -> LinearOp
         >>> A.out_shape, str(A)
         ((8, 3, 16, 16), 'sr(4) @ mask(0.5, seed=3)')
     """
-    reader = _Reader(text, seed, tuple(batch))
+    reader = _Reader(text, whole_seed(seed), tuple(batch))
     return reader.operator(reader.tree, tuple(shape))
 
 

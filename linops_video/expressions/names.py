@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import index
+from typing import SupportsIndex
 
 import numpy as np
 import torch
@@ -49,12 +51,21 @@ class Place:
         return axis % n
 
 
+def whole_seed(seed: SupportsIndex) -> int:
+    """A seed as Python's int, from NumPy's and the like; `SpecError` for what is no whole number."""
+    try:
+        return index(seed)
+    except TypeError:
+        raise SpecError(f"a seed is a whole number, 0 or more, not {seed!r}") from None
+
+
 def stream(seed: int, purpose: int) -> torch.Generator:
     """Random numbers for one purpose, independent of those for others: equal seeds do not correlate them.
 
     Purpose 0 are the operators of the named problems, 1 is noise, and other kinds of operators have their own.
-    Raises `SpecError` for a negative seed.
+    Raises `SpecError` for a negative seed, and what is no whole number.
     """
+    seed = whole_seed(seed)
     if seed < 0:
         raise SpecError(f"a seed is a whole number, 0 or more, not {seed}")
     state = np.random.SeedSequence(seed, spawn_key=(purpose,)).generate_state(1, np.uint64)[0]

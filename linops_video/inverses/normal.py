@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from numbers import Real
@@ -320,11 +321,11 @@ def _is_positive(rho: object) -> bool:
     """Whether ρ is a positive number, or may be: tensors within torch's transformations tell no numbers, and those on
     another device only when it is waited for."""
     if not isinstance(rho, Tensor):
-        return isinstance(rho, Real) and float(rho) > 0
+        return isinstance(rho, Real) and 0 < float(rho) < math.inf
     if rho.is_complex():
         return False
     hidden = rho.device.type != "cpu" or torch.compiler.is_compiling() or is_functorch_wrapped_tensor(rho)
-    return hidden or bool((rho > 0).all())
+    return hidden or bool(((rho > 0) & (rho < math.inf)).all())
 
 
 def _detach(number: float | Tensor) -> float | Tensor:
