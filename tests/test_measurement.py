@@ -180,7 +180,7 @@ def test_a_mask_file_takes_the_place_of_the_random_mask(tmp_path):
     assert torch.equal(problem.y, kept * truth)
     with pytest.raises(SpecError, match="pid, bi, si"):
         model_of("sr2", (3, 3, 16, 16), mask=tmp_path / "mask.mkv")
-    with pytest.raises(ShapeError, match="does not fit"):
+    with pytest.raises(ShapeError, match=r"does not fit .* a mask is \(H, W\) or \(T, C, H, W\)"):
         read_mask(tmp_path / "mask.mkv", (3, 3, 20, 16))
 
 

@@ -187,7 +187,8 @@ def read_mask(path: str | Path, shape: Shape) -> Tensor:
         return mask.expand(shape).contiguous()
     except RuntimeError:
         raise ShapeError(
-            f"the mask {path} of shape {tuple(mask.shape)} does not fit a video of shape {shape}"
+            f"the mask {path} of shape {tuple(mask.shape)} does not fit a video of shape {shape}: "
+            "a mask is (H, W) or (T, C, H, W), where T and C may be 1"
         ) from None
 
 
