@@ -98,6 +98,15 @@ def test_bars_channels_and_frames_that_are_there_twice_hide_no_noise(clip, chang
     assert estimate_noise(torch.full((8, 3, 32, 32), 0.5)) == 0
 
 
+def test_what_is_no_number_may_stand_where_nothing_is_observed(clip):
+    y = clip + 0.05 * torch.randn(clip.shape, generator=torch.Generator().manual_seed(0))
+    y[..., 5] = torch.nan
+    with pytest.raises(MeasurementError, match="y has NaN or infinite values"):
+        estimate_noise(y)
+    assert estimate_noise(y, ~y.isnan()) == pytest.approx(0.05, rel=0.05)
+    assert [estimate_noise(torch.rand(shape)) for shape in ((0, 3, 8, 8), (2, 0, 8, 8), (2, 3, 8, 0))] == [0, 0, 0]
+
+
 @pytest.mark.parametrize(("name", "shape"), [("cs", (2, 1, 16, 16)), ("denoise", (1, 1, 8, 8)), ("si", (1, 1, 8, 8))])
 def test_noise_that_cannot_be_told(name, shape):
     problem = forward_model(name, shape).measure(torch.rand(shape))

@@ -100,6 +100,9 @@ def estimate_noise(y: Tensor, observed: Tensor | None = None) -> float:
     where too few remain. Bars around the frames, frames that repeat the one before and channels that repeat the
     first are left out. Fewer than 64 patches give 0, for readers of files, which know the least σ of their format.
 
+    Raises:
+        MeasurementError: for NaN and infinite values among the observed ones.
+
     Example:
         >>> import torch
         >>> y = 0.1 * torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -114,7 +117,7 @@ def _estimate(y: Tensor, observed: Tensor | None) -> float | None:
     if y.is_complex():
         parts = _estimate(y.real, observed), _estimate(y.imag, observed)
         return None if None in parts else math.hypot(*parts)  # type: ignore[arg-type]
-    if y.ndim < 2 or min(y.shape[-2:]) < 2:
+    if y.ndim < 2 or min(y.shape[-2:]) < 2 or not y.numel():
         return None
     y = y.reshape((1,) * max(4 - y.ndim, 0) + y.shape)
     seen = None if observed is None else (observed != 0).expand(y.shape)
@@ -168,6 +171,8 @@ def _patches(y: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def _noise_of_patches(patches: Tensor) -> float:
+    if not torch.isfinite(patches).all():
+        raise MeasurementError("y has NaN or infinite values: leave them out, as entries that are not observed")
     centred = patches - patches.mean(0)
     variances, components = torch.linalg.eigh(centred.mT @ centred / len(centred))
     count = next(k for k in range(len(variances), 0, -1) if variances[:k].mean() <= _median(variances[:k]))
