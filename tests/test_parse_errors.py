@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -102,7 +104,8 @@ def test_seeds_that_are_no_whole_numbers_are_told(seed):
 
 
 def test_whole_numbers_of_other_libraries_are_seeds():
-    A = parse("mask(0.5)", VIDEO, seed=np.int64(3))
+    seed: Any = np.int64(3)
+    A = parse("mask(0.5)", VIDEO, seed=seed)
     assert str(A) == "mask(0.5, seed=3)"
     assert torch.equal(A(torch.ones(VIDEO)), parse("mask(0.5)", VIDEO, seed=3)(torch.ones(VIDEO)))
 

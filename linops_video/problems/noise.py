@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -133,7 +134,7 @@ def _estimate(y: Tensor, observed: Tensor | None) -> float | None:
     return None
 
 
-def _telling(y: Tensor) -> tuple[slice | Tensor, ...]:
+def _telling(y: Tensor) -> tuple[Any, ...]:
     """An index of the frames, channels, rows and columns that have noise of their own.
 
     Without the bars of one colour at the sides, frames that repeat the one before, and channels that all are the same.
