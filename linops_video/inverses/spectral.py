@@ -25,6 +25,7 @@ from linops_video.algebra.parameters import (
     per_sample,
     tensor_field,
 )
+from linops_video.inverses.places import at_every_place, mixed_axis
 from linops_video.operators.blocks import SIDE_LIMIT, Blocks
 from linops_video.operators.circulant import Circulant
 from linops_video.operators.dense import Dense, DenseGram
@@ -198,8 +199,17 @@ def plan(G: LinearOperator) -> Plan | None:
     if isinstance(G, BlockDiagonal):
         return _plan_block_diagonal(G)
     if isinstance(G, Compose):
-        return _plan_permuted(G)
-    return _plan_kron_sum(G.terms if isinstance(G, Sum) else (G,))
+        return _plan_permuted(G) or _plan_places(G)
+    return _plan_kron_sum(G.terms if isinstance(G, Sum) else (G,)) or _plan_places(G)
+
+
+def _plan_places(G: LinearOperator) -> Plan | None:
+    """Of what mixes entries along one short axis alone: masks and matrices along that axis, multiplied and added."""
+    if (axis := mixed_axis(G)) is None:
+        return None
+    n = G.in_shape[axis]
+    cost = 10.0 * n**2 * math.prod((*G.batch_shape, *G.in_shape))
+    return Plan(cost, f"eigh of {n}×{n} at every place", lambda: _of_blocks(at_every_place(G, axis)))
 
 
 def _plan_permuted(G: Compose) -> Plan | None:

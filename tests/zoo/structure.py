@@ -17,6 +17,7 @@ from linops_video import (
     Diagonal,
     Difference,
     Flip,
+    Fourier,
     Identity,
     Multiplier,
     Roll,
@@ -24,6 +25,7 @@ from linops_video import (
     Slice,
     Stack,
     Wavelet,
+    cacti,
     circulant,
     decimate,
     kron,
@@ -165,6 +167,38 @@ ANIMALS = [
             )
         ),
         "exact: eigh of 4×4 at every place" + GRAM,
+    ),
+    Animal(
+        "temporal blurs of two masks",
+        lambda r: Stack(tuple(AxisMatrix(r(3, 4), 0, VIDEO) @ Diagonal(mask(r, *VIDEO), VIDEO) for _ in range(2))),
+        "exact: eigh of 4×4 at every place" + GRAM,
+    ),
+    Animal(
+        "two snapshots through masks, one set a sample",
+        lambda r: Stack(tuple(cacti(mask(r, 2, *VIDEO), VIDEO) for _ in range(2))),
+        "exact: eigh of 4×4 at every place" + GRAM,
+    ),
+    Animal(
+        "a mask and differences along the columns",
+        lambda r: Stack((Diagonal(mask(r, *VIDEO), VIDEO), 0.3 * Difference(2, VIDEO), Roll((1,), (2,), VIDEO))),
+        "exact: eigh of 6×6 at every place" + GRAM,
+    ),
+    Animal(
+        "two coils, and lines of their spectra",
+        lambda r: Stack(
+            tuple(
+                Diagonal(lines, VIDEO)
+                @ Fourier((2, 3), VIDEO)
+                @ Diagonal(torch.complex(r(6, 5), r(6, 5))[None, None], VIDEO)
+                for lines in [mask(r, 4, 1, 6, 1)] * 2
+            )
+        ),
+        "exact: eigh of 6×6 at every place" + GRAM,
+    ),
+    Animal(
+        "a cosine filter between masks, along the only axis",
+        lambda r: Multiplier(Cosine((0,), (6,)), r(6)) @ Diagonal(r(6), (6,)) @ Multiplier(Cosine((0,), (6,)), r(6)),
+        "exact: eigh of 6×6 at every place" + GRAM,
     ),
     Animal("symmetric blur", lambda r: Convolution(even_disk(r), VIDEO, "symmetric"), "exact: DCT" + GRAM),
     Animal(
