@@ -17,9 +17,11 @@ from linops_video import (
     Convolution,
     Dense,
     Diagonal,
+    Identity,
     LinearOperator,
     NormalSolver,
     Shape,
+    Stack,
     batch,
     forward_model,
 )
@@ -322,3 +324,18 @@ def test_factors_in_float16_are_squared_in_float32() -> None:
     for call in (normal.pinv, normal.null_projection, lambda y: normal(0.1, y), lambda y: normal.prox(0.1, y, y)):
         with pytest.raises(DtypeError, match=r"needs data in float32 or float64, got torch\.float16"):
             call(y.half())
+
+
+def test_data_that_begin_at_odd_places_of_memory() -> None:
+    """Parts of a joined vector do, and views of pairs of numbers as complex ones may not."""
+    blur = Convolution(KERNEL, (1, 8, 8), "circular")
+    blocks = BlockDiagonal((Dense(random(3, 3), (3,), (3,)), blur))
+    operators = (Stack((blocks, BlockDiagonal((Identity((3,)), blur)))), BoxMean(2, (1, 8, 8)) @ blur)
+    for A in operators:
+        normal, D, v = NormalSolver.of(A), A.to_dense(), random(A.in_size + 1)[1:].reshape(A.in_shape)
+        y = random(*A.out_shape, seed=1)
+        assert normal.exact
+        rows = D.T @ D + 0.3 * torch.eye(A.in_size, dtype=torch.float64)
+        z = torch.linalg.solve(rows, D.T @ y.flatten() + 0.3 * v.flatten()).reshape(A.in_shape)
+        for got in (normal.prox(0.3, v, y), normal.data_step(0.3, y)(v)):
+            torch.testing.assert_close(got, z, rtol=1e-10, atol=1e-10)

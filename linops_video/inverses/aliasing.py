@@ -75,7 +75,7 @@ class AliasedInverse(Inverse):
     def _spectrum(self, v: Tensor) -> Tensor:
         """F' A v."""
         width, k = self.operator.out_shape[-1], self.transfer.shape[-3]
-        x = torch.view_as_complex(v.unflatten(-1, (-1, 2)).contiguous()) if self.paired else v
+        x = torch.complex(*v.unflatten(-1, (-1, 2)).unbind(-1)) if self.paired else v
         parts = x.unflatten(-1, (width, -1)).movedim(-1, -3).contiguous()
         spectra = torch.fft.fft2(parts, norm="ortho") if self.paired else _half_spectrum(parts)
         blocks = spectra.unflatten(-2, (k, -1)).flatten(-4, -3).unbind(-3)

@@ -97,7 +97,7 @@ class RealFourier(LinearOperator):
         return by_parts(self._synthesise, x)
 
     def _synthesise(self, x: Tensor) -> Tensor:
-        spectrum = torch.view_as_complex(x.contiguous())
+        spectrum = torch.complex(*x.unbind(-1))  # no view: parts of a joined vector begin at odd places
         return torch.fft.irfft2(spectrum, s=self.out_shape[-2:], norm="ortho")
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ class PhaseFourier(LinearOperator):
         return by_parts(lambda part: self._mixed(self.matrices.transpose(-4, -3).conj(), part), spectra)
 
     def _mixed(self, V: Tensor, x: Tensor) -> Tensor:
-        spectra = torch.view_as_complex(x.contiguous())
+        spectra = torch.complex(*x.unbind(-1))
         V = like(V, spectra)
         columns = V.reshape(*V.shape[:-4], *(1,) * (len(self.out_shape) - 2), *V.shape[-4:]).unbind(-3)
         first, *others = zip(columns, spectra.unsqueeze(-4).unbind(-3), strict=True)
