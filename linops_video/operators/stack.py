@@ -15,7 +15,7 @@ from linops_video.algebra.text import call_on
 from linops_video.errors import ShapeError
 from linops_video.operators.blocks import ENTRIES_LIMIT
 from linops_video.operators.dense import Dense
-from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.diagonal import Diagonal, number
 
 Operators = tuple[LinearOperator, ...]
 
@@ -70,7 +70,7 @@ class Stack(LinearOperator):
         return reduce(torch.add, (A._apply_adjoint(part) for A, part in parts))
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        weights = _part_weights(weight, [A.out_shape for A in self.operators])
+        weights = _parts(weight, "in_shape", [A.out_shape for A in self.operators])
         if weights is None:
             return super().gram(weight)
         return add(*(A.gram(w) for A, w in zip(self.operators, weights, strict=True)))
@@ -121,7 +121,7 @@ class BlockDiagonal(LinearOperator):
         return BlockDiagonal(tuple(A.H for A in self.operators))
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        weights = _part_weights(weight, [A.out_shape for A in self.operators])
+        weights = _parts(weight, "in_shape", [A.out_shape for A in self.operators])
         if weights is None:
             return super().gram(weight)
         return BlockDiagonal(tuple(A.gram(w) for A, w in zip(self.operators, weights, strict=True)))
@@ -130,11 +130,18 @@ class BlockDiagonal(LinearOperator):
         return self.H.gram(weight)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
-        if not isinstance(other, BlockDiagonal) or len(other.operators) != len(self.operators):
+        parts = _parts(other, "out_shape", [A.in_shape for A in self.operators])
+        return parts and BlockDiagonal(tuple(A @ B for A, B in zip(self.operators, parts, strict=True)))
+
+    def _before(self, other: LinearOperator) -> LinearOperator | None:
+        parts = _parts(other, "in_shape", [A.out_shape for A in self.operators])
+        return parts and BlockDiagonal(tuple(B @ A for A, B in zip(self.operators, parts, strict=True)))
+
+    def _plus(self, other: LinearOperator) -> LinearOperator | None:
+        parts = _parts(other, "in_shape", [A.in_shape for A in self.operators])
+        if parts is None or any(A.out_shape != B.out_shape for A, B in zip(self.operators, parts, strict=True)):
             return None
-        if any(A.in_shape != B.out_shape for A, B in zip(self.operators, other.operators, strict=True)):
-            return None
-        return BlockDiagonal(tuple(A @ B for A, B in zip(self.operators, other.operators, strict=True)))
+        return BlockDiagonal(tuple(add(A, B) for A, B in zip(self.operators, parts, strict=True)))
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return BlockDiagonal(tuple(scale(factor, A) for A in self.operators))
@@ -165,14 +172,15 @@ def join_parts(parts: list[tuple[Tensor, Shape]]) -> Tensor:
     return torch.cat([part.expand(*batch, part.shape[-1]) for part in flat], dim=-1)
 
 
-def _part_weights(weight: LinearOperator | None, shapes: list[Shape]) -> list[LinearOperator | None] | None:
-    """The weight of each part where the weight leaves the parts apart, else None."""
-    c = scalar(weight)
+def _parts(A: LinearOperator | None, side: str, shapes: list[Shape]) -> list[LinearOperator] | None:
+    """What A (I for None) does to each part of a joined vector, where it leaves the parts apart, and these are the
+    shapes of its `side`; else None."""
+    thin = isinstance(A, Diagonal) and A.diagonal.shape[-1] == 1
+    c = number(A.diagonal).squeeze(-1) if thin else scalar(A)
     if c is not None:
         return [scale(c, Identity(shape)) for shape in shapes]
-    if isinstance(weight, Diagonal):
-        full = weight.diagonal.expand(*weight.diagonal.shape[:-1], weight.in_shape[0])
-        return [Diagonal(part, shape) for part, shape in zip(split_parts(full, shapes), shapes, strict=True)]
-    if isinstance(weight, BlockDiagonal) and [A.in_shape for A in weight.operators] == shapes:
-        return list(weight.operators)
+    if isinstance(A, Diagonal):
+        return [Diagonal(part, shape) for part, shape in zip(split_parts(A.diagonal, shapes), shapes, strict=True)]
+    if isinstance(A, BlockDiagonal) and [getattr(part, side) for part in A.operators] == shapes:
+        return list(A.operators)
     return None

@@ -100,7 +100,28 @@ ANIMALS = [
     Animal(
         "masked blocks",
         lambda r: Diagonal(r(6), (6,)) @ BlockDiagonal((Identity((2,)), Dense(r(4, 3), (3,), (4,)))),
-        "exact: pointwise; eigh of 3×3" + GRAM,
+        "exact: pointwise" + GRAM + "; exact: eigh of 3×3" + GRAM,
+    ),
+    Animal(
+        "blocks of a mask",
+        lambda r: BlockDiagonal((BoxMean(2, (4, 4)), Dense(r(4, 3), (3,), (4,)))) @ Diagonal(mask(r, 19), (19,)),
+        "exact: pointwise" + OUTER + "; exact: eigh of 3×3" + GRAM,
+    ),
+    Animal(
+        "blocks and a multiple of the identity a sample",
+        lambda r: BlockDiagonal((circulant(r(4, 5), (4, 5)), Difference(0, (3,)).gram())) + Diagonal(r(2, 1), (23,)),
+        "exact: FFT" + GRAM + "; exact: DCT" + GRAM,
+    ),
+    Animal(
+        "blocks beside others and beside a number",
+        lambda r: Stack(
+            (
+                BlockDiagonal((circulant(r(4, 5), (4, 5)), Dense(r(4, 3), (3,), (4,)))),
+                BlockDiagonal((Roll((1,), (0,), (4, 5)), Diagonal(r(3), (3,)))),
+                0.5 * Identity((23,)),
+            )
+        ),
+        "exact: FFT; eigh of 3×3" + GRAM,
     ),
     Animal(
         "flips among box means and blurs",
