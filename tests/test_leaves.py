@@ -115,7 +115,15 @@ def test_containers() -> None:
     equal((-2 * A).to_dense(), (-2 * M).numpy())
     equal((A.T @ B).to_dense(), (M.T @ N).numpy())
     equal(Stack((A, B)).to_dense(), np.concatenate([M, N]))
-    equal(BlockDiagonal((A, B)).to_dense(), scipy.linalg.block_diag(M, N))
+    blocks, D = BlockDiagonal((A, B)), scipy.linalg.block_diag(M, N)
+    equal(blocks.to_dense(), D)
+    turned = BlockDiagonal((A, A.T))  # square as a whole, its parts are not
+    n, line = turned.in_size, random(turned.in_size)
+    for other in (Identity((n,)), Diagonal(line, (n,)), Diagonal(line[:1], (n,)), turned, turned.H):
+        E = other.to_dense(torch.float64)
+        equal((turned + other).to_dense(), (turned.to_dense() + E).numpy())
+        equal((turned @ other).to_dense(), (turned.to_dense() @ E).numpy())
+        equal((other @ turned).to_dense(), (E @ turned.to_dense()).numpy())
     per_sample = scale(torch.tensor([1.0, 3.0], dtype=torch.float64), A)
     equal(per_sample(random(2, 4)), (random(2, 4) @ M.T * torch.tensor([[1.0], [3.0]])).numpy())
     x = random(4)

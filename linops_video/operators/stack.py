@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 
 import torch
 from torch import Tensor
 
-from linops_video.algebra.operator import Identity, LinearOperator, add, scalar, scale
+from linops_video.algebra.operator import Identity, LinearOperator, add, compose, scalar, scale
 from linops_video.algebra.parameters import Shape
 from linops_video.algebra.text import call_on
 from linops_video.errors import ShapeError
@@ -18,6 +19,7 @@ from linops_video.operators.dense import Dense
 from linops_video.operators.diagonal import Diagonal, number
 
 Operators = tuple[LinearOperator, ...]
+Join = Callable[[LinearOperator, LinearOperator], LinearOperator]
 
 ROWS_LIMIT = 4096
 """Most rows of a stack whose AAᴴ is made a matrix: as many as an eigendecomposition takes a minute for."""
@@ -121,33 +123,40 @@ class BlockDiagonal(LinearOperator):
         return BlockDiagonal(tuple(A.H for A in self.operators))
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        weights = _parts(weight, "in_shape", [A.out_shape for A in self.operators])
-        if weights is None:
-            return super().gram(weight)
-        return BlockDiagonal(tuple(A.gram(w) for A, w in zip(self.operators, weights, strict=True)))
+        square = _by_blocks(lambda A, W: A.gram(W), self, "out_shape", weight, "in_shape")
+        return square or super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return self.H.gram(weight)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
-        parts = _parts(other, "out_shape", [A.in_shape for A in self.operators])
-        return parts and BlockDiagonal(tuple(A @ B for A, B in zip(self.operators, parts, strict=True)))
+        return _by_blocks(compose, self, "in_shape", other, "out_shape")
 
     def _before(self, other: LinearOperator) -> LinearOperator | None:
-        parts = _parts(other, "in_shape", [A.out_shape for A in self.operators])
-        return parts and BlockDiagonal(tuple(B @ A for A, B in zip(self.operators, parts, strict=True)))
+        return _by_blocks(lambda A, B: compose(B, A), self, "out_shape", other, "in_shape")
 
     def _plus(self, other: LinearOperator) -> LinearOperator | None:
-        parts = _parts(other, "in_shape", [A.in_shape for A in self.operators])
-        if parts is None or any(A.out_shape != B.out_shape for A, B in zip(self.operators, parts, strict=True)):
-            return None
-        return BlockDiagonal(tuple(add(A, B) for A, B in zip(self.operators, parts, strict=True)))
+        return _sum(self, other)
 
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return BlockDiagonal(tuple(scale(factor, A) for A in self.operators))
 
     def _known_norm(self) -> Tensor:
         return torch.stack(torch.broadcast_tensors(*(A.norm() for A in self.operators))).amax(0)
+
+
+def _by_blocks(
+    join: Join, A: BlockDiagonal, side: str, other: LinearOperator | None, other_side: str
+) -> LinearOperator | None:
+    """Each block of A joined with what `other` does to the same part; None where the parts are not the same."""
+    parts = _parts(other, other_side, [getattr(block, side) for block in A.operators])
+    return None if parts is None else BlockDiagonal(tuple(join(*pair) for pair in zip(A.operators, parts, strict=True)))
+
+
+def _sum(A: BlockDiagonal, other: LinearOperator) -> LinearOperator | None:
+    parts = _parts(other, "in_shape", [block.in_shape for block in A.operators])
+    alike = parts is not None and [part.out_shape for part in parts] == [block.out_shape for block in A.operators]
+    return _by_blocks(add, A, "in_shape", other, "in_shape") if alike else None
 
 
 def _small_matrix(A: Stack) -> Dense | None:
@@ -175,8 +184,9 @@ def join_parts(parts: list[tuple[Tensor, Shape]]) -> Tensor:
 def _parts(A: LinearOperator | None, side: str, shapes: list[Shape]) -> list[LinearOperator] | None:
     """What A (I for None) does to each part of a joined vector, where it leaves the parts apart, and these are the
     shapes of its `side`; else None."""
-    thin = isinstance(A, Diagonal) and A.diagonal.shape[-1] == 1
-    c = number(A.diagonal).squeeze(-1) if thin else scalar(A)
+    c = scalar(A)
+    if isinstance(A, Diagonal) and A.diagonal.shape[-1] == 1:
+        c = number(A.diagonal).squeeze(-1)
     if c is not None:
         return [scale(c, Identity(shape)) for shape in shapes]
     if isinstance(A, Diagonal):
