@@ -94,6 +94,8 @@ def _gram(A: Einsum, weight: Tensor) -> LinearOperator | None:
     if not contracted:
         return scale(square.reshape(batch).real, Identity(A.in_shape)) if alike else Diagonal(square, A.in_shape)
     axis = of_x.index(contracted[0])
+    if n == 1 and not alike:
+        return Diagonal(square[..., 0].real.movedim(-1, axis - len(of_x)), A.in_shape)
     return AxisMatrix(square.reshape(*batch, n, n), axis, A.in_shape) if alike else Blocks(square, axis, A.in_shape)
 
 

@@ -54,6 +54,14 @@ ANIMALS = [
         lambda r: einsum("t c h w, t c -> t h w", r(4, 3), VIDEO) @ Diagonal(mask(r, *VIDEO), VIDEO),
         "exact: pointwise" + OUTER,
     ),
+    Animal(
+        "coil maps of a mask of one channel",
+        lambda r: (
+            einsum("t c h w, k c h w -> t k h w", torch.complex(r(3, 1, 6, 5), r(3, 1, 6, 5)), (4, 1, 6, 5))
+            @ Diagonal(mask(r, 4, 1, 6, 5), (4, 1, 6, 5))
+        ),
+        "exact: pointwise" + GRAM,
+    ),
     Animal("function", lambda r: linear_function(lambda x: x.cumsum(0)[..., ::2], VIDEO), "cg, not preconditioned"),
     Animal(
         "function of a complex result",
