@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from linops_video.algebra.operator import Compose, LinearOperator, compose, scalar
+from linops_video.algebra.operator import Compose, Identity, LinearOperator, compose, scalar
 from linops_video.algebra.parameters import in_range
 from linops_video.inverses.composite import BlockInverse, TurnedInverse
 from linops_video.inverses.inverse import (
@@ -41,6 +41,11 @@ def choose(A: LinearOperator, rtol: float) -> Inverse:
         inverse = choose(rest, rtol)
         if not inverse.iterative:
             return TurnedInverse(A, inverse.method, inverse, turn)
+    elif rest is not None and (c := scalar(turn.outer())) is not None:
+        inverse = choose(rest, rtol)
+        found = _behind(inverse.decomposition, turn, torch.as_tensor(c)) if isinstance(inverse, GramInverse) else None
+        if found is not None:
+            return GramInverse(A, inverse.method, found, exact, True)
     way = plan_phases(exact)
     if way is not None:
         return GramInverse(A, f"exact: {way.name}, from the Gram", _built(way), exact, True)
@@ -60,6 +65,16 @@ def _built(way: Plan) -> Decomposition:
 def _is_unitary(A: LinearOperator) -> bool:
     c = scalar(A.gram()) if A.in_size == A.out_size else None
     return not isinstance(c, torch.Tensor) and c == 1
+
+
+def _behind(G: Decomposition, Q: LinearOperator, c: torch.Tensor) -> Spectral | None:
+    """QᴴGQ for QQᴴ = c·I: with G = UΛUᴴ the eigenvectors QᴴU/√c and eigenvalues cΛ, and zero on the rest."""
+    if not isinstance(G, Spectral) or c.ndim or not bool(c > 0) or (G.rest and G.rest.eigenvalues.any()):
+        return None
+    n = len(Q.in_shape)
+    zero = Spectral(Identity(Q.in_shape), torch.zeros((1,) * n, dtype=torch.float64))
+    Q, c = Q.to(dtype=torch.float64), c.double()
+    return Spectral(compose(Q.H, G.basis) * c.rsqrt(), c * G.eigenvalues, zero)
 
 
 def _exact_ways(A: LinearOperator) -> list[tuple[type[ExactInverse], str, Plan]]:

@@ -9,7 +9,6 @@ import torch
 
 from linops_video.algebra.operator import Adjoint, Compose, Identity, LinearOperator, Scaled, Sum
 from linops_video.operators.blocks import ENTRIES_LIMIT, SIDE_LIMIT, Blocks
-from linops_video.operators.dense import Dense
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.multiplier import Multiplier
 
@@ -57,15 +56,15 @@ def _mixed(A: LinearOperator) -> set[int] | None:
         return {A.axis}
     if isinstance(A, Multiplier) and (own := A.transform._separable_axes()):
         return {axis for axis in own if A.values.shape[axis - len(A.in_shape)] > 1}  # UᴴU = I along the others
-    factors = A._factors() or (A,)
+    factors = A._factors() or ()
     if len(factors) == 1:
-        return {0} if isinstance(factors[0], Dense) and _is_line(factors[0]) else None
+        return {0} if _is_line(A) else None
     axes: list[set[int] | None] = []
     for F, start in zip(factors, accumulate((len(F.in_shape) for F in factors), initial=0), strict=False):
         mixed = {0} if _is_line(F) and not isinstance(F, (Identity, Diagonal)) else _mixed(F)
-        known = mixed is not None and len(F.in_shape) == len(F.out_shape)
-        axes.append({start + axis for axis in mixed} if known else None)
-    return _united(axes)
+        lost = mixed is None or len(F.in_shape) != len(F.out_shape)
+        axes.append(None if lost else {start + axis for axis in mixed or ()})
+    return _united(axes) if axes else None
 
 
 def _united(axes: list[set[int] | None]) -> set[int] | None:

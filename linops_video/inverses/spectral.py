@@ -256,8 +256,8 @@ def _distinct(basis: LinearOperator) -> Tensor:
         own[0, 1] = False
         own[-1, 1] &= basis.out_shape[-1] % 2 == 1
         return own.reshape((1,) * (len(basis.in_shape) - 2) + own.shape)
-    if isinstance(basis, PhaseFourier):
-        return _distinct(basis.transform)
+    if isinstance(basis, (PhaseFourier, Scaled)):
+        return _distinct(basis.operator if isinstance(basis, Scaled) else basis.transform)
     if isinstance(basis, Kron):
         masks = [_distinct(part) for part in basis.factors]
         sizes = [(1,) * sum(m.ndim for m in masks[i + 1 :]) for i in range(len(masks))]

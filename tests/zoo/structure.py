@@ -221,6 +221,26 @@ ANIMALS = [
         lambda r: Multiplier(Cosine((0,), (6,)), r(6)) @ Diagonal(r(6), (6,)) @ Multiplier(Cosine((0,), (6,)), r(6)),
         "exact: eigh of 6×6 at every place" + GRAM,
     ),
+    Animal(
+        "rolls and flips of the only axis, added",
+        lambda r: Roll((2,), (0,), (6,)) + Flip((0,), (6,)) + r(2) * Identity((6,)),
+        "exact: eigh of 6×6 at every place" + GRAM,
+    ),
+    Animal(
+        "two snapshots of means over rows",
+        lambda r: Stack(tuple(cacti(mask(r, 4, 3, 3, 5), (4, 3, 3, 5)) for _ in range(2))) @ BoxMean(2, VIDEO, (2,)),
+        "exact: eigh of 4×4 at every place" + GRAM,
+    ),
+    Animal(
+        "shifted box means of a blur of luma of every second frame",
+        lambda r: (
+            Stack(tuple(BoxMean(2, (2, 1, 6, 4)) @ Roll(s, (2, 3), (2, 1, 6, 4)) for s in ((0, 0), (0, 1), (1, 0))))
+            @ Convolution(r(3, 3), (2, 1, 6, 4), "circular")
+            @ AxisMatrix(r(1, 3), 1, (2, 3, 6, 4))
+            @ Select((0, 2), 0, (4, 3, 6, 4))
+        ),
+        "exact: FFT, then eigh of 4×4 per frequency" + GRAM,
+    ),
     Animal("symmetric blur", lambda r: Convolution(even_disk(r), VIDEO, "symmetric"), "exact: DCT" + GRAM),
     Animal(
         "one symmetric blur a sample",
