@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from linops_video.algebra.operator import Compose, Identity, LinearOperator, compose, scalar
+from linops_video.algebra.operator import Compose, Identity, LinearOperator, compose, scalar, scale
 from linops_video.algebra.parameters import in_range
 from linops_video.inverses.composite import BlockInverse, TurnedInverse
 from linops_video.inverses.inverse import (
@@ -43,7 +43,7 @@ def choose(A: LinearOperator, rtol: float) -> Inverse:
             return TurnedInverse(A, inverse.method, inverse, turn)
     elif rest is not None and (c := scalar(turn.outer())) is not None:
         inverse = choose(rest, rtol)
-        found = _behind(inverse.decomposition, turn, torch.as_tensor(c)) if isinstance(inverse, GramInverse) else None
+        found = _behind(inverse.decomposition, turn, c) if isinstance(inverse, GramInverse) else None
         if found is not None:
             return GramInverse(A, inverse.method, found, exact, True)
     way = plan_phases(exact)
@@ -67,14 +67,15 @@ def _is_unitary(A: LinearOperator) -> bool:
     return not isinstance(c, torch.Tensor) and c == 1
 
 
-def _behind(G: Decomposition, Q: LinearOperator, c: torch.Tensor) -> Spectral | None:
+def _behind(G: Decomposition, Q: LinearOperator, c: float | torch.Tensor) -> Spectral | None:
     """QᴴGQ for QQᴴ = c·I: with G = UΛUᴴ the eigenvectors QᴴU/√c and eigenvalues cΛ, and zero on the rest."""
-    if not isinstance(G, Spectral) or c.ndim or not bool(c > 0) or (G.rest and G.rest.eigenvalues.any()):
+    batch = isinstance(c, torch.Tensor) and c.ndim
+    if not isinstance(G, Spectral) or batch or (G.rest and G.rest.eigenvalues.any()):
         return None
     n = len(Q.in_shape)
     zero = Spectral(Identity(Q.in_shape), torch.zeros((1,) * n, dtype=torch.float64))
-    Q, c = Q.to(dtype=torch.float64), c.double()
-    return Spectral(compose(Q.H, G.basis) * c.rsqrt(), c * G.eigenvalues, zero)
+    length = torch.where(c > 0, c.double(), 1).sqrt() if isinstance(c, torch.Tensor) else c**0.5  # zero only where Q is
+    return Spectral(scale(1 / length, compose(Q.to(dtype=torch.float64).H, G.basis)), c * G.eigenvalues, zero)
 
 
 def _exact_ways(A: LinearOperator) -> list[tuple[type[ExactInverse], str, Plan]]:
