@@ -50,6 +50,19 @@ def test_what_the_operator_cannot_reach_is_all_noise():
     assert noise_level(measured("dd", video, 0.05)) == pytest.approx(0.05, rel=0.05)
 
 
+def test_little_noise_in_few_entries_is_told_in_float32():
+    """One in 256 pixels of a snapshot of 8 frames is behind no open mask: σ is told where it is 2e-4 of y, too."""
+    video = torch.rand(8, 1, 128, 128, generator=torch.Generator().manual_seed(0))
+    for sigma in (0.001, 0.01):
+        assert noise_level(measured("cacti(0.5)", video, sigma)) == pytest.approx(sigma, rel=0.2)
+
+
+@pytest.mark.parametrize("text", ["sr(2) @ mask(0.9)", "average(4) @ mask(0.9)", "cacti(0.9)"])
+def test_the_pattern_of_random_weights_is_not_taken_for_noise(clip, text):
+    with pytest.raises(MeasurementError, match="pattern that A lays over y"):
+        noise_level(measured(text, clip, 0.01))
+
+
 def test_holes_without_noise_are_left_out(clip):
     """A measurement with zeros in its holes has noise elsewhere only."""
     mask = (torch.rand(clip.shape, generator=torch.Generator().manual_seed(0)) > 0.2).float()

@@ -29,8 +29,8 @@ def noise_level(problem: InverseProblem) -> float:
     video, or a stack that begins with one, σ is that of its patches (`estimate_noise`).
 
     Raises:
-        MeasurementError: if A reaches all of y, and y is no video, or too small a one: then nothing in y tells noise
-            from signal.
+        MeasurementError: if A reaches all of y, and y is no video, or too small a one, or one with a pattern of random
+            weights, as of means over dropped entries: then nothing in y tells noise from signal.
 
     Example:
         >>> import torch
@@ -49,7 +49,7 @@ def noise_level(problem: InverseProblem) -> float:
     white = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=wide).to(y)
     left, left_of_white = (v - A(normal.pinv(v)) for v in (y, white))
     freedom, power, all_of_it = (v.abs().double().square().sum() for v in (left_of_white, left, y))
-    rounding = torch.finfo(y.dtype).eps * all_of_it
+    rounding = torch.finfo(y.dtype).eps ** 1.5 * all_of_it  # y − A A⁺ y of y = A x: eps² of it, or little more
     if freedom >= max(LEAST, 1e-3 * y.numel()) and power > rounding:
         return float((power / freedom).sqrt())
     if isinstance(A, Stack):
@@ -58,7 +58,17 @@ def noise_level(problem: InverseProblem) -> float:
     told = _estimate(y, reached(A, y)) if len(A.out_shape) == 4 else None
     if told is None:
         raise MeasurementError(f"the noise of {A!r} cannot be told from y, which is no video, or small: give noise_std")
+    if _pattern(A, y) > told / 2:
+        raise MeasurementError(f"the noise of {A!r} cannot be told from the pattern that A lays over y: give noise_std")
     return told
+
+
+def _pattern(A: LinearOperator, y: Tensor) -> float:
+    """Noise that A makes of an even video as bright as y, as random weights do: single frames and channels show it."""
+    even = A(torch.ones(*A.batch_shape, *A.in_shape).to(y))
+    brightness = (even.conj() * y).sum().abs() / even.abs().square().sum().clamp_min(1e-30)
+    planes = (even * brightness).reshape(-1, 1, 1, *even.shape[-2:])
+    return _estimate(planes, reached(A, y).reshape(planes.shape)) or 0.0
 
 
 def reached(A: LinearOperator, like: Tensor) -> Tensor:
