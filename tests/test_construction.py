@@ -147,7 +147,7 @@ def test_second_derivatives_in_an_operator_are_refused_forwards_over_backwards()
         (lambda: Identity((2,)).to(torch.float64), DtypeError, r"write to\(dtype=torch.float64\)"),  # type: ignore
         (lambda: Admm(()), SpecError, "at least one prior"),
         (lambda: Admm(rho="a"), SpecError, "rho must be a positive number, got a"),  # type: ignore
-        (lambda: AdmmTV(weight=torch.tensor([0.1, 0.2])), SpecError, "weight must be 0 or more, got tensor"),  # type: ignore
+        (lambda: AdmmTV(weight=torch.tensor([0.1, 0.2])), SpecError, "weight must be one finite number"),  # type: ignore
     ],
 )
 def test_what_cannot_be_is_refused(make, error: type[LinopsError], words: str) -> None:

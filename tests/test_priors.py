@@ -253,8 +253,9 @@ def test_constants_pass():
         (lambda: TotalVariation(1.0)(torch.rand(4, 4), 1.0), ShapeError, "T, C, H, W"),
         (lambda: WaveletL1(1.0)(torch.rand(4, 4), 1.0), ShapeError, "T, C, H, W"),
         (lambda: WaveletL1(1.0, "haar", (1, 2))(torch.rand(4, 1, 4, 4), 1.0), SpecError, "each of T, H, W"),  # type: ignore[arg-type]
-        (lambda: TotalVariation(1.0, huber=-0.1), SpecError, "huber must be 0 or more"),
-        (lambda: GroupSparsity(-1.0), SpecError, "weight must be 0 or more"),
+        (lambda: TotalVariation(1.0, huber=-0.1), SpecError, "huber must be one finite number, 0 or more"),
+        (lambda: GroupSparsity(-1.0), SpecError, "weight must be one finite number, 0 or more"),
+        (lambda: NuclearNorm(float("inf")), SpecError, "weight must be one finite number, 0 or more, got inf"),
         (lambda: GroupSparsity(1.0, (4,)), SpecError, "distinct and in 0 … 3"),
         (lambda: GroupSparsity(1.0, ()), SpecError, "one axis or more"),
         (lambda: Box(1.0, 0.0), SpecError, "low ≤ high"),

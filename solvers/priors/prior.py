@@ -132,7 +132,7 @@ def check_weight(name: str, weight: float | Tensor) -> None:
     """Raise a SpecError unless the weight is a number, 0 or more."""
     one = weight.numel() == 1 if isinstance(weight, Tensor) else isinstance(weight, int | float)
     if not one or not 0 <= float(torch.as_tensor(weight).detach()) < math.inf:
-        raise SpecError(f"{name} must be 0 or more, got {weight!r}")
+        raise SpecError(f"{name} must be one finite number, 0 or more, got {weight!r}")
 
 
 def floor(x: Tensor) -> float:
