@@ -82,6 +82,7 @@ def test_the_solver_is_the_network_in_the_common_loop(solver):
     seen = []
     solution = solve(problem, solver, on_step=lambda step, state, residual: seen.append((step, residual)))
     network = load_network(solver)
+    network.views = network.config.views
     torch.testing.assert_close(solution.x, network(problem))
     assert solution.steps == len(seen) == network.config.steps
     assert solution.status == "max_steps"

@@ -70,6 +70,7 @@ def test_the_solver_takes_views() -> None:
     assert one is not None
     assert two is not None
     assert not torch.equal(one, two)
+    assert (VideoOneNet().views, VideoOneNet(weights="videoonet-fast").views) == (2, 1)  # as the weights say
     for views in (0, 5):
         with pytest.raises(SpecError, match="views must be 1 to 4"):
             VideoOneNet(views=views)

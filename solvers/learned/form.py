@@ -30,6 +30,8 @@ class Config:
             along the motion (`motion.py`) as a further candidate.
         mosaic: multiscale: the videos are scans, and start and networks see their frames side by side in this grid, as
             one large frame (`Mosaic`); () for other videos.
+        views: multiscale: mirrored and turned views that solvers show to the trained network, unless they are told another
+            number; in training it sees one.
         kernel, decoder: the paper's networks: sizes k_e of the encoder's and k_d of the decoder's convolutions.
         start: "smooth" (`smooth_start`), "pinv" (z = A⁺ y, the paper) or "adjoint" (z = Aᵀy / ‖A‖²).
         corrections: the networks' outputs are added to what they correct, and are zero before training.
@@ -51,6 +53,7 @@ class Config:
     fine: int = 1
     motion: int = 0
     mosaic: tuple[tuple[int, ...], ...] = ()
+    views: int = 1
     kernel: int = 3
     decoder: int = 11
     start: str = "smooth"
@@ -65,8 +68,8 @@ class Config:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise SpecError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        if min(self.channels, self.steps, self.features) < 1:
-            raise SpecError("channels, steps and features must be 1 or more")
+        if min(self.channels, self.steps, self.features, self.views) < 1:
+            raise SpecError("channels, steps, features and views must be 1 or more")
         if self.kernel % 2 == 0 or self.decoder % 2 == 0:
             raise SpecError(f"kernel and decoder must be odd, got {self.kernel} and {self.decoder}")
         if self.blocks == "multiscale" and not (self.start == "smooth" and self.corrections and self.noise_input):

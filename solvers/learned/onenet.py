@@ -18,7 +18,7 @@ class OneNet(Learned):
     Attributes:
         weights: a file, or the name of a shipped set; "onenet" is for real colour video.
         precision: of the network's convolutions, "float32" or "bfloat16".
-        views: mirrored and turned views of the video, 1 to 4, whose mean the networks take.
+        views: mirrored and turned views of the video, 1 to 4, whose mean the networks take; None: as the weights say.
 
     Example:
         >>> import torch

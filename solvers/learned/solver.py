@@ -71,7 +71,7 @@ class Learned:
 
     The network has a fixed number of steps, so that the loop neither stops early nor goes on.
 
-    With `views` above 1 the networks see each video in so many mirrored and turned views (`VIEWS`, 4 at most), and the
+    With `views` above 1 (None: as many as the weights say) the networks see each video in so many mirrored and turned views (`VIEWS`, 4 at most), and the
     mean of their answers, turned back, is taken in every step; start and data steps, which take most of the time on
     large frames, are done once.
 
@@ -83,15 +83,17 @@ class Learned:
 
     weights: str
     precision: str = "float32"
-    views: int = 1
+    views: int | None = None
     network: Unrolled = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise SpecError(f"precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}")
+        network = load_network(self.weights)
+        if self.views is None:
+            object.__setattr__(self, "views", network.config.views)
         if self.views not in range(1, len(VIEWS) + 1):
             raise SpecError(f"views must be 1 to {len(VIEWS)}, got {self.views!r}")
-        network = load_network(self.weights)
         if network.config.form != self.form:
             raise SpecError(
                 f"the weights {self.weights!r} are a {network.config.form}, not a {self.form}: "
@@ -114,7 +116,7 @@ class Learned:
         if self.precision == "bfloat16":
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             network.network_dtype = torch.bfloat16
-        network.views = self.views
+        network.views = self.views or network.config.views
         problem = rescaled(problem)
         state = network.init(problem)
         values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
