@@ -30,8 +30,8 @@ class Config:
             along the motion (`motion.py`) as a further candidate.
         mosaic: multiscale: the videos are scans, and start and networks see their frames side by side in this grid, as
             one large frame (`Mosaic`); () for other videos.
-        views: multiscale: mirrored and turned views that solvers show to the trained network, unless they are told another
-            number; in training it sees one.
+        views: multiscale: mirrored and turned views that solvers show to the trained network, unless they are told
+            another number; in training it sees one.
         kernel, decoder: the paper's networks: sizes k_e of the encoder's and k_d of the decoder's convolutions.
         start: "smooth" (`smooth_start`), "pinv" (z = A⁺ y, the paper) or "adjoint" (z = Aᵀy / ‖A‖²).
         corrections: the networks' outputs are added to what they correct, and are zero before training.

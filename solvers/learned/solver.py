@@ -71,9 +71,9 @@ class Learned:
 
     The network has a fixed number of steps, so that the loop neither stops early nor goes on.
 
-    With `views` above 1 (None: as many as the weights say) the networks see each video in so many mirrored and turned views (`VIEWS`, 4 at most), and the
+    With `views` above 1 the networks see each video in so many mirrored and turned views (`VIEWS`, 4 at most), and the
     mean of their answers, turned back, is taken in every step; start and data steps, which take most of the time on
-    large frames, are done once.
+    large frames, are done once. None: as many as the weights say.
 
     With `precision` = "bfloat16" the convolutions run in that precision, channels last; start and data steps stay in
     that of the problem. `fast_precision(device)` says where this is faster.
