@@ -11,6 +11,7 @@ solver's precision) and one large copy reach in the same run. Processor time on 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,12 @@ from linops_video.metrics import psnr
 from linops_video.solvers.registry import build, fast_fields
 from linops_video.solvers.tiles import run_in_tiles
 
-SOLVERS = ("videoonet", "onenet", "admm-tv")
+SOLVERS: dict[str, tuple[str, dict[str, str]]] = {
+    "videoonet": ("videoonet", {}),
+    "videoonet-fast": ("videoonet", {"weights": "videoonet-fast"}),
+    "onenet": ("onenet", {}),
+    "admm-tv": ("admm-tv", {}),
+}
 
 
 class Bytes(TorchDispatchMode):
@@ -72,9 +78,9 @@ def reached(dtype: torch.dtype) -> dict[str, float]:
     }
 
 
-def measure(clip: Tensor, op: str, solver: str) -> dict[str, float]:
+def measure(clip: Tensor, op: str, solver: str, weights: dict[str, str]) -> dict[str, float]:
     problem = forward_model(op, tuple(clip.shape)).measure(clip)
-    fields = fast_fields(solver, "cpu")
+    fields = {**fast_fields(solver, "cpu"), **weights}
     ready = build(problem, solver, **fields)
     with FlopCounterMode(display=False) as flops, Bytes() as moved:
         x = run_in_tiles(ready, problem).x
@@ -111,16 +117,18 @@ def main() -> None:
     parser.add_argument("clip", type=Path)
     parser.add_argument("--op", default="sr4")
     parser.add_argument("--frames", type=int, default=4)
+    parser.add_argument("--solvers", nargs="*", default=[*SOLVERS], choices=SOLVERS, help="the others' rows are kept")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     frames = read_video(arguments.clip, arguments.frames).frames
-    results: dict[str, dict[str, dict[str, float]]] = {}
-    for solver in SOLVERS:
+    known = arguments.json is not None and arguments.json.exists()
+    results: dict[str, dict[str, dict[str, float]]] = json.loads(arguments.json.read_text())["results"] if known else {}
+    for solver in arguments.solvers:
         for name, size in SIZES.items():
             clip = F.interpolate(frames, size, mode="bicubic").clamp(0, 1)
-            results.setdefault(solver, {})[name] = measure(clip, arguments.op, solver)
+            results.setdefault(solver, {})[name] = measure(clip, arguments.op, *SOLVERS[solver])
             print(solver, name, results[solver][name], flush=True)
             if arguments.json:
                 save(arguments.json, {"op": arguments.op, "frames": arguments.frames, "results": results})
