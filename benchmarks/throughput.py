@@ -102,8 +102,8 @@ def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
         "share of a copy's rate |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for solver, sizes in results.items():
-        for size, r in sizes.items():
+    for solver in (name for name in SOLVERS if name in results):
+        for size, r in results[solver].items():
             lines.append(
                 f"| `{solver}` | {size} | {r['frames_per_second']:.3g} "
                 f"| {r['gflop_per_frame']:.1f} | {100 * r['share_of_operations']:.0f} % "
@@ -123,8 +123,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     frames = read_video(arguments.clip, arguments.frames).frames
-    known = arguments.json is not None and arguments.json.exists()
-    results: dict[str, dict[str, dict[str, float]]] = json.loads(arguments.json.read_text())["results"] if known else {}
+    results: dict[str, dict[str, dict[str, float]]] = {}
+    if arguments.json and arguments.json.exists():
+        results = json.loads(arguments.json.read_text())["results"]
     for solver in arguments.solvers:
         for name, size in SIZES.items():
             clip = F.interpolate(frames, size, mode="bicubic").clamp(0, 1)
