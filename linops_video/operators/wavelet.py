@@ -18,6 +18,7 @@ from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape, by_parts
+from linops_video.algebra.slabs import slabs
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.filterbank import analyse, low_pass, synthesise
 from linops_video.operators.multiplier import undone, unitary_gram
@@ -132,9 +133,9 @@ def _analyse(W: Wavelet, x: Tensor, level: int) -> Tensor:
     if not steps:
         return x
     corner = [slice(None)] * x.ndim
-    for dim, wavelet, half, _ in steps:
-        x = analyse(x, dim, wavelet)
+    for dim, _, half, _ in steps:
         corner[dim] = slice(half)
+    x = _halved(x, [step[:2] for step in steps], -len(W.in_shape))
     if not _steps(W, level + 1):
         return x
     inner = _analyse(W, x[tuple(corner)], level + 1)
@@ -143,6 +144,19 @@ def _analyse(W: Wavelet, x: Tensor, level: int) -> Tensor:
         corner[dim] = slice(room)
     x[tuple(corner)] = inner
     return x
+
+
+def _halved(x: Tensor, steps: list[tuple[int, str]], first: int) -> Tensor:
+    """Each (dim, wavelet) in turn; those along other axes than the `first` on parts of it that stay in the cache."""
+
+    def along(part: Tensor, others: bool) -> Tensor:
+        for dim, wavelet in steps:
+            part = analyse(part, dim, wavelet) if (dim != first) == others else part
+        return part
+
+    x = along(x, False)
+    parts = [along(x.narrow(first, start, end - start), True) for start, end in slabs(x, first)]
+    return torch.cat(parts, first) if parts else along(x, True)
 
 
 def _synthesise(W: Wavelet, y: Tensor, level: int, adjoint: bool) -> Tensor:
