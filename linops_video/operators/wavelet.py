@@ -149,14 +149,15 @@ def _analyse(W: Wavelet, x: Tensor, level: int) -> Tensor:
 def _halved(x: Tensor, steps: list[tuple[int, str]], first: int) -> Tensor:
     """Each (dim, wavelet) in turn; those along other axes than the `first` on parts of it that stay in the cache."""
 
-    def along(part: Tensor, others: bool) -> Tensor:
-        for dim, wavelet in steps:
-            part = analyse(part, dim, wavelet) if (dim != first) == others else part
+    def in_turn(part: Tensor, chosen: list[tuple[int, str]]) -> Tensor:
+        for dim, wavelet in chosen:
+            part = analyse(part, dim, wavelet)
         return part
 
-    x = along(x, False)
-    parts = [along(x.narrow(first, start, end - start), True) for start, end in slabs(x, first)]
-    return torch.cat(parts, first) if parts else along(x, True)
+    x = in_turn(x, [step for step in steps if step[0] == first])
+    others = [step for step in steps if step[0] != first]
+    parts = [in_turn(x.narrow(first, start, end - start), others) for start, end in slabs(x, first)]
+    return torch.cat(parts, first) if parts else in_turn(x, others)
 
 
 def _synthesise(W: Wavelet, y: Tensor, level: int, adjoint: bool) -> Tensor:

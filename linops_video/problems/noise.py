@@ -128,7 +128,7 @@ def _estimate(y: Tensor, observed: Tensor | None) -> float | None:
     if y.is_complex():
         parts = _estimate(y.real, observed), _estimate(y.imag, observed)
         return None if None in parts else math.hypot(*parts)  # type: ignore[arg-type]
-    if y.ndim < 2 or min(y.shape[-2:]) < 2 or not y.numel():
+    if y.ndim < 2 or not y.numel():
         return None
     y = y.reshape((1,) * max(4 - y.ndim, 0) + y.shape)
     seen = None if observed is None else (observed != 0).expand(y.shape)

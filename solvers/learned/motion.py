@@ -18,7 +18,7 @@ PASSES = 4
 `REACH`. Measured on `sr4`: 4 of 3 frames ahead and back gain as much as 2 of 7 frames."""
 
 RADIUS = 3
-"""Of the windows (7×7 pixels) in which a displacement is taken to be the same, and then smoothed."""
+"""Of the windows (7×7 pixels) in which a displacement is taken to be the same, then smoothed; `_window` is for 3."""
 
 LEVELS, LEAST = 3, 16
 """Scales of the pyramid, as long as frames have `LEAST` rows and columns."""

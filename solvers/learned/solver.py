@@ -90,15 +90,16 @@ class Learned:
         if self.precision not in PRECISIONS:
             raise SpecError(f"precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}")
         network = load_network(self.weights)
-        if self.views is None:
-            object.__setattr__(self, "views", network.config.views)
-        if self.views not in range(1, len(VIEWS) + 1):
-            raise SpecError(f"views must be 1 to {len(VIEWS)}, got {self.views!r}")
+        views = network.config.views if self.views is None else self.views
+        if views not in range(1, len(VIEWS) + 1):
+            raise SpecError(f"views must be 1 to {len(VIEWS)}, got {views!r}")
         if network.config.form != self.form:
             raise SpecError(
                 f"the weights {self.weights!r} are a {network.config.form}, not a {self.form}: "
                 f"take the solver {network.config.form!r} or other weights"
             )
+        network.views = views
+        object.__setattr__(self, "views", views)
         object.__setattr__(self, "network", network)
 
     @property
@@ -116,7 +117,6 @@ class Learned:
         if self.precision == "bfloat16":
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             network.network_dtype = torch.bfloat16
-        network.views = self.views or network.config.views
         problem = rescaled(problem)
         state = network.init(problem)
         values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
