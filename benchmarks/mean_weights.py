@@ -25,9 +25,9 @@ def main() -> None:
     parser.add_argument("--views", type=int)
     args = parser.parse_args()
     a, b = load_network(args.a), load_network(args.b)
-    if a.config != b.config:
+    if replace(a.config, views=b.config.views) != b.config:
         raise SpecError(f"a mean needs two networks of one form, got {a.config} and {b.config}")
-    mean = Unrolled(replace(a.config, views=args.views or a.config.views))
+    mean = Unrolled(replace(a.config, views=args.views or b.config.views))
     values, others = a.state_dict(), b.state_dict()
     mean.load_state_dict({name: torch.lerp(value, others[name], 0.5) for name, value in values.items()})
     save_network(args.out, mean, {k: v for k, v in describe(args.b).items() if k != "config"})

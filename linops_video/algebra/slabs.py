@@ -8,8 +8,10 @@ CACHED = 2**18
 """Entries that are worked on at once: 1 MB in float32."""
 
 
-def slabs(x: Tensor, axis: int = -4) -> list[tuple[int, int]]:
+def slabs(x: Tensor, axis: int = -4, multiple: int = 1) -> list[tuple[int, int]]:
     """First index and end, along an axis, of parts of some `CACHED` entries; the default is the frames of a video.
+
+    Each part but the last has a `multiple` of indices.
 
     Example:
         >>> import torch
@@ -17,7 +19,7 @@ def slabs(x: Tensor, axis: int = -4) -> list[tuple[int, int]]:
         [(0, 2), (2, 3)]
     """
     n = x.shape[axis]
-    count = max(1, CACHED * n // max(1, x.numel()))
+    count = max(1, CACHED * n // max(1, x.numel()) // multiple) * multiple
     return [(first, min(first + count, n)) for first in range(0, n, count)]
 
 

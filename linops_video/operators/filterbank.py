@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pywt
 import torch
 from torch import Tensor
@@ -20,6 +22,9 @@ def _orthonormal_taps() -> dict[str, list[float]]:
             found[name] = g
     return found
 
+
+Steps = Sequence[tuple[int, str]]
+"""Axes, each with the wavelet that halves it, in turn."""
 
 TAPS = _orthonormal_taps()
 """A table, so that `torch.compile` finds numbers where it would not look into PyWavelets."""
@@ -43,21 +48,48 @@ def high_pass(g: list[float]) -> list[float]:
     return [(-1) ** m * tap for m, tap in enumerate(reversed(g))]
 
 
-def analyse(x: Tensor, dim: int, wavelet: str) -> Tensor:
-    """One level along one axis: aₖ = Σₘ gₘ x[2k + m + 1 − F/2], then dₖ likewise with h; indices are periodic.
+def is_haar(wavelet: str) -> bool:
+    """Whether its filters have two taps: then they are those of Haar, whatever its name."""
+    return len(low_pass(wavelet)) == 2
+
+
+def analyse(x: Tensor, steps: Steps) -> Tensor:
+    """One level along each axis: aₖ = Σₘ gₘ x[2k + m + 1 − F/2], then dₖ likewise with h; indices are periodic.
 
     An odd length n is extended by its last entry; ⌈n/2⌉ approximations, then as many details.
     """
-    if x.shape[dim] % 2:
-        x = torch.cat((x, x.narrow(dim, -1, 1)), dim)
-    dim, g = dim % x.ndim, low_pass(wavelet)
-    return along(_matrix(g, dim, x), x, dim) if _is_short(x.shape[dim], g) else _analyse(x, dim, g)
+    for dim, wavelet in steps:
+        if x.shape[dim] % 2:
+            x = torch.cat((x, x.narrow(dim, -1, 1)), dim)
+        dim, g = dim % x.ndim, low_pass(wavelet)
+        if is_haar(wavelet):
+            low, high = _phases(x, dim)
+            x = torch.cat((low + high, low - high), dim)
+        elif _is_short(x.shape[dim], g):
+            x = along(_matrix(g, dim, x), x, dim)
+        else:
+            x = _analyse(x, dim, g)
+    return _orthonormal(x, steps)
 
 
-def synthesise(y: Tensor, dim: int, wavelet: str) -> Tensor:
+def synthesise(y: Tensor, steps: Steps) -> Tensor:
     """The inverse of `analyse` on even lengths, which is its transpose."""
-    dim, g = dim % y.ndim, low_pass(wavelet)
-    return along(_matrix(g, dim, y).mT, y, dim) if _is_short(y.shape[dim], g) else _synthesise(y, dim, g)
+    for dim, wavelet in steps:
+        dim, g = dim % y.ndim, low_pass(wavelet)
+        if is_haar(wavelet):
+            low, high = y.chunk(2, dim)
+            y = _interleaved(low + high, low - high, dim)
+        elif _is_short(y.shape[dim], g):
+            y = along(_matrix(g, dim, y).mT, y, dim)
+        else:
+            y = _synthesise(y, dim, g)
+    return _orthonormal(y, steps)
+
+
+def _orthonormal(x: Tensor, steps: Steps) -> Tensor:
+    """Sums and differences of pairs, which Haar takes without weights, scaled once for all axes."""
+    pairs = sum(is_haar(wavelet) for _, wavelet in steps)
+    return x.mul_(0.5 ** (pairs / 2)) if pairs else x
 
 
 def _is_short(n: int, g: list[float]) -> bool:
@@ -72,9 +104,7 @@ def _matrix(g: list[float], dim: int, x: Tensor) -> Tensor:
 
 def _analyse(x: Tensor, dim: int, g: list[float]) -> Tensor:
     half, reach = x.shape[dim] // 2, len(g) // 2 - 1
-    phases = _periodic(x, dim, reach, reach).unflatten(dim, (-1, 2)).unbind(dim + 1)
-    if dim == x.ndim - 1:
-        phases = [phase.contiguous() for phase in phases]  # summed in a third of the time
+    phases = _phases(_periodic(x, dim, reach, reach), dim)
     windows = [phases[m % 2].narrow(dim, m // 2, half) for m in range(len(g))]
     return torch.cat([_weighted_sum(windows, taps) for taps in (g, high_pass(g))], dim)
 
@@ -88,9 +118,19 @@ def _synthesise(y: Tensor, dim: int, g: list[float]) -> Tensor:
         start = extra + (phase + extra - 1 - first) // 2
         windows = [channel.narrow(dim, start - k, half) for channel in (low, high) for k in range(extra)]
         phases.append(_weighted_sum(windows, g[first::2] + h[first::2]))
-    if dim == y.ndim - 1:
-        return torch.view_as_real(torch.complex(*phases)).flatten(-2)  # a fifth of the time of `stack`
-    return torch.stack(phases, dim + 1).flatten(dim, dim + 1)
+    return _interleaved(phases[0], phases[1], dim)
+
+
+def _phases(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """The entries with even and with odd indices."""
+    even, odd = x.unflatten(dim, (-1, 2)).unbind(dim + 1)
+    return (even.contiguous(), odd.contiguous()) if dim == x.ndim - 1 else (even, odd)  # summed in a third of the time
+
+
+def _interleaved(even: Tensor, odd: Tensor, dim: int) -> Tensor:
+    if dim == even.ndim - 1:
+        return torch.view_as_real(torch.complex(even, odd)).flatten(-2)  # a fifth of the time of `stack`
+    return torch.stack((even, odd), dim + 1).flatten(dim, dim + 1)
 
 
 def _weighted_sum(parts: list[Tensor], weights: list[float]) -> Tensor:

@@ -20,7 +20,7 @@ from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape, by_parts
 from linops_video.algebra.slabs import slabs
 from linops_video.errors import ShapeError, SpecError
-from linops_video.operators.filterbank import analyse, low_pass, synthesise
+from linops_video.operators.filterbank import Steps, analyse, is_haar, low_pass, synthesise
 from linops_video.operators.multiplier import undone, unitary_gram
 
 
@@ -146,18 +146,35 @@ def _analyse(W: Wavelet, x: Tensor, level: int) -> Tensor:
     return x
 
 
-def _halved(x: Tensor, steps: list[tuple[int, str]], first: int) -> Tensor:
-    """Each (dim, wavelet) in turn; those along other axes than the `first` on parts of it that stay in the cache."""
+def _halved(x: Tensor, steps: Steps, first: int) -> Tensor:
+    """One level, on parts along the `first` axis that stay in the cache."""
+    whole, rest = _by_part(steps, first)
+    x, pairs = analyse(x, whole), first in dict(rest)
+    if not rest:
+        return x
+    parts = [analyse(x.narrow(first, start, stop - start), rest) for start, stop in slabs(x, first, 1 + pairs)]
+    if pairs:
+        low, high = zip(*(part.chunk(2, first) for part in parts), strict=True)
+        parts = low + high
+    return torch.cat(parts, first)
 
-    def in_turn(part: Tensor, chosen: list[tuple[int, str]]) -> Tensor:
-        for dim, wavelet in chosen:
-            part = analyse(part, dim, wavelet)
-        return part
 
-    x = in_turn(x, [step for step in steps if step[0] == first])
-    others = [step for step in steps if step[0] != first]
-    parts = [in_turn(x.narrow(first, start, end - start), others) for start, end in slabs(x, first)]
-    return torch.cat(parts, first) if parts else in_turn(x, others)
+def _doubled(y: Tensor, steps: Steps, first: int) -> Tensor:
+    """The inverse of `_halved` on even lengths."""
+    whole, rest = _by_part(steps, first)
+    if rest:
+        pairs = first in dict(rest)
+        halves = y.chunk(1 + pairs, first)
+        bounds = [(start // len(halves), stop // len(halves)) for start, stop in slabs(y, first, len(halves))]
+        parts = ([half.narrow(first, start, stop - start) for half in halves] for start, stop in bounds)
+        y = torch.cat([synthesise(torch.cat(part, first) if pairs else part[0], rest) for part in parts], first)
+    return synthesise(y, whole)
+
+
+def _by_part(steps: Steps, first: int) -> tuple[Steps, Steps]:
+    """Those that need the `first` axis whole, and those that may go part by part, as pairs of Haar may."""
+    whole = [(dim, wavelet) for dim, wavelet in steps if dim == first and not is_haar(wavelet)]
+    return whole, [step for step in steps if step not in whole]
 
 
 def _synthesise(W: Wavelet, y: Tensor, level: int, adjoint: bool) -> Tensor:
@@ -167,8 +184,8 @@ def _synthesise(W: Wavelet, y: Tensor, level: int, adjoint: bool) -> Tensor:
         return y
     if _steps(W, level + 1):
         y = _with_approximations(W, y, level, adjoint)
-    for dim, wavelet, _, _ in steps:
-        y = synthesise(y, dim, wavelet)
+    y = _doubled(y, [step[:2] for step in steps], -len(W.in_shape))
+    for dim, _, _, _ in steps:
         odd = _lengths(W)[dim][level - 1] % 2
         if odd:
             y, last = y.split((y.shape[dim] - 1, 1), dim)
