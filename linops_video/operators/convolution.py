@@ -28,7 +28,7 @@ from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, circulant
 from linops_video.operators.cosine import Cosine
 from linops_video.operators.dense import Dense
-from linops_video.operators.kron import kron, kron_gram, kron_outer
+from linops_video.operators.kron import kron, kron_gram
 from linops_video.operators.multiplier import Multiplier
 from linops_video.operators.toeplitz import Toeplitz
 
@@ -198,7 +198,7 @@ def _outer(A: Convolution, weight: LinearOperator | None) -> LinearOperator | No
     if known is not None:
         return known.outer(weight)
     if c is None or varies(A.kernel):
-        return kron_outer(A, weight)
+        return kron_gram(A.H, weight)
     real_valid = A.boundary == "valid" and not A.kernel.is_complex()
     return scale(c, _toeplitz(A.kernel, A.out_shape, A.in_shape)) if real_valid else None
 

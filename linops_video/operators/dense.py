@@ -25,7 +25,7 @@ from linops_video.algebra.parameters import (
 from linops_video.errors import DtypeError, ShapeError
 from linops_video.operators.blocks import ENTRIES_LIMIT, SIDE_LIMIT, Blocks, blocks_of, fits, matmul
 from linops_video.operators.diagonal import Diagonal, number
-from linops_video.operators.kron import kron_outer
+from linops_video.operators.kron import kron_gram
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -334,7 +334,7 @@ def _axis_outer(A: AxisMatrix, weight: LinearOperator | None) -> LinearOperator 
         if product.shape == (1, 1):
             return scale(c, scale(product[0, 0].real, Identity(A.out_shape)))
         return scale(c, AxisMatrix(product, A.axis, A.out_shape))
-    known = kron_outer(A, weight)
+    known = kron_gram(A.H, weight)
     if known is not None:
         return known
     return _outer_of_diagonal(A, weight) if isinstance(weight, Diagonal) else _outer_of_blocks(A, weight)

@@ -15,7 +15,7 @@ from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, circulant
 from linops_video.operators.cosine import Cosine
 from linops_video.operators.dense import Dense
-from linops_video.operators.kron import kron, separable_gram, separable_outer
+from linops_video.operators.kron import kron, separable_gram
 from linops_video.operators.multiplier import Multiplier
 from linops_video.operators.stack import Stack
 
@@ -66,7 +66,7 @@ class Difference(LinearOperator):
         return _structured_gram(self, weight) or separable_gram(self, weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return separable_outer(self, weight)
+        return separable_gram(self.H, weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         line = _line(self)

@@ -51,7 +51,7 @@ class Kron(LinearOperator):
         return separable_gram(self, weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return separable_outer(self, weight)
+        return separable_gram(Kron(tuple(f.H for f in self.factors)), weight)
 
     def _after(self, other: LinearOperator) -> LinearOperator | None:
         # only with another product: the factors of a leaf may be matrices, slower than what the leaf itself does
@@ -163,26 +163,11 @@ def _apply_each(factors: Factors, x: Tensor) -> Tensor:
 
 def separable_gram(A: LinearOperator, weight: LinearOperator | None) -> LinearOperator:
     """AᴴWA of a Kronecker product A: that of the factors for W = c·I or a product over common groups of axes, else one
-    factor after the other."""
+    factor after the other. AWAᴴ is that of Aᴴ."""
     c = scalar(weight)
     if c is not None:
         return scale(c, kron(*(f.gram() for f in A._factors() or ())))
     return kron_gram(A, weight) or _one_by_one(A, weight) or LinearOperator.gram(A, weight)
-
-
-def separable_outer(A: LinearOperator, weight: LinearOperator | None) -> LinearOperator:
-    """AWAᴴ of a Kronecker product A: that of the factors for W = c·I or a product over common groups of axes, else one
-    factor after the other."""
-    c = scalar(weight)
-    if c is not None:
-        return scale(c, kron(*(f.outer() for f in A._factors() or ())))
-    return kron_outer(A, weight) or _one_by_one(A.H, weight) or LinearOperator.outer(A, weight)
-
-
-def kron_outer(A: LinearOperator, weight: LinearOperator | None) -> LinearOperator | None:
-    """AWAᴴ where A and W are Kronecker products over common groups of axes, else None."""
-    pairs = weight and align((A, "in_shape"), (weight, "in_shape"))
-    return kron(*(f.outer(w) for f, w in pairs)) if pairs else None
 
 
 def kron_gram(A: LinearOperator, weight: LinearOperator | None) -> LinearOperator | None:

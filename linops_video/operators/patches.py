@@ -15,7 +15,7 @@ from linops_video.algebra.parameters import Shape, by_parts, check_tensor, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.dense import Dense
 from linops_video.operators.diagonal import Diagonal, number
-from linops_video.operators.kron import kron, kron_gram, kron_outer
+from linops_video.operators.kron import kron, kron_gram
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,7 +74,7 @@ class Patches(LinearOperator):
             return Diagonal(self._apply(d.expand(*d.shape[:-2], *self.in_shape[-2:])), self.out_shape)
         if apart and c is not None:
             return scale(c, Identity(self.out_shape))
-        return kron_outer(self, weight) or super().outer(weight)
+        return kron_gram(self.H, weight) or super().outer(weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         frame = Patches(self.size, self.stride, self.in_shape[-2:])

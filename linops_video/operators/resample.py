@@ -14,7 +14,7 @@ from linops_video.algebra.parameters import Shape, like, show, tensor_field, who
 from linops_video.algebra.slabs import along
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.dense import Dense
-from linops_video.operators.kron import separable_gram, separable_outer
+from linops_video.operators.kron import separable_gram
 
 Method = Literal["bicubic", "area"]
 
@@ -70,7 +70,7 @@ class Resample(LinearOperator):
         return separable_gram(self, weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return separable_outer(self, weight)
+        return separable_gram(self.H, weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         m, n = self.matrix.shape[-2:]

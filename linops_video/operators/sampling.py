@@ -14,7 +14,7 @@ from linops_video.operators.circulant import Circulant, decimated
 from linops_video.operators.cosine import Cosine, cosine_matrix
 from linops_video.operators.dense import Dense
 from linops_video.operators.diagonal import Diagonal, number
-from linops_video.operators.kron import separable_gram, separable_outer
+from linops_video.operators.kron import separable_gram
 from linops_video.operators.multiplier import Multiplier
 
 
@@ -64,7 +64,7 @@ class BoxMean(LinearOperator):
         return _line(self).gram(weight) if len(self.in_shape) == 1 else separable_gram(self, weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return _outer(self, weight) or separable_outer(self, weight)
+        return _outer(self, weight) or separable_gram(self.H, weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         averaged, lines = [axis % len(self.in_shape) for axis in self.axes], [(n,) for n in self.in_shape]

@@ -15,7 +15,7 @@ from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, decimated
 from linops_video.operators.dense import AxisMatrix, Dense
 from linops_video.operators.diagonal import Diagonal
-from linops_video.operators.kron import kron_gram, kron_outer
+from linops_video.operators.kron import kron_gram
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,7 +63,7 @@ class Select(LinearOperator):
         return kron_gram(self, weight) or super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return select_outer(self, weight) or kron_outer(self, weight) or super().outer(weight)
+        return select_outer(self, weight) or kron_gram(self.H, weight) or super().outer(weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         line = Select(self.indices, 0, (self.in_shape[self.axis],))
