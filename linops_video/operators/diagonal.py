@@ -7,8 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from linops_video.algebra.operator import Adjoint, Identity, LinearOperator, compose, scalar
-from linops_video.algebra.parameters import Shape, added, like, multiplied, per_sample, scaled, show, tensor_field
+from linops_video.algebra.operator import Adjoint, Identity, LinearOperator, compose, scalar, scale
+from linops_video.algebra.parameters import (
+    Shape,
+    added,
+    as_tensor,
+    double,
+    like,
+    multiplied,
+    per_sample,
+    scaled,
+    show,
+    tensor_field,
+)
 from linops_video.errors import DtypeError, ShapeError
 
 
@@ -122,7 +133,7 @@ def _gram(A: Diagonal, weight: LinearOperator | None) -> LinearOperator | None:
     square = Diagonal(d if d.dtype == torch.bool else d.abs() ** 2 if d.is_complex() else d**2, A.in_shape)
     if weight is None:
         return square
-    return compose(square, weight) if is_pointwise(weight) else weight._weighted(d)
+    return weight._weighted(d) if pointwise(weight, len(A.in_shape)) is None else compose(square, weight)
 
 
 def _factors(A: Diagonal) -> tuple[LinearOperator, ...]:
@@ -134,6 +145,24 @@ def _factors(A: Diagonal) -> tuple[LinearOperator, ...]:
     return (*identities[:first], Diagonal(own, A.in_shape[first : last + 1]), *identities[last + 1 :])
 
 
-def is_pointwise(A: LinearOperator) -> bool:
-    """Whether A is a Diagonal or c·I."""
-    return isinstance(A, Diagonal) or scalar(A) is not None
+def pointwise(A: LinearOperator | None, event_ndim: int) -> Tensor | None:
+    """d where A is x ↦ d ⊙ x, a Diagonal or c·I (I for None), with an axis for each of the event's; None for others."""
+    if isinstance(A, Diagonal):
+        return A.diagonal
+    c = scalar(A)
+    if c is None:
+        return None
+    c = double(as_tensor(c))
+    return c.reshape(*c.shape, *(1,) * event_ndim)
+
+
+def kept_outer(A: LinearOperator, weight: LinearOperator | None, axes: int) -> LinearOperator | None:
+    """AWAᴴ of an A that keeps entries, each no more than once, among the last `axes` of its input, for a W that is c·I
+    or diagonal; None for others."""
+    c = scalar(weight)
+    if c is not None:
+        return scale(c, Identity(A.out_shape))
+    if not isinstance(weight, Diagonal):
+        return None
+    d = weight.diagonal
+    return Diagonal(A._apply(d.expand(*d.shape[:-axes], *A.in_shape[-axes:])), A.out_shape)

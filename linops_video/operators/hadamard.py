@@ -9,11 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from linops_video.algebra.operator import Identity, LinearOperator, compose, scalar, scale
+from linops_video.algebra.operator import LinearOperator, compose
 from linops_video.algebra.parameters import Shape, beside, by_parts, show, tensor_field
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.cosine import MATRIX_LIMIT, cosine_matrix, dct, inverse_dct
-from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.diagonal import Diagonal, kept_outer, pointwise
 from linops_video.operators.multiplier import undone, unitary_gram
 
 BLOCK = 16
@@ -148,24 +148,13 @@ class Entries(LinearOperator):
         return flat.index_copy(-1, beside(self.indices, y), y).reshape(*y.shape[:-1], *self.in_shape)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        if c is not None:
-            ones = torch.ones(self.out_shape, dtype=torch.float64, device=self.device)
-            return scale(c, Diagonal(self._apply_adjoint(ones), self.in_shape))
-        if isinstance(weight, Diagonal):
-            w = weight.diagonal
-            return Diagonal(self._apply_adjoint(w.expand(*w.shape[:-1], *self.out_shape)), self.in_shape)
-        return super().gram(weight)
+        w = pointwise(weight, 1)
+        if w is None:
+            return super().gram(weight)
+        return Diagonal(self._apply_adjoint(beside(w, self).expand(*w.shape[:-1], *self.out_shape)), self.in_shape)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        if c is not None:
-            return scale(c, Identity(self.out_shape))
-        if isinstance(weight, Diagonal):
-            w = weight.diagonal
-            batch = w.shape[: w.ndim - len(self.in_shape)]
-            return Diagonal(self._apply(w.expand(*batch, *self.in_shape)), self.out_shape)
-        return super().outer(weight)
+        return kept_outer(self, weight, len(self.in_shape)) or super().outer(weight)
 
     def _known_norm(self) -> Tensor:
         return torch.ones((), dtype=torch.float64)

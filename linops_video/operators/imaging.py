@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
+from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape, check_tensor, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.dense import AxisMatrix
-from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.diagonal import Diagonal, kept_outer, pointwise
 from linops_video.operators.sampling import BoxMean
 from linops_video.operators.select import Select
 
@@ -64,19 +64,13 @@ class Bayer(LinearOperator):
         return x
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        if c is None and not isinstance(weight, Diagonal):
+        w = pointwise(weight, len(self.out_shape))
+        if w is None:
             return super().gram(weight)
-        w = weight.diagonal if isinstance(weight, Diagonal) else torch.ones((1,) * len(self.in_shape)).double()
-        kept = self._apply_adjoint(w.expand(*w.shape[:-3], *self.out_shape[-3:]))
-        return scale(1.0 if c is None else c, Diagonal(kept, self.in_shape))
+        return Diagonal(self._apply_adjoint(w.expand(*w.shape[:-3], *self.out_shape[-3:])), self.in_shape)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        if isinstance(weight, Diagonal):
-            d = weight.diagonal
-            return Diagonal(self._apply(d.expand(*d.shape[:-3], *self.in_shape[-3:])), self.out_shape)
-        return super().outer(weight) if c is None else scale(c, Identity(self.out_shape))
+        return kept_outer(self, weight, 3) or super().outer(weight)
 
 
 def _places(pattern: str) -> list[tuple[int, slice, slice]]:

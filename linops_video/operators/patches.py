@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
+from linops_video.algebra.operator import Identity, LinearOperator
 from linops_video.algebra.parameters import Shape, by_parts, check_tensor, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.dense import Dense
-from linops_video.operators.diagonal import Diagonal, number
+from linops_video.operators.diagonal import Diagonal, kept_outer, number, pointwise
 from linops_video.operators.kron import kron, kron_gram
 
 
@@ -60,21 +60,14 @@ class Patches(LinearOperator):
         return by_parts(lambda part: _add_up(self, part), y)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        if c is None and not isinstance(weight, Diagonal):
+        w = pointwise(weight, len(self.out_shape))
+        if w is None:
             return kron_gram(self, weight) or super().gram(weight)
-        w = weight.diagonal if isinstance(weight, Diagonal) else torch.ones((1,) * (len(self.in_shape) + 2)).double()
-        counts = _add_up(self, w.expand(*w.shape[:-4], *self.out_shape[-4:]))
-        return scale(1.0 if c is None else c, Diagonal(counts, self.in_shape))
+        return Diagonal(_add_up(self, w.expand(*w.shape[:-4], *self.out_shape[-4:])), self.in_shape)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c, apart = scalar(weight), self.stride >= self.size
-        if apart and isinstance(weight, Diagonal):
-            d = weight.diagonal
-            return Diagonal(self._apply(d.expand(*d.shape[:-2], *self.in_shape[-2:])), self.out_shape)
-        if apart and c is not None:
-            return scale(c, Identity(self.out_shape))
-        return kron_gram(self.H, weight) or super().outer(weight)
+        apart = kept_outer(self, weight, 2) if self.stride >= self.size else None
+        return apart or kron_gram(self.H, weight) or super().outer(weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         frame = Patches(self.size, self.stride, self.in_shape[-2:])

@@ -14,7 +14,7 @@ from linops_video.algebra.parameters import Shape, from_first, show, whole_numbe
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, decimated
 from linops_video.operators.dense import AxisMatrix, Dense
-from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.diagonal import Diagonal, pointwise
 from linops_video.operators.kron import kron_gram
 
 
@@ -52,18 +52,16 @@ class Select(LinearOperator):
         return (*self.in_shape[: self.axis], len(self.indices), *self.in_shape[self.axis + 1 :])
 
     def _apply(self, x: Tensor) -> Tensor:
-        return keep(self.indices, x, self.axis - len(self.in_shape))
+        return _keep(self.indices, x, self.axis - len(self.in_shape))
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return put(self.indices, y, self.axis - len(self.in_shape), self.in_shape[self.axis])
+        return _put(self.indices, y, self.axis - len(self.in_shape), self.in_shape[self.axis])
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        if isinstance(weight, Diagonal) or scalar(weight) is not None:
-            return select_gram(self, weight)
-        return kron_gram(self, weight) or super().gram(weight)
+        return _gram(self, weight) or kron_gram(self, weight) or super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return select_outer(self, weight) or kron_gram(self.H, weight) or super().outer(weight)
+        return _outer(self, weight) or kron_gram(self.H, weight) or super().outer(weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         line = Select(self.indices, 0, (self.in_shape[self.axis],))
@@ -76,7 +74,7 @@ class Select(LinearOperator):
         return torch.ones((), dtype=torch.float64)
 
 
-def keep(indices: tuple[int, ...], x: Tensor, dim: int) -> Tensor:
+def _keep(indices: tuple[int, ...], x: Tensor, dim: int) -> Tensor:
     """The entries `indices` of x along a negative `dim`, copied."""
     index = _regular(indices, dim)
     if index is None:
@@ -84,7 +82,7 @@ def keep(indices: tuple[int, ...], x: Tensor, dim: int) -> Tensor:
     return x[index].clone(memory_format=torch.contiguous_format)
 
 
-def put(indices: tuple[int, ...], y: Tensor, dim: int, n: int) -> Tensor:
+def _put(indices: tuple[int, ...], y: Tensor, dim: int, n: int) -> Tensor:
     """y at the entries `indices` along a negative `dim` of n entries, zero elsewhere."""
     x = y.new_zeros(*y.shape[: y.ndim + dim], n, *y.shape[y.ndim + dim + 1 :])
     index = _regular(indices, dim)
@@ -103,27 +101,23 @@ def _regular(indices: tuple[int, ...], dim: int) -> tuple[Any, ...] | None:
     return (..., slice(first, last + 1, step), *(slice(None),) * (-1 - dim))
 
 
-def select_gram(A: Select, weight: LinearOperator | None) -> Diagonal:
-    """SᵀWS of a W that is diagonal or c·I: W's entries in their places, zeros between them."""
-    dim, kept = A.axis - len(A.in_shape), len(A.indices)
-    c = scalar(weight)
-    if isinstance(weight, Diagonal):
-        w = weight.diagonal
-    else:
-        w = torch.as_tensor(1.0 if c is None else c, dtype=torch.float64)
-        w = w.reshape(w.shape + (1,) * len(A.in_shape))
+def _gram(A: Select, weight: LinearOperator | None) -> Diagonal | None:
+    """SᵀWS of a W that is diagonal or c·I: W's entries in their places, zeros between them; None for other weights."""
+    dim, kept, w = A.axis - len(A.in_shape), len(A.indices), pointwise(weight, len(A.in_shape))
+    if w is None:
+        return None
     full = w.expand(*w.shape[: w.ndim + dim], kept, *w.shape[w.ndim + dim + 1 :])
-    return Diagonal(put(A.indices, full, dim, A.in_shape[A.axis]), A.in_shape)
+    return Diagonal(_put(A.indices, full, dim, A.in_shape[A.axis]), A.in_shape)
 
 
-def select_outer(A: Select, weight: LinearOperator | None) -> LinearOperator | None:
+def _outer(A: Select, weight: LinearOperator | None) -> LinearOperator | None:
     """SWSᵀ: what is kept of a diagonal or a matrix, a circulant with its aliases folded; None for other weights."""
     c, dim, kept = scalar(weight), A.axis - len(A.in_shape), list(A.indices)
     if c is not None:
         return scale(c, Identity(A.out_shape))
     if isinstance(weight, Diagonal):
         d = weight.diagonal
-        return Diagonal(d if d.shape[dim] == 1 else keep(A.indices, d, dim), A.out_shape)
+        return Diagonal(d if d.shape[dim] == 1 else _keep(A.indices, d, dim), A.out_shape)
     if isinstance(weight, Dense) and len(A.in_shape) == 1:
         return Dense(weight.matrix[..., kept, :][..., kept], A.out_shape, A.out_shape)
     if isinstance(weight, AxisMatrix) and weight.axis == A.axis:
