@@ -15,7 +15,7 @@ from torch import Tensor
 from linops_video.algebra.krylov import lanczos_norm
 from linops_video.algebra.linear_map import LinearMap
 from linops_video.algebra.parameters import Self, Shape, as_tensor, conj, in_range, show, tensor_field, times
-from linops_video.algebra.text import infix, multiple, negative, text_of, with_text
+from linops_video.algebra.text import join, multiple, negative, text_of, with_text
 from linops_video.errors import DtypeError, ShapeError
 
 
@@ -100,12 +100,12 @@ class LinearOperator(LinearMap):
     def __matmul__(self, other: LinearOperator | Tensor) -> LinearOperator | Tensor:
         if not isinstance(other, LinearOperator):
             return self(other)
-        return with_text(compose(self, other), infix(self, "@", other))
+        return with_text(compose(self, other), join(text_of(self), "@", text_of(other)))
 
     def __add__(self, other: LinearOperator) -> LinearOperator:
         if not isinstance(other, LinearOperator):
             return NotImplemented
-        return with_text(add(self, other), infix(self, "+", other))
+        return with_text(add(self, other), join(text_of(self), "+", text_of(other)))
 
     def __radd__(self, zero: int) -> LinearOperator:
         return self if isinstance(zero, int) and zero == 0 else NotImplemented  # where sum([A, B]) begins
@@ -113,12 +113,12 @@ class LinearOperator(LinearMap):
     def __sub__(self, other: LinearOperator) -> LinearOperator:
         if not isinstance(other, LinearOperator):
             return NotImplemented
-        return with_text(add(self, scale(-1.0, other)), infix(self, "-", other))
+        return with_text(add(self, scale(-1.0, other)), join(text_of(self), "-", text_of(other)))
 
     def __mul__(self, factor: complex | Tensor) -> LinearOperator:
         if not isinstance(factor, (int, float, complex, Tensor)):
             return NotImplemented
-        return with_text(scale(factor, self), multiple(factor, self))  # type: ignore[arg-type]  # a complex factor
+        return with_text(scale(factor, self), multiple(factor, text_of(self)))  # type: ignore[arg-type]  # a complex factor
 
     __rmul__ = __mul__
 
@@ -126,7 +126,7 @@ class LinearOperator(LinearMap):
         return self * (1 / factor) if isinstance(factor, (int, float, complex, Tensor)) else NotImplemented
 
     def __neg__(self) -> LinearOperator:
-        return with_text(scale(-1.0, self), negative(self))
+        return with_text(scale(-1.0, self), negative(text_of(self)))
 
     def to(self: Self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same with its parameters on `device` and in the precision `dtype` (masks of bool stay bool)."""

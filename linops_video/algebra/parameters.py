@@ -138,10 +138,8 @@ class Parameters(metaclass=Fields):
 
     def to(self: Self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The same with its parameters on `device` and in the precision `dtype` (masks of bool stay bool)."""
-
         if isinstance(device, torch.dtype):
             raise DtypeError(f"to takes the device first: write to(dtype={device})")
-
         return self._map_tensors(lambda t, _: moved(t, device, dtype))
 
     def detach(self: Self) -> Self:

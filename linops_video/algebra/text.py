@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 SUM, PRODUCT, MINUS, ATOM = range(4)
 """How tightly the outermost operator of a text binds."""
 
-Map = TypeVar("Map")
+T = TypeVar("T")
 
 
 class Text(NamedTuple):
@@ -39,23 +39,17 @@ def text_of(A: Any) -> Text | None:
 
 def spelled(A: Any) -> Text | None:
     """The text that an operator carries, or that its fields tell; None if there is none."""
-    text = text_of(A)
     spelling = SPELLINGS.get(type(A))
-    return text if text is not None or spelling is None else spelling(A)
+    return text_of(A) or (spelling and spelling(A))
 
 
-def with_text(A: Map, text: Text | None) -> Map:
+def with_text(A: T, text: Text | None) -> T:
     """The same operator with this text; A itself if it has that text already, or there is none to give."""
     if text is None or text_of(A) == text:
         return A
     twin = copy.copy(A)
     vars(twin)["_text"] = text
     return twin
-
-
-def infix(left: Any, sign: str, right: Any) -> Text | None:
-    """The text of a sum, difference or composition of operators that carry one."""
-    return join(text_of(left), sign, text_of(right))
 
 
 def join(a: Text | None, sign: str, b: Text | None) -> Text | None:
@@ -66,31 +60,21 @@ def join(a: Text | None, sign: str, b: Text | None) -> Text | None:
     return Text(f"{a.at(level)} {sign} {b.at(level + 1)}", level)
 
 
-def multiple(factor: Any, A: Any) -> Text | None:
-    """The text of factor · A for a number; tensors have none."""
-    return times(factor, text_of(A))
-
-
-def times(factor: Any, a: Text | None) -> Text | None:
-    """The text of a multiple."""
+def multiple(factor: Any, a: Text | None) -> Text | None:
+    """The text of a multiple by a number; those by tensors have none."""
     if a is None or not isinstance(factor, (int, float, complex)):
         return None
     return a if factor == 1 else Text(f"{number(factor)} * {a.at(MINUS)}", PRODUCT)
 
 
-def negative(A: Any) -> Text | None:
-    """The text of −A."""
-    a = text_of(A)
+def negative(a: Text | None) -> Text | None:
+    """The text of −A from that of A."""
     return a and Text(f"-{a.at(MINUS)}", MINUS)
 
 
-def adjoint(A: Any) -> Text | None:
-    """The text of Aᴴ; the shape of A's input is written where it is not that of A's output, from which it is read."""
-    return adjoint_of(text_of(A), A)
-
-
-def adjoint_of(a: Text | None, A: Any) -> Text | None:
-    """The text of Aᴴ from that of A."""
+def adjoint(a: Text | None, A: Any) -> Text | None:
+    """The text of Aᴴ from that of A; the shape of A's input is written where it is not that of A's output, from which
+    it is read."""
     if a is None or a.of is not None:
         return a and a.of
     shape = "" if A.in_shape == A.out_shape else str(list(A.in_shape))
@@ -103,9 +87,9 @@ def call(name: str, arguments: Iterable[str]) -> Text:
     return Text(f"{name}({listed})" if listed else name)
 
 
-def call_on(name: str, operators: Iterable[Any]) -> Text | None:
-    """The text of a name whose arguments are operators."""
-    texts = [text_of(A) for A in operators]
+def call_on(name: str, operands: Iterable[Text | None]) -> Text | None:
+    """The text of a name whose arguments are operators, from theirs."""
+    texts = list(operands)
     return None if None in texts else call(name, (text.words for text in texts if text))
 
 
@@ -121,7 +105,7 @@ def handing_on(adjoint_of: Callable[[Any], Any]) -> property:
 
     def H(self: Any) -> Any:
         A = adjoint_of(self)
-        return A if A is self else with_text(A, adjoint(self))
+        return A if A is self else with_text(A, adjoint(text_of(self), self))
 
     H.__doc__ = adjoint_of.__doc__
     return property(H)

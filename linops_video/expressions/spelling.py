@@ -7,7 +7,7 @@ from functools import reduce
 from typing import Any
 
 from linops_video.algebra.operator import Adjoint, Compose, Identity, LinearOperator, Scaled, Sum
-from linops_video.algebra.text import SPELLINGS, Text, adjoint_of, call, join, spelled, times
+from linops_video.algebra.text import SPELLINGS, Text, adjoint, call, call_on, join, multiple, spelled
 from linops_video.operators.cosine import Cosine
 from linops_video.operators.difference import Difference
 from linops_video.operators.fourier import Fourier
@@ -137,15 +137,14 @@ def _sum(A: Sum) -> Text | None:
 
 @_spells(Scaled)
 def _scaled(A: Scaled) -> Text | None:
-    return times(A.factor, spelled(A.operator))
+    return multiple(A.factor, spelled(A.operator))
 
 
 @_spells(Adjoint)
 def _adjoint(A: Adjoint) -> Text | None:
-    return adjoint_of(spelled(A.operator), A.operator)
+    return adjoint(spelled(A.operator), A.operator)
 
 
 @_spells(Stack)
 def _stack(A: Stack) -> Text | None:
-    texts = [spelled(part) for part in A.operators]
-    return None if None in texts else call("stack", (text.words for text in texts if text))
+    return call_on("stack", map(spelled, A.operators))

@@ -87,7 +87,7 @@ def _describe(value: Any, tensors: dict[str, Tensor]) -> Any:
         if _classes().get(name) is not type(value):
             raise FileError(f"only this library's operators can be saved, not {value!r}: save what it is made from")
         fields = {f.name: _describe(getattr(value, f.name), tensors) for f in dataclasses.fields(value)}  # type: ignore[arg-type]
-        return {"operator": name, "fields": fields} | ({} if text is None else {"text": _text_as_json(text)})
+        return {"operator": name, "fields": fields} | ({} if text is None else {"text": text})
     if isinstance(value, Tensor):
         name = f"tensor{len(tensors)}"
         parts = torch.view_as_real(value.resolve_conj()) if value.is_complex() else value
@@ -122,10 +122,6 @@ def _build(value: Any, tensors: dict[str, Tensor]) -> Any:
     if kind == "complex tensor":
         return torch.view_as_complex(tensors[content])
     return {"slice": lambda: slice(*content), "complex": lambda: complex(*content)}[kind]()
-
-
-def _text_as_json(text: Text | None) -> Any:
-    return None if text is None else [text.words, text.level, _text_as_json(text.of)]
 
 
 def _text_from_json(value: Any) -> Text | None:

@@ -59,7 +59,8 @@ class BlockInverse(Inverse):
         return join_parts([(part, block.operator.out_shape) for part, block in zip(parts, self.blocks, strict=True)])
 
     def eigenvalues(self) -> Tensor:
-        return _joined([block.eigenvalues() for block in self.blocks]).sort(-1, descending=True).values
+        values = [block.eigenvalues() for block in self.blocks]
+        return join_parts([(v, v.shape[-1:]) for v in values]).sort(-1, descending=True).values
 
     def smallest(self) -> Tensor:
         norm = self.operator.norm()
@@ -122,8 +123,3 @@ class TurnedInverse(Inverse):
 
     def logdet(self, rho: float | Tensor) -> Tensor:
         return self.inverse.logdet(rho)
-
-
-def _joined(parts: list[Tensor]) -> Tensor:
-    batch = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
-    return torch.cat([part.expand(*batch, part.shape[-1]) for part in parts], -1)

@@ -34,7 +34,7 @@ from linops_video.operators.fourier import PhaseFourier, RealFourier
 from linops_video.operators.geometry import Flip, Mosaic, Roll, Transpose
 from linops_video.operators.kron import Factors, Kron, align, kron
 from linops_video.operators.multiplier import Multiplier, same, transform_name
-from linops_video.operators.stack import BlockDiagonal
+from linops_video.operators.stack import BlockDiagonal, join_parts
 
 Expand = Callable[[float | Tensor], float | Tensor]
 Function = Callable[[Tensor, Expand], Tensor]
@@ -126,9 +126,7 @@ class Spectral(Parameters):
         if self.rest is None:
             return values, counts
         more, again = self.rest.occurrences(math.prod(self.basis.out_shape) - int(counts.sum()))
-        batch = torch.broadcast_shapes(values.shape[:-1], more.shape[:-1])
-        parts = [part.expand(*batch, part.shape[-1]) for part in (values, more)]
-        return torch.cat(parts, -1), torch.cat((counts, again))
+        return join_parts([(part, part.shape[-1:]) for part in (values, more)]), torch.cat((counts, again))
 
     def smallest(self) -> Tensor:
         """The smallest eigenvalue of each sample that does not count as zero."""
@@ -236,9 +234,7 @@ def _plan_block_diagonal(G: BlockDiagonal) -> Plan | None:
         spectra = [p.build() for p in ready]
         basis = BlockDiagonal(tuple(s.basis for s in spectra))
         values = [s.eigenvalues.expand(*s.batch_shape, *s.basis.in_shape) for s in spectra]
-        flat = [v.reshape(*s.batch_shape, -1) for s, v in zip(spectra, values, strict=True)]
-        batch = torch.broadcast_shapes(*(v.shape[:-1] for v in flat))
-        return Spectral(basis, torch.cat([v.expand(*batch, v.shape[-1]) for v in flat], -1))
+        return Spectral(basis, join_parts([(v, s.basis.in_shape) for s, v in zip(spectra, values, strict=True)]))
 
     return Plan(sum(p.cost for p in ready), "; ".join(dict.fromkeys(p.name for p in ready)), build)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator, scalar
-from linops_video.algebra.parameters import Shape, added, common, scaled, tensor_field, together
+from linops_video.algebra.parameters import Shape, added, common, double, scaled, tensor_field, together
 from linops_video.operators.diagonal import Diagonal
 
 SIDE_LIMIT, ENTRIES_LIMIT = 64, 2**26
@@ -74,7 +74,7 @@ class Blocks(LinearOperator):
         return Blocks(scaled(factor, self.matrices, len(self.in_shape) + 1), self.axis, self.in_shape)
 
     def _known_norm(self) -> Tensor:
-        norms = torch.linalg.matrix_norm(self.matrices.to(torch.promote_types(self.matrices.dtype, torch.float64)), 2)
+        norms = torch.linalg.matrix_norm(double(self.matrices), 2)
         return norms.flatten(norms.ndim - len(self.in_shape) + 1).amax(-1) if len(self.in_shape) > 1 else norms
 
 

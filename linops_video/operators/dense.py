@@ -85,8 +85,7 @@ class Dense(LinearOperator):
         return None
 
     def _known_norm(self) -> Tensor:
-        wide = self.matrix if self.matrix.shape[-2] <= self.matrix.shape[-1] else self.matrix.mH
-        wide = wide.to(torch.promote_types(wide.dtype, torch.float64))
+        wide = double(self.matrix if self.matrix.shape[-2] <= self.matrix.shape[-1] else self.matrix.mH)
         return torch.linalg.eigvalsh(wide @ wide.mH)[..., -1].clamp(min=0).sqrt()
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, add, compose, scalar, scale
 from linops_video.algebra.parameters import Shape
-from linops_video.algebra.text import call_on
+from linops_video.algebra.text import call_on, text_of
 from linops_video.errors import ShapeError
 from linops_video.operators.blocks import ENTRIES_LIMIT
 from linops_video.operators.dense import Dense
@@ -50,7 +50,7 @@ class Stack(LinearOperator):
                 raise ShapeError(f"Stack needs operators on one input shape, got {self.operators[0]!r} and {A!r}")
             _ = A.in_size, A.out_size  # which a `batch` of several shapes has not, and says so
         _ = self.batch_shape  # which says so where those of the parts do not fit
-        vars(self)["_text"] = call_on("stack", self.operators)
+        vars(self)["_text"] = call_on("stack", map(text_of, self.operators))
 
     @property
     def in_shape(self) -> Shape:
@@ -150,13 +150,14 @@ def _by_blocks(
 ) -> LinearOperator | None:
     """Each block of A joined with what `other` does to the same part; None where the parts are not the same."""
     parts = _parts(other, other_side, [getattr(block, side) for block in A.operators])
-    return None if parts is None else BlockDiagonal(tuple(join(*pair) for pair in zip(A.operators, parts, strict=True)))
+    return None if parts is None else BlockDiagonal(tuple(map(join, A.operators, parts)))
 
 
 def _sum(A: BlockDiagonal, other: LinearOperator) -> LinearOperator | None:
     parts = _parts(other, "in_shape", [block.in_shape for block in A.operators])
-    alike = parts is not None and [part.out_shape for part in parts] == [block.out_shape for block in A.operators]
-    return _by_blocks(add, A, "in_shape", other, "in_shape") if alike else None
+    if parts is None or [part.out_shape for part in parts] != [block.out_shape for block in A.operators]:
+        return None
+    return BlockDiagonal(tuple(map(add, A.operators, parts)))
 
 
 def _small_matrix(A: Stack) -> Dense | None:
