@@ -21,6 +21,7 @@ from linops_video.errors import DtypeError, ShapeError, SpecError
 Shape = tuple[int, ...]
 TensorMap = Callable[[Tensor, int], Tensor]
 Self = TypeVar("Self", bound="Parameters")
+T = TypeVar("T")
 
 
 def tensor_field(event_ndim: int | None) -> Any:
@@ -328,6 +329,12 @@ def from_first(axes: tuple[int, ...], shape: Shape) -> tuple[int, ...]:
     if len(set(counted)) < len(axes) or not all(0 <= axis < n for axis in counted):
         raise SpecError(f"axes must be distinct and in 0 … {n - 1}, or -{n} … -1 from the last one, got {axes}")
     return counted
+
+
+def replaced(axes: tuple[T, ...], axis: int, entry: T) -> tuple[T, ...]:
+    """A shape, or another tuple with an entry an axis, with this entry at one axis, which may be negative."""
+    axis %= len(axes)
+    return (*axes[:axis], entry, *axes[axis + 1 :])
 
 
 def fit(a: Shape, b: Shape) -> bool:

@@ -1,4 +1,4 @@
-"""Large tensors a part at a time, so that what takes several passes stays in the cache; and along one axis."""
+"""Large tensors a part at a time, so that what takes several passes stays in the cache; parts, products along axes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ def slabs(x: Tensor, axis: int = -4, multiple: int = 1) -> list[tuple[int, int]]
     n = x.shape[axis]
     count = max(1, CACHED * n // max(1, x.numel()) // multiple) * multiple
     return [(first, min(first + count, n)) for first in range(0, n, count)]
+
+
+def part_of(x: Tensor, entries: slice, dim: int) -> Tensor:
+    """The view of these entries of x along a negative `dim`."""
+    return x[(..., entries, *(slice(None),) * (-1 - dim))]
 
 
 def along(matrix: Tensor, x: Tensor, dim: int) -> Tensor:

@@ -9,7 +9,7 @@ from typing import get_args
 import torch
 
 from linops_video.algebra.operator import Identity, LinearOperator
-from linops_video.algebra.parameters import Shape, show
+from linops_video.algebra.parameters import Shape, replaced, show
 from linops_video.errors import MemoryLimitError, ShapeError, SpecError
 from linops_video.expressions.names import Place, check_count, check_share, choose, memory, named, unknown
 from linops_video.expressions.storage import load_operator
@@ -104,7 +104,7 @@ SCHEMES, ENDS = get_args(Scheme), get_args(Ends)
 def _behind_difference(y: Shape, axis: str | int, scheme: str = "forward", ends: str = "free") -> Shape:
     i = Place(y).axis(axis)
     lost = 0 if ends == "periodic" else 2 if scheme == "centred" else 1
-    return (*y[:i], y[i] + lost, *y[i + 1 :])
+    return replaced(y, i, y[i] + lost)
 
 
 @named(

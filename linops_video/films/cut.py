@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Compose, Identity, LinearOperator, Scaled, Sum, add, compose, scale
-from linops_video.algebra.parameters import Shape, show
+from linops_video.algebra.parameters import Shape, replaced, show
 from linops_video.errors import CutError, ShapeError
 from linops_video.operators.convolution import Convolution
 from linops_video.operators.dense import AxisMatrix, Dense
@@ -160,15 +160,14 @@ def _(A: Dense, box: Bounds) -> Piece:
 @_cut.register
 def _(A: AxisMatrix, box: Bounds) -> Piece:
     matrix, rows = _band(A, A.matrix, *box[A.axis])
-    outputs = (*box[: A.axis], rows, *box[A.axis + 1 :])
-    return AxisMatrix(matrix, A.axis, shape_of(box)), outputs
+    return AxisMatrix(matrix, A.axis, shape_of(box)), replaced(box, A.axis, rows)
 
 
 @_cut.register
 def _(A: Select, box: Bounds) -> Piece:
     start, stop = box[A.axis]
     kept = [i for i, index in enumerate(A.indices) if start <= index < stop]
-    outputs = (*box[: A.axis], (kept[0], kept[-1] + 1) if kept else (0, 0), *box[A.axis + 1 :])
+    outputs = replaced(box, A.axis, (kept[0], kept[-1] + 1) if kept else (0, 0))
     _need(A, outputs)
     if kept != list(range(kept[0], kept[-1] + 1)):
         raise CutError(f"{A!r} cannot be cut to {start} … {stop - 1}: the entries that it keeps there are not in a row")

@@ -19,10 +19,12 @@ from linops_video.algebra.parameters import (
     like,
     multiplied,
     per_sample,
+    replaced,
     scaled,
     show,
     tensor_field,
 )
+from linops_video.algebra.slabs import part_of
 from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.operators.fourier import Fourier, single
 from linops_video.operators.kron import kron_gram
@@ -192,9 +194,8 @@ def decimated(A: Circulant, axis: int, step: int) -> Circulant:
     Its impulse response is that of A at every `step`-th place: in the spectrum, the aliases are averaged.
     """
     dim = axis - len(A.in_shape)
-    kept = A.impulse_response[(..., slice(None, None, step), *(slice(None),) * (-1 - dim))]
-    even = torch.fft.rfft2(kept)
-    shape = (*A.in_shape[:axis], A.in_shape[axis] // step, *A.in_shape[axis + 1 :])
+    even = torch.fft.rfft2(part_of(A.impulse_response, slice(None, None, step), dim))
+    shape = replaced(A.in_shape, axis, A.in_shape[axis] // step)
     return Circulant(even if A.transfer.is_complex() else even.real, shape)
 
 

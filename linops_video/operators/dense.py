@@ -18,6 +18,7 @@ from linops_video.algebra.parameters import (
     from_first,
     multiplied,
     per_sample,
+    replaced,
     scaled,
     show,
     tensor_field,
@@ -263,7 +264,7 @@ class AxisMatrix(LinearOperator):
 
     @property
     def out_shape(self) -> Shape:
-        return (*self.in_shape[: self.axis], self.matrix.shape[-2], *self.in_shape[self.axis + 1 :])
+        return replaced(self.in_shape, self.axis, self.matrix.shape[-2])
 
     def _apply(self, x: Tensor) -> Tensor:
         return _along_axis(self, *common(self.matrix, x))
@@ -293,8 +294,7 @@ class AxisMatrix(LinearOperator):
         return None
 
     def _factors(self) -> tuple[LinearOperator, ...]:
-        factors = [Identity((size,)) for size in self.in_shape]
-        return (*factors[: self.axis], _line(self), *factors[self.axis + 1 :])
+        return replaced(tuple(Identity((n,)) for n in self.in_shape), self.axis, _line(self))
 
     def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
         return AxisMatrix(self.matrix, len(before) + self.axis, (*before, *self.in_shape, *behind))
@@ -353,8 +353,7 @@ def _outer_of_blocks(A: AxisMatrix, weight: LinearOperator | None) -> LinearOper
 def _outer_of_diagonal(A: AxisMatrix, weight: Diagonal) -> LinearOperator | None:
     """M diag(w) Mᴴ at every place of the other axes: Σⱼ M[i, j] conj(M[k, j]) wⱼ, a matrix of pairs (i, k) times w."""
     (m, n), dim = A.matrix.shape[-2:], A.axis - len(A.in_shape)
-    w = weight.diagonal
-    w = w.expand(*w.shape[:dim], n, *w.shape[w.ndim + dim + 1 :])
+    w = weight.diagonal.expand(replaced(weight.diagonal.shape, dim, n))
     if m > 1 and (m > SIDE_LIMIT or w.numel() // n * m * m > ENTRIES_LIMIT):
         return None
     pairs = (A.matrix.unsqueeze(-2) * A.matrix.conj().unsqueeze(-3)).flatten(-3, -2)

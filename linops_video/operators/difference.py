@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, from_first, show
+from linops_video.algebra.parameters import Shape, from_first, replaced, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, circulant
 from linops_video.operators.cosine import Cosine
@@ -54,7 +54,7 @@ class Difference(LinearOperator):
     @property
     def out_shape(self) -> Shape:
         lost = 0 if self.ends == "periodic" else span(self)
-        return (*self.in_shape[: self.axis], self.in_shape[self.axis] - lost, *self.in_shape[self.axis + 1 :])
+        return replaced(self.in_shape, self.axis, self.in_shape[self.axis] - lost)
 
     def _apply(self, x: Tensor) -> Tensor:
         return _difference(x, self.axis - len(self.in_shape), span(self), self.ends)
@@ -106,7 +106,7 @@ def _difference_adjoint(y: Tensor, dim: int, step: int, ends: str) -> Tensor:
     if ends == "periodic":
         return y.roll(1, dim) - (y if step == 1 else y.roll(-1, dim))
     n = y.shape[dim]
-    x = y.new_zeros(*y.shape[: y.ndim + dim], n + step, *y.shape[y.ndim + dim + 1 :])
+    x = y.new_zeros(replaced(y.shape, dim, n + step))
     x.narrow(dim, step, n).copy_(y)  # half the time of padding y and taking differences
     x.narrow(dim, 0, n).sub_(y)
     return x

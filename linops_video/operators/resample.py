@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator
-from linops_video.algebra.parameters import Shape, like, show, tensor_field, whole_numbers
-from linops_video.algebra.slabs import along
+from linops_video.algebra.parameters import Shape, like, replaced, show, tensor_field, whole_numbers
+from linops_video.algebra.slabs import along, part_of
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.dense import Dense
 from linops_video.operators.kron import separable_gram
@@ -43,7 +43,7 @@ class Resample(LinearOperator):
 
     @property
     def out_shape(self) -> Shape:
-        return (*self.in_shape[: self.axis], self.matrix.shape[-2], *self.in_shape[self.axis + 1 :])
+        return replaced(self.in_shape, self.axis, self.matrix.shape[-2])
 
     def _blocks(self) -> list[tuple[slice, slice]]:
         """Outputs, and the inputs that they are made of."""
@@ -56,14 +56,14 @@ class Resample(LinearOperator):
 
     def _apply(self, x: Tensor) -> Tensor:
         matrix, dim = like(self.matrix, x), self.axis - len(self.in_shape)
-        parts = [along(matrix[rows, columns], _part(x, columns, dim), dim) for rows, columns in self._blocks()]
+        parts = [along(matrix[rows, columns], part_of(x, columns, dim), dim) for rows, columns in self._blocks()]
         return torch.cat(parts, dim)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         matrix, dim = like(self.matrix, y), self.axis - len(self.in_shape)
         x = y.new_zeros(y.shape[: y.ndim - len(self.in_shape)] + self.in_shape)
         for rows, columns in self._blocks():
-            _part(x, columns, dim).add_(along(matrix[rows, columns].mT, _part(y, rows, dim), dim))
+            part_of(x, columns, dim).add_(along(matrix[rows, columns].mT, part_of(y, rows, dim), dim))
         return x
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
@@ -76,10 +76,6 @@ class Resample(LinearOperator):
         m, n = self.matrix.shape[-2:]
         line = Dense(self.matrix, (n,), (m,))
         return tuple(line if i == self.axis else Identity((size,)) for i, size in enumerate(self.in_shape))
-
-
-def _part(x: Tensor, entries: slice, dim: int) -> Tensor:
-    return x[(..., entries, *(slice(None),) * (-1 - dim))]
 
 
 def resize(size: tuple[int, int], in_shape: Shape, method: Method = "bicubic") -> LinearOperator:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, from_first, show
+from linops_video.algebra.parameters import Shape, from_first, replaced, show
+from linops_video.algebra.slabs import part_of
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, decimated
 from linops_video.operators.cosine import Cosine, cosine_matrix
@@ -123,7 +124,7 @@ def _folded_cosines(A: BoxMean, weight: LinearOperator | None) -> LinearOperator
     for d in A._dims:
         n, few = shape[d], A.out_shape[d]
         response = cosine_matrix(few) @ box_matrix(n, A.factor) @ cosine_matrix(n).T  # one entry in a column
-        wide = values.expand(*values.shape[:d], n, *values.shape[values.ndim + d + 1 :])
+        wide = values.expand(replaced(values.shape, d, n))
         values = (wide.movedim(d, -1) @ response.square().T.to(wide.device)).movedim(-1, d)
     return Multiplier(Cosine(weight.transform.axes, A.out_shape), values)
 
@@ -143,9 +144,8 @@ def box_sum(x: Tensor, k: int, dims: list[int]) -> Tensor:
     """
     x = number(x)
     for d in dims:
-        behind = (slice(None),) * (-1 - d)
         count = x.shape[d] // k
-        first, *others = (x[(..., slice(i, i + (count - 1) * k + 1, k), *behind)] for i in range(k))
+        first, *others = (part_of(x, slice(i, i + (count - 1) * k + 1, k), d) for i in range(k))
         if others:  # k strided sums take half the time of avg_pool2d
             first = first + others[0]
             for part in others[1:]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
-from linops_video.algebra.parameters import Shape, from_first, show, whole_number, whole_numbers
+from linops_video.algebra.parameters import Shape, from_first, replaced, show, whole_number, whole_numbers
+from linops_video.algebra.slabs import part_of
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, decimated
 from linops_video.operators.dense import AxisMatrix, Dense
@@ -49,7 +49,7 @@ class Select(LinearOperator):
 
     @property
     def out_shape(self) -> Shape:
-        return (*self.in_shape[: self.axis], len(self.indices), *self.in_shape[self.axis + 1 :])
+        return replaced(self.in_shape, self.axis, len(self.indices))
 
     def _apply(self, x: Tensor) -> Tensor:
         return _keep(self.indices, x, self.axis - len(self.in_shape))
@@ -76,29 +76,29 @@ class Select(LinearOperator):
 
 def _keep(indices: tuple[int, ...], x: Tensor, dim: int) -> Tensor:
     """The entries `indices` of x along a negative `dim`, copied."""
-    index = _regular(indices, dim)
-    if index is None:
+    entries = _evenly_spaced(indices)
+    if entries is None:
         return x.index_select(dim, torch.tensor(indices, device=x.device))
-    return x[index].clone(memory_format=torch.contiguous_format)
+    return part_of(x, entries, dim).clone(memory_format=torch.contiguous_format)
 
 
 def _put(indices: tuple[int, ...], y: Tensor, dim: int, n: int) -> Tensor:
     """y at the entries `indices` along a negative `dim` of n entries, zero elsewhere."""
-    x = y.new_zeros(*y.shape[: y.ndim + dim], n, *y.shape[y.ndim + dim + 1 :])
-    index = _regular(indices, dim)
-    if index is None:
+    x = y.new_zeros(replaced(y.shape, dim, n))
+    entries = _evenly_spaced(indices)
+    if entries is None:
         return x.index_copy(dim, torch.tensor(indices, device=y.device), y)
-    x[index] = y
+    part_of(x, entries, dim).copy_(y)
     return x
 
 
-def _regular(indices: tuple[int, ...], dim: int) -> tuple[Any, ...] | None:
-    """The index of a strided view, where the indices are evenly spaced: twice as fast as a gather."""
+def _evenly_spaced(indices: tuple[int, ...]) -> slice | None:
+    """The indices as a slice, if they are evenly spaced: a strided view is twice as fast as a gather."""
     first, last = min(indices), max(indices)
     step = indices[1] - first if len(indices) > 1 else 1
     if step <= 0 or indices != tuple(range(first, last + 1, step)):
         return None
-    return (..., slice(first, last + 1, step), *(slice(None),) * (-1 - dim))
+    return slice(first, last + 1, step)
 
 
 def _gram(A: Select, weight: LinearOperator | None) -> Diagonal | None:
@@ -106,8 +106,7 @@ def _gram(A: Select, weight: LinearOperator | None) -> Diagonal | None:
     dim, kept, w = A.axis - len(A.in_shape), len(A.indices), pointwise(weight, len(A.in_shape))
     if w is None:
         return None
-    full = w.expand(*w.shape[: w.ndim + dim], kept, *w.shape[w.ndim + dim + 1 :])
-    return Diagonal(_put(A.indices, full, dim, A.in_shape[A.axis]), A.in_shape)
+    return Diagonal(_put(A.indices, w.expand(replaced(w.shape, dim, kept)), dim, A.in_shape[A.axis]), A.in_shape)
 
 
 def _outer(A: Select, weight: LinearOperator | None) -> LinearOperator | None:
