@@ -19,8 +19,9 @@ from linops_video.inverses.inverse import (
 from linops_video.inverses.phases import plan_phases
 from linops_video.inverses.preconditioner import nearest_gram
 from linops_video.inverses.spectral import Plan, Spectral, plan
+from linops_video.inverses.toeplitz import MARGIN_LIMIT, ToeplitzInverse
 from linops_video.operators.stack import BlockDiagonal
-from linops_video.operators.toeplitz import MARGIN_LIMIT, Toeplitz, ToeplitzInverse
+from linops_video.operators.toeplitz import Toeplitz
 
 
 def choose(A: LinearOperator, rtol: float) -> Inverse:
