@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from linops_video.algebra.krylov import Map
 from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape, complex_dtype, show
 from linops_video.errors import DtypeError, ShapeError, SpecError
@@ -22,8 +23,6 @@ from linops_video.inverses.normal import NormalSolver
 if TYPE_CHECKING:
     import pylops
     from scipy.sparse.linalg import LinearOperator as ScipyOperator
-
-Map = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -12,12 +12,11 @@ from linops_video.algebra.krylov import Map
 from linops_video.algebra.operator import Compose, LinearOperator, Scaled
 from linops_video.algebra.parameters import complex_dtype, in_range, like, multiplied, per_sample
 from linops_video.inverses.inverse import ExactInverse, Inverse, mixes
+from linops_video.inverses.phases import Steps, sampling_steps
 from linops_video.operators.circulant import Circulant, whole_spectrum
 from linops_video.operators.convolution import Convolution, circular
 from linops_video.operators.sampling import BoxMean
 from linops_video.operators.select import Slice
-
-Steps = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +34,7 @@ class AliasedInverse(Inverse):
     2016, who write the same with aliases along both axes.
 
     Attributes:
-        inner: an inverse of the same operator.
+        inner: an exact inverse of the same operator.
         transfer: tₚ, complex128, shape (*batch, 1, …, m, k, H/k, W/m//2 + 1), or (…, m/2, k, H/k, W/m) if paired.
         power: Λ, shape (*batch, 1, …, H/k, W/m//2 + 1).
         paired: whether neighbouring columns make one complex component.
@@ -47,10 +46,6 @@ class AliasedInverse(Inverse):
     transfer: Tensor
     power: Tensor
     paired: bool
-
-    @property
-    def iterative(self) -> bool:  # type: ignore[override]
-        return self.inner.iterative
 
     def change(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
         if not (_takes(v) and _takes(y)):
@@ -187,19 +182,12 @@ def _transfer(A: LinearOperator) -> tuple[Tensor, Steps] | None:
 
 
 def _sampling(A: BoxMean | Slice) -> tuple[Tensor, Steps] | None:
-    """Decimation as a shift before it, box means as the mean of such shifts; only of rows and columns, all of them."""
-    sizes = list(zip(A.in_shape, A.out_shape, strict=True))
-    if len(sizes) < 2 or any(m != n for n, m in sizes[:-2]) or any(n % m for n, m in sizes[-2:]):
+    """Decimation as a shift before it, box means as the mean of such shifts."""
+    steps, lines = sampling_steps(A), []
+    if steps is None:
         return None
-    steps, lines = (sizes[-2][0] // sizes[-2][1], sizes[-1][0] // sizes[-1][1]), []
-    for axis, step in zip((len(sizes) - 2, len(sizes) - 1), steps, strict=True):
+    for axis, step in zip((-2, -1), steps, strict=True):
         n = A.in_shape[axis]
-        if isinstance(A, BoxMean):
-            shifts = list(range(step))
-        else:
-            kept = range(n)[A.slices[axis]]
-            if kept != range(kept[0], n, step):
-                return None
-            shifts = [kept[0]]
+        shifts = range(step) if isinstance(A, BoxMean) else [range(n)[A.slices[axis]][0]]
         lines.append(torch.stack([_wave(n, shift, A) for shift in shifts]).mean(0))
     return lines[0].unsqueeze(-1) * lines[1][: A.in_shape[-1] // 2 + 1], steps

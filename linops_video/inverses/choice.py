@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from linops_video.algebra.operator import Compose, Identity, LinearOperator, compose, scalar, scale
+from linops_video.algebra.operator import Compose, LinearOperator, compose, scalar, scale
 from linops_video.algebra.parameters import in_range
 from linops_video.inverses.composite import BlockInverse, TurnedInverse
 from linops_video.inverses.inverse import (
@@ -18,7 +18,7 @@ from linops_video.inverses.inverse import (
 )
 from linops_video.inverses.phases import plan_phases
 from linops_video.inverses.preconditioner import nearest_gram
-from linops_video.inverses.spectral import Plan, Spectral, plan
+from linops_video.inverses.spectral import Plan, Spectral, plan, zero_on
 from linops_video.inverses.toeplitz import MARGIN_LIMIT, ToeplitzInverse
 from linops_video.operators.stack import BlockDiagonal
 from linops_video.operators.toeplitz import Toeplitz
@@ -73,10 +73,10 @@ def _behind(G: Decomposition, Q: LinearOperator, c: float | torch.Tensor) -> Spe
     batch = isinstance(c, torch.Tensor) and c.ndim
     if not isinstance(G, Spectral) or batch or (G.rest and G.rest.eigenvalues.any()):
         return None
-    n = len(Q.in_shape)
-    zero = Spectral(Identity(Q.in_shape), torch.zeros((1,) * n, dtype=torch.float64))
     length = torch.where(c > 0, c.double(), 1).sqrt() if isinstance(c, torch.Tensor) else c**0.5  # zero only where Q is
-    return Spectral(scale(1 / length, compose(Q.to(dtype=torch.float64).H, G.basis)), c * G.eigenvalues, zero)
+    return Spectral(
+        scale(1 / length, compose(Q.to(dtype=torch.float64).H, G.basis)), c * G.eigenvalues, zero_on(Q.in_shape)
+    )
 
 
 def _exact_ways(A: LinearOperator) -> list[tuple[type[ExactInverse], str, Plan]]:

@@ -82,16 +82,12 @@ class BlockInverse(Inverse):
 
 @dataclass(frozen=True, eq=False)
 class TurnedInverse(Inverse):
-    """That of B Q with a unitary Q, from that of B: (QᴴBᴴBQ + ρI)⁻¹ = Qᴴ(BᴴB + ρI)⁻¹Q."""
+    """That of B Q with a unitary Q, from an exact one of B: (QᴴBᴴBQ + ρI)⁻¹ = Qᴴ(BᴴB + ρI)⁻¹Q."""
 
     operator: LinearOperator
     method: str
     inverse: Inverse
     turn: LinearOperator
-
-    @property
-    def iterative(self) -> bool:  # type: ignore[override]
-        return self.inverse.iterative
 
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
         return self.turn.H(self.inverse.normal(rho, self.turn(b)))

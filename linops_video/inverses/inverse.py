@@ -1,6 +1,6 @@
-"""The ways to (AᴴA + ρI)⁻¹: from the Gram, from the outer product, block by block, by iteration.
+"""The ways to (AᴴA + ρI)⁻¹: from the Gram, from the outer product, by iteration; composite.py puts them together.
 
-What does not depend on ρ is done once, in float64. `choice.py` finds the cheapest exact way, `NormalSolver` its face.
+What does not depend on ρ is done once, in float64. choice.py takes the cheapest exact way for `NormalSolver`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from linops_video.algebra.operator import Identity, LinearOperator
 from linops_video.algebra.parameters import beside, complex_dtype, double, like, per_sample
 from linops_video.errors import SpecError
 from linops_video.inverses.spectral import Spectral
-
-CG_STEPS = 500
 
 
 class ConvergenceWarning(UserWarning):
@@ -257,9 +255,8 @@ class IterativeInverse(Inverse):
         numbers = rho.shape if isinstance(rho, Tensor) else ()
         b = b.expand(*torch.broadcast_shapes(b.shape[: b.ndim - n], A.batch_shape, numbers), *A.in_shape)
         shift = per_sample(like(rho, b.real), n)
-        G: Map = lambda x: A.H(A(x)) + shift * x  # noqa: E731
         with torch.no_grad():
-            return conjugate_gradient(G, b, n, precondition, rtol, CG_STEPS, start)
+            return conjugate_gradient(lambda x: A.H(A(x)) + shift * x, b, n, precondition, rtol, start=start)
 
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
         return self.normal(rho, self.operator.H(residual))

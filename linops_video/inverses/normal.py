@@ -94,14 +94,14 @@ class NormalSolver:
         if parts is not None:
             return parts
         # without its gradient, which is infinite at a weight of zero: that of every solve goes through W
-        whiten = weight if weight is None else root(weight.detach())
+        whiten = None if weight is None else root(weight.detach())
         B = (A if whiten is None else compose(whiten, A)).detach()
         inverse = in_spectrum(B, choose(B, rtol))
         return NormalSolver(A, inverse.method, inverse, weight, whiten, _versions(A, weight), rtol)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> NormalSolver:
         """That of A and W on another device or in another precision, set up anew."""
-        weight = self.weight if self.weight is None else self.weight.to(device, dtype)
+        weight = None if self.weight is None else self.weight.to(device, dtype)
         return NormalSolver.of(self.operator.to(device, dtype), weight, self.rtol)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def _parts(A: LinearOperator) -> list[Part]:
             return []
         pairs = zip(before, blocks, strict=True)
         return _joined([[((k * p, m * q), shape) for (p, q), shape in _parts(B)] for ((k, m), _), B in pairs])
-    steps = _sampling(A) if isinstance(A, BoxMean | Slice | Select) else (1, 1) if _is_circular(A) else None
+    steps = sampling_steps(A) if isinstance(A, BoxMean | Slice | Select) else (1, 1) if _is_circular(A) else None
     return [] if steps is None else [(steps, A.out_shape)]
 
 
@@ -86,10 +86,11 @@ def _joined(several: list[list[Part]]) -> list[Part]:
     return [part for parts in several for part in parts] if all(several) else []
 
 
-def _sampling(A: BoxMean | Slice | Select) -> Steps | None:
+def sampling_steps(A: BoxMean | Slice | Select) -> Steps | None:
     """k and m where A keeps every k-th row and m-th column of each frame, or means of as many, none left over."""
     steps = [n // few for n, few in zip(A.in_shape, A.out_shape, strict=True)]
-    if any(step > 1 for step in steps[:-2]) or tuple(map(int.__mul__, steps, A.out_shape)) != A.in_shape:
+    whole = all(step * few == n for step, few, n in zip(steps, A.out_shape, A.in_shape, strict=True))
+    if not whole or len(steps) < 2 or any(step > 1 for step in steps[:-2]):
         return None
     if isinstance(A, BoxMean):
         even = all(step in (1, A.factor) for step in steps)

@@ -17,6 +17,7 @@ from torch import Tensor
 from linops_video.algebra.operator import Adjoint, Compose, Identity, LinearOperator, Scaled, Sum, compose
 from linops_video.algebra.parameters import (
     Parameters,
+    Shape,
     added,
     as_tensor,
     double,
@@ -39,7 +40,6 @@ from linops_video.operators.stack import BlockDiagonal, join_parts
 Expand = Callable[[float | Tensor], float | Tensor]
 Function = Callable[[Tensor, Expand], Tensor]
 """f(λ) of a tensor of eigenvalues; the second argument shapes a number per sample to it."""
-
 
 EIGH_LIMIT = 4096
 """Most rows of a matrix that is diagonalised."""
@@ -283,10 +283,14 @@ def _of_dense(G: Dense) -> Spectral:
     return Spectral(Dense(vectors, values.shape[-1:], G.in_shape), values)
 
 
+def zero_on(shape: Shape) -> Spectral:
+    """That of 0."""
+    return Spectral(Identity(shape), torch.zeros((1,) * len(shape), dtype=torch.float64))
+
+
 def _of_dense_gram(G: DenseGram) -> Spectral:
     """MᴴM through the SVD of M or, where that takes minutes, through MMᴴ = UΛUᴴ with the eigenvectors MᴴUΛ^(−1/2)."""
-    zero = Spectral(Identity(G.in_shape), torch.zeros((1,) * len(G.in_shape), dtype=torch.float64))
-    matrix = double(G.matrix)
+    zero, matrix = zero_on(G.in_shape), double(G.matrix)
     if matrix.shape[-2] <= SVD_LIMIT:
         _, singular, rows = torch.linalg.svd(matrix, full_matrices=False)
         return Spectral(Dense(rows.mH, singular.shape[-1:], G.in_shape), singular**2, zero)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from linops_video.algebra.krylov import Map
 from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape, complex_dtype, show
 from linops_video.errors import SpecError
-
-TensorFunction = Callable[[Tensor], Tensor]
 
 FAILURES = (RuntimeError, TypeError, IndexError)
 """What functions raise for tensors that they do not take."""
@@ -33,7 +31,7 @@ class LinearFunction(LinearOperator):
         single: whether fn takes float32 only; other tensors are then taken there and back.
     """
 
-    fn: TensorFunction
+    fn: Map
     in_shape: Shape
     out_shape: Shape
     complex_valued: bool = False
@@ -71,7 +69,7 @@ class LinearFunction(LinearOperator):
         return torch.func.vjp(self._apply, y.real.new_zeros(*batch, *self.in_shape))[1](y)[0]
 
 
-def _is_complex_linear(fn: TensorFunction, x: Tensor, Ax: Tensor) -> bool:
+def _is_complex_linear(fn: Map, x: Tensor, Ax: Tensor) -> bool:
     """Whether fn takes complex tensors, and fn(i x) = i fn(x)."""
     try:
         turned = fn(1j * x)
@@ -80,7 +78,7 @@ def _is_complex_linear(fn: TensorFunction, x: Tensor, Ax: Tensor) -> bool:
     return bool(torch.linalg.vector_norm(turned - 1j * Ax) <= TOLERANCE * (Ax.norm() + 1e-300))
 
 
-def linear_function(fn: TensorFunction, in_shape: Shape) -> LinearFunction:
+def linear_function(fn: Map, in_shape: Shape) -> LinearFunction:
     """The operator x ↦ fn(x), for a function of torch operations that is linear; the adjoint is derived by autograd.
 
     The function takes one tensor of shape `in_shape`, without batch axes, in the precision that it comes in: write
