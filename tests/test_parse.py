@@ -366,6 +366,7 @@ def test_operators_that_can_be_written_are_what_is_written(entry):
         (BoxMean(2, VIDEO) @ Slice((slice(None), slice(None), slice(0, 8), slice(4, 16)), VIDEO).H, None),
         (BoxMean(4, VIDEO), "sr(4)"),
         (BoxMean(4, VIDEO, (0,)), "average(4)"),
+        (BoxMean(2, VIDEO, (2, 3)), "sr(2)"),
         (crop((2, 4), (8, 8), VIDEO), "crop(2, 4, 8, 8)"),
         (decimate(2, VIDEO), "decimate(2)"),
         (decimate(2, (8, 3, 16, 1)), None),  # the name needs two columns

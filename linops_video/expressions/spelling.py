@@ -43,8 +43,7 @@ def _identity(A: Identity) -> Text:
 @_spells(BoxMean)
 def _box_mean(A: BoxMean) -> Text | None:
     n = len(A.in_shape)
-    axes = A.axes if A.axes == (-2, -1) else tuple(axis % n for axis in A.axes)
-    name = {(-2, -1): "sr", (n - 4,): "average"}.get(axes) if n > 1 else None
+    name = {(n - 2, n - 1): "sr", (n - 4,): "average"}.get(A.axes)
     return None if name is None else call(name, [str(A.factor)])
 
 

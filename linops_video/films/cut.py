@@ -189,7 +189,7 @@ def _(A: Slice, box: Bounds) -> Piece:
 
 @_cut.register
 def _(A: BoxMean, box: Bounds) -> Piece:
-    k, axes = A.factor, [axis % len(box) for axis in A.axes]
+    k, axes = A.factor, A.axes
     outputs = tuple((-(-a // k), b // k) if i in axes else (a, b) for i, (a, b) in enumerate(box))
     _need(A, outputs)
     covered = tuple(

@@ -41,23 +41,22 @@ class BoxMean(LinearOperator):
     axes: tuple[int, ...] = (-2, -1)
 
     def __post_init__(self) -> None:
-        _check_boxes(self.factor, self.in_shape, self.axes)
+        _check(self)
 
     @property
     def _dims(self) -> list[int]:
-        return sorted(axis - len(self.in_shape) if axis >= 0 else axis for axis in self.axes)
+        return sorted(axis - len(self.in_shape) for axis in self.axes)
 
     @property
     def out_shape(self) -> Shape:
-        n, dims = len(self.in_shape), self._dims
-        return tuple(size // self.factor if i - n in dims else size for i, size in enumerate(self.in_shape))
+        return tuple(n // self.factor if i in self.axes else n for i, n in enumerate(self.in_shape))
 
     def _apply(self, x: Tensor) -> Tensor:
         return box_sum(x, self.factor, self._dims) / self.factor ** len(self.axes)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         x = y / self.factor ** len(self.axes)
-        for dim in sorted(self._dims, reverse=True):  # from the last axis on: whole rows are copied then
+        for dim in reversed(self._dims):  # from the last axis on: whole rows are copied then
             x = spread(x, self.factor, dim, self.in_shape[dim])
         return x
 
@@ -68,11 +67,11 @@ class BoxMean(LinearOperator):
         return _outer(self, weight) or separable_gram(self.H, weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
-        averaged, lines = [axis % len(self.in_shape) for axis in self.axes], [(n,) for n in self.in_shape]
-        return tuple(BoxMean(self.factor, n, (0,)) if i in averaged else Identity(n) for i, n in enumerate(lines))
+        lines = enumerate((n,) for n in self.in_shape)
+        return tuple(BoxMean(self.factor, n, (0,)) if i in self.axes else Identity(n) for i, n in lines)
 
     def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
-        axes = tuple(len(before) + axis % len(self.in_shape) for axis in self.axes)
+        axes = tuple(axis + len(before) for axis in self.axes)
         return BoxMean(self.factor, (*before, *self.in_shape, *behind), axes)
 
     def _known_norm(self) -> Tensor:
@@ -117,8 +116,8 @@ def _folded_cosines(A: BoxMean, weight: LinearOperator | None) -> LinearOperator
     """
     if not isinstance(weight, Multiplier) or not isinstance(weight.transform, Cosine):
         return None
-    shape, averaged = A.in_shape, {d + len(A.in_shape) for d in A._dims}
-    if not averaged <= set(weight.transform.axes) or any(shape[axis] % A.factor for axis in averaged):
+    shape = A.in_shape
+    if not set(A.axes) <= set(weight.transform.axes) or any(shape[axis] % A.factor for axis in A.axes):
         return None
     values = weight.values.to(torch.float64)
     for d in A._dims:
@@ -129,12 +128,14 @@ def _folded_cosines(A: BoxMean, weight: LinearOperator | None) -> LinearOperator
     return Multiplier(Cosine(weight.transform.axes, A.out_shape), values)
 
 
-def _check_boxes(k: int, shape: Shape, axes: tuple[int, ...]) -> None:
-    if not isinstance(k, int) or k < 1 or not axes:
-        raise SpecError(f"BoxMean needs a whole factor of 1 or more and one axis or more, got {k} and {axes}")
-    sizes = tuple(shape[axis] for axis in from_first(axes, shape))
-    if min(sizes) < k:
-        raise ShapeError(f"means over boxes of {k} need axes at least as long, got {show(sizes)}")
+def _check(A: BoxMean) -> None:
+    """Count the axes from the first one, and raise the errors that `BoxMean` states."""
+    if A.factor < 1 or not A.axes:
+        raise SpecError(f"BoxMean needs a whole factor of 1 or more and one axis or more, got {A.factor} and {A.axes}")
+    vars(A)["axes"] = from_first(A.axes, A.in_shape)
+    sizes = tuple(A.in_shape[axis] for axis in A.axes)
+    if min(sizes) < A.factor:
+        raise ShapeError(f"means over boxes of {A.factor} need axes at least as long, got {show(sizes)}")
 
 
 def box_sum(x: Tensor, k: int, dims: list[int]) -> Tensor:
