@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from linops_video.datasets.video_set import Indices, as_array
 from linops_video.errors import ShapeError
+
+T = TypeVar("T")
 
 OnItem = Callable[[int, int], None]
 """Called with the number of items done and the number of all."""
@@ -40,6 +43,16 @@ class Stored(Sequence[np.ndarray]):
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]  # one index only, no slices
         return np.load(self._paths[index], mmap_mode="r", allow_pickle=False)
+
+    @staticmethod
+    def of(items: Sequence[T], decoded: Callable[[T], Path], on_item: OnItem | None) -> Stored:
+        """The arrays that `decoded` puts into a file for each of the items; `on_item` is told how many are ready."""
+        paths: list[Path] = []
+        for item in items:
+            paths.append(decoded(item))
+            if on_item is not None:
+                on_item(len(paths), len(items))
+        return Stored(paths)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +104,11 @@ def check_sizes(clips: Sequence[np.ndarray], sources: Sequence[str], shape: tupl
     times, channels, height, width = shape
     lengths = []
     for clip, source in zip(clips, sources, strict=True):
-        frames, rows, columns, colours = clip.shape
-        if frames < times or rows < height or columns < width or colours != channels:
+        frames, rows, columns, colors = clip.shape
+        if frames < times or rows < height or columns < width or colors != channels:
             raise ShapeError(
                 f"{times} frames of {width}×{height} with {channels} channels cannot be cut from {source}, which has "
-                f"{frames} frames of {columns}×{rows} with {colours}: take fewer frames, a smaller size, other files"
+                f"{frames} frames of {columns}×{rows} with {colors}: take fewer frames, a smaller size, other files"
             )
         lengths.append(frames)
     return lengths

@@ -13,9 +13,8 @@ from linops_video.errors import FileError, SpecError, near_names
 from linops_video.media.files import make_folder
 
 CHUNK = 1 << 20
-PARTIAL = 206
-"""HTTP status of an answer that begins where it was asked to; 416: nothing is left beyond that place."""
-NOTHING_LEFT = 416
+PARTIAL, NOTHING_LEFT = 206, 416
+"""HTTP status of an answer that begins where it was asked to, and of one that has nothing beyond that place."""
 
 OnBytes = Callable[[str, int, int], None]
 """Called with the name of a file, its bytes that are there and those of the whole, 0 where that is not known."""
@@ -126,9 +125,7 @@ class _Resumed:
         import requests
 
         have = self.part.stat().st_size if self.part.exists() else 0
-        headers = (
-            {"Range": f"bytes={have}-", "Accept-Encoding": "identity"} if have else {"Accept-Encoding": "identity"}
-        )
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
         with requests.get(url, headers=headers, stream=True, timeout=60) as answer:
             if answer.status_code != NOTHING_LEFT:
                 answer.raise_for_status()

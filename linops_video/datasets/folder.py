@@ -13,7 +13,7 @@ from linops_video.datasets.cache import cached
 from linops_video.datasets.clips import Clips, Cut, OnItem, Stored, check_sizes
 from linops_video.datasets.video_set import HELD_OUT, SPLITS, numbers
 from linops_video.errors import FileError
-from linops_video.media.video import FILM_SUFFIXES, natural_order, stream_video, to_arrays
+from linops_video.media.video import FILM_SUFFIXES, natural_order, stream_video, to_pixels
 
 FRAMES = 8
 
@@ -39,13 +39,8 @@ def video(
     if root.suffix.lower() == ".npz":
         return _from_archive(root, split, frames, size)
     paths = _files(root, split)
-    stored = []
-    for i, path in enumerate(paths):
-        stored.append(cached(path, "rgb", lambda path=path: (to_arrays(f[None])[0] for f in stream_video(path))))
-        if on_item is not None:
-            on_item(i + 1, len(paths))
+    clips = Stored.of(paths, _decoded, on_item)
     sources = [path.relative_to(root).as_posix() for path in paths]
-    clips = Stored(stored)
     shape = _shape(clips[0], frames, size)
     lengths = check_sizes(clips, sources, shape)
     firsts = [(i, first) for i, n in enumerate(lengths) for first in range(0, n - frames + 1, frames)]
@@ -53,6 +48,11 @@ def video(
     names = [sources[cut.clip] for cut in cuts]
     note = f"{len(cuts)} videos from {len(paths)} files of {root.name}, split {split}"
     return Clips("video", split, clips, cuts, shape, names, names, True, note)
+
+
+def _decoded(path: Path) -> Path:
+    """The file with the decoded frames, (frames, H, W, C) uint8."""
+    return cached(path, "rgb", lambda: map(to_pixels, stream_video(path)))
 
 
 def _cuts(
@@ -88,9 +88,8 @@ def _from_archive(path: Path, split: str, frames: int, size: int | None) -> Clip
     lengths = check_sizes(clips, names, shape)
     cuts = _cuts(clips, [(i, 0) for i in range(len(clips))], shape, numbers(_seeded(split)), lengths)
     scenes = arrays["scene"][keep].tolist() if "scene" in arrays else names
-    return Clips(
-        "video", split, clips, cuts, shape, names, scenes, True, f"{len(clips)} videos of {path.name}, split {split}"
-    )
+    note = f"{len(clips)} videos of {path.name}, split {split}"
+    return Clips("video", split, clips, cuts, shape, names, scenes, True, note)
 
 
 def _files(root: Path, split: str) -> list[Path]:

@@ -79,10 +79,11 @@ class ScannedCifar10:
         """
         part = "test" if split == "test" else "train"
         images, places = _images(root, part)
+        official = np.arange(COUNTS[part]) if split == "test" else hold_out(COUNTS[part], split)
         if part == "train":
-            keep = np.isin(places, hold_out(COUNTS[part], split))
+            keep = np.isin(places, official)
             images, places = images[keep], places[keep]
-        complete = len(images) == (len(hold_out(COUNTS[part], split)) if part == "train" else COUNTS[part])
+        complete = len(images) == len(official)
         note = f"Scanned CIFAR-10, {len(images):,} of the {COUNTS[part]:,} {part}{'ing' * (part == 'train')} images"
         return ScannedCifar10(split, images, [f"{part}/{i}" for i in places], complete, note)
 

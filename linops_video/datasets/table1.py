@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-MNIST_COLUMNS = (
-    *("pid", "bi", "si", "sr2", "sr4", "cs", "vcs", "dd", "tdd", "md3"),
-    *("fi2", "fi4", "fp25", "fp50", "fp75"),
-)
-COLOUR_COLUMNS = (
-    *("pid", "bi", "si", "sr2", "sr4", "cs", "vcs", "dd", "tdd", "md3"),
-    *("fi2", "fp25", "fp50", "fp75", "color"),
-)
+_FIRST = ("pid", "bi", "si", "sr2", "sr4", "cs", "vcs", "dd", "tdd", "md3")
+MNIST_COLUMNS = (*_FIRST, "fi2", "fi4", "fp25", "fp50", "fp75")
+COLOR_COLUMNS = (*_FIRST, "fi2", "fp25", "fp50", "fp75", "color")
 """Their "FI (4/3)×" is a prediction, fp25, as their Table 2 says."""
 
 ROWS = ("3-D wavelet", "OneNet CNN", "OneNet BCRNN", "VideoOneNet CNN", "VideoOneNet BCRNN")
@@ -24,7 +19,7 @@ _PRINTED = {
         (26.3, 36.1, 35.0, 29.7, 21.8, 27.9, 27.7, 39.9, 39.0, 41.5, 28.4, 20.2, 31.2, 22.3, 18.0),
     ),
     "scanned-cifar10": (
-        COLOUR_COLUMNS,
+        COLOR_COLUMNS,
         (8.6, 14.3, 11.6, 13.9, 6.2, 5.7, 7.2, 20.0, 19.6, 24.3, 8.8, 11.7, 8.9, 7.2, 7.2),
         (24.2, 27.4, 26.1, 25.2, 19.6, 21.8, 19.6, 27.3, 26.4, 31.6, 16.9, 20.0, 16.8, 14.7, 23.1),
         (24.9, 28.8, 26.8, 26.0, 20.4, 22.9, 20.5, 29.1, 28.5, 34.3, 18.7, 22.4, 18.5, 15.7, 24.1),
@@ -32,7 +27,7 @@ _PRINTED = {
         (25.1, 29.9, 28.4, 27.2, 21.5, 24.0, 21.9, 38.9, 37.8, 40.5, 19.3, 22.8, 18.6, 15.9, 24.4),
     ),
     "ucf101": (
-        COLOUR_COLUMNS,
+        COLOR_COLUMNS,
         (10.1, 15.4, 12.5, 14.6, 7.6, 7.1, 8.6, 22.7, 20.2, 25.6, 10.3, 13.2, 10.3, 8.5, 8.7),
         (24.2, 23.1, 22.3, 23.7, 18.3, 22.3, 18.5, 25.6, 27.7, 28.2, 16.5, 19.2, 16.5, 14.7, 22.0),
         (26.4, 25.2, 27.0, 26.7, 20.6, 24.7, 30.4, 29.0, 33.9, 33.7, 33.8, 35.4, 32.4, 30.2, 24.1),
@@ -57,4 +52,4 @@ def table1_problems(name: str, channels: int) -> tuple[str, ...]:
     """
     if name in _PRINTED:
         return _PRINTED[name][0]
-    return COLOUR_COLUMNS if channels == 3 else MNIST_COLUMNS
+    return COLOR_COLUMNS if channels == 3 else MNIST_COLUMNS

@@ -16,7 +16,7 @@ from linops_video.datasets.cache import cached
 from linops_video.datasets.clips import Clips, Cut, OnItem, Stored, check_sizes
 from linops_video.datasets.video_set import numbers
 from linops_video.errors import FileError
-from linops_video.media.video import stream_video, to_arrays
+from linops_video.media.video import stream_video, to_pixels
 
 FRAMES, SIDE = 4, 32
 LAST_TRAINING_GROUP = 22
@@ -48,13 +48,9 @@ def ucf101(split: str, root: Path, on_item: OnItem | None = None) -> Clips:
     names = [name for name in listed if name.lower() in places]
     if not names:
         raise FileError(f"{root} has none of the {len(listed):,} clips of the split {split}")
-    paths = []
-    for i, name in enumerate(names):
-        paths.append(_decoded(*places[name.lower()]))
-        if on_item is not None:
-            on_item(i + 1, len(names))
+    clips = Stored.of(names, lambda name: _decoded(*places[name.lower()]), on_item)
     note = f"UCF-101, {len(names):,} of the {len(listed):,} clips of the {split} split"
-    return _cut(split, Stored(paths), names, [_scene(name) for name in names], len(names) == len(listed), note)
+    return _cut(split, clips, names, [_scene(name) for name in names], len(names) == len(listed), note)
 
 
 def _cut(
@@ -109,7 +105,7 @@ def _decoded(path: Path, member: str | None) -> Path:
 def _shrunk(path: Path) -> Iterator[np.ndarray]:
     for frame in stream_video(path):
         small = F.interpolate(frame[None], (SIDE, SIDE), mode="bilinear", antialias=True)
-        yield to_arrays(small.expand(-1, 3, -1, -1))[0]
+        yield to_pixels(small[0].expand(3, -1, -1))
 
 
 def _listed(root: Path, split: str) -> list[str]:

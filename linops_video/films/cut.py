@@ -204,8 +204,8 @@ def _(A: Bayer, box: Bounds) -> Piece:
     channels, rows, columns = box[-3:]
     if channels != (0, 3):
         raise CutError(f"{A!r} cannot be cut to some of its channels")
-    colours = [A.pattern[2 * (i % 2) + j % 2] for i in (rows[0], rows[0] + 1) for j in (columns[0], columns[0] + 1)]
-    return Bayer("".join(colours), shape_of(box)), (*box[:-3], (0, 1), rows, columns)
+    colors = [A.pattern[2 * (i % 2) + j % 2] for i in (rows[0], rows[0] + 1) for j in (columns[0], columns[0] + 1)]
+    return Bayer("".join(colors), shape_of(box)), (*box[:-3], (0, 1), rows, columns)
 
 
 @_cut.register

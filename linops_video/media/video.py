@@ -93,7 +93,7 @@ def frame_rate(path: str | Path) -> float:
     """Frames per second of a video file; `DEFAULT_FPS` for a folder, and where the file does not tell."""
     if Path(path).is_dir():
         return DEFAULT_FPS
-    with opened(Path(path)) as container:
+    with _opened(Path(path)) as container:
         stream = container.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate
         times = np.sort([packet.pts for packet in container.demux(stream) if packet.pts is not None])
@@ -108,7 +108,7 @@ def frame_rate(path: str | Path) -> float:
 
 def pixel_aspect(path: str | Path) -> Fraction:
     """Width over height of the pixels of a video file, as they are read: turned upright; 1 where it does not tell."""
-    with opened(Path(path)) as container:
+    with _opened(Path(path)) as container:
         stream = container.streams.video[0]
         aspect = stream.sample_aspect_ratio or SQUARE
         first = next(container.decode(stream), None)
@@ -143,7 +143,7 @@ def write_video(
     if not all(bool(torch.isfinite(frame).all()) for frame in frames):
         raise LinopsError("a video to write must be finite: this one has NaN or infinite values")
     check_frame_rate(path, fps)
-    arrays = to_arrays(frames)
+    arrays = [to_pixels(frame) for frame in frames]  # one after the other: of a film in less memory
     with replacing(path) as temporary, _refused(path):
         encode(temporary, lambda: arrays, fps, None if sound is None else Path(sound), aspect)
 
@@ -171,12 +171,8 @@ def _refused(path: Path) -> Iterator[None]:
         raise FileError(f"cannot write {path}: {error.strerror or error}") from None
 
 
-def to_arrays(frames: Tensor) -> list[np.ndarray]:
-    """Frames (T, C, H, W) in [0, 1] as 8-bit arrays (H, W, C), clipped and rounded."""
-    return [_to_pixels(frame) for frame in frames]  # one after the other: of a film in less memory
-
-
-def _to_pixels(frame: Tensor) -> np.ndarray:
+def to_pixels(frame: Tensor) -> np.ndarray:
+    """A frame (C, H, W) in [0, 1] as an 8-bit array (H, W, C), clipped and rounded."""
     pixels = frame.detach().cpu().float().clamp(0, 1).mul(255).round().to(torch.uint8)
     return np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
 
@@ -226,7 +222,7 @@ def check_video_shape(shape: Sequence[int]) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
+def _opened(path: Path) -> Iterator[InputContainer]:
     """A container with a video in it; `FileError` where there is none, or what FFmpeg decodes from it is no video."""
     try:
         with av.open(str(path.absolute())) as container:  # of a relative name FFmpeg takes "a:b" for a protocol
@@ -260,7 +256,7 @@ def _decoded(path: Path, limit: int | None) -> Iterator[np.ndarray]:
 
 
 def _decoded_file(path: Path, limit: int | None = None) -> Iterator[np.ndarray]:
-    with opened(path) as container:
+    with _opened(path) as container:
         stream = container.streams.video[0]
         frame, count, damaged = None, 0, False
         try:
