@@ -8,6 +8,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from linops_video.algebra.parameters import double
 from linops_video.errors import ShapeError
 
 SSIM_WINDOW = 11
@@ -30,7 +31,7 @@ def psnr(prediction: Tensor, truth: Tensor) -> Tensor:
         tensor([20., 20.], dtype=torch.float64)
     """
     _check_pair(prediction, truth)
-    squared = (_double(prediction) - _double(truth)).abs().square()
+    squared = (double(prediction) - double(truth)).abs().square()
     return -10 * torch.log10(squared.mean(dim=(-4, -3, -2, -1)))
 
 
@@ -72,12 +73,7 @@ def data_misfit(operator: Callable[[Tensor], Tensor], prediction: Tensor, y: Ten
         >>> data_misfit(lambda x: 2 * x, torch.ones(3), torch.full((3,), 2.5))
         0.5
     """
-    return _double(operator(prediction) - y).abs().square().mean().sqrt().item()
-
-
-def _double(x: Tensor) -> Tensor:
-    """x in float64, or complex128."""
-    return x.to(torch.promote_types(x.dtype, torch.float64))
+    return double(operator(prediction) - y).abs().square().mean().sqrt().item()
 
 
 def _check_pair(prediction: Tensor, truth: Tensor) -> None:

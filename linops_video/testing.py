@@ -11,7 +11,7 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import lanczos_norm
 from linops_video.algebra.operator import Identity, LinearOperator, add, scale
-from linops_video.algebra.parameters import Shape, complex_dtype, show
+from linops_video.algebra.parameters import Shape, complex_dtype, double, show
 from linops_video.batch import Batch, BatchAdjoint
 from linops_video.errors import LinopsError
 from linops_video.inverses.normal import NormalSolver
@@ -227,10 +227,9 @@ def dot_test(A: LinearOperator, x: Tensor, y: Tensor, norm: Tensor) -> Tensor:
         >>> float(dot_test(A, torch.rand(4, 4), torch.rand(2, 2), A.norm())) < 1e-6
         True
     """
-    double = torch.promote_types(x.dtype, torch.float64)
 
     def inner(u: Tensor, v: Tensor, shape: Shape) -> Tensor:
-        return (u.to(double).conj() * v.to(double)).flatten(u.ndim - len(shape)).sum(-1)
+        return (double(u).conj() * double(v)).flatten(u.ndim - len(shape)).sum(-1)
 
     gap = (inner(A(x), y, A.out_shape) - inner(x, A.H(y), A.in_shape)).abs()
     return gap / (norm * _length(x, A.in_shape) * _length(y, A.out_shape)).clamp(min=1e-300)

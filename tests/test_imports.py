@@ -15,12 +15,11 @@ import linops_video
 # A module may import modules of lower ranks, and those of its own package.
 RANKS = [
     r"errors|solution",
-    r"metrics",
     r"algebra(\.\w+)*",
     r"operators(\.\w+)*",
     r"inverses(\.\w+)*",
     r"batch",
-    r"testing|interop",
+    r"testing|interop|metrics",
     r"media(\.\w+)*",
     r"datasets(\.\w+)*",
     r"expressions(\.\w+)*",
