@@ -26,11 +26,12 @@ class ShapeError(LinopsError):
 
 
 class DtypeError(LinopsError):
-    """A tensor whose precision does not fit the operator's parameters, or a real operation asked of a complex one."""
+    """What is no tensor or operator where one is needed, numbers of a kind that does not fit, or the transpose of a
+    complex operator."""
 
 
 class SpecError(LinopsError):
-    """An unknown problem, solver or weights name, or a parameter out of its range."""
+    """A name that is not known, a text that cannot be read, or a parameter out of its range."""
 
 
 class FileError(LinopsError):
@@ -42,7 +43,7 @@ class FileWarning(UserWarning):
 
 
 class MeasurementError(LinopsError):
-    """Measurements that no solver can take: NaN or infinite entries, no entries at all."""
+    """Measurements that no solver can take: NaN or infinite entries, none at all, or values that no video has."""
 
 
 class MemoryLimitError(LinopsError):

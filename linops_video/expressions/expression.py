@@ -304,7 +304,7 @@ class _Reader(Syntax):
         if not isinstance(function, ast.Name) or self.place_of(function) in self.literals:
             self.refuse(function)
         if function.id not in OPERATORS and function.id not in PROBLEMS:
-            self.fail(function, f"unknown name {function.id!r}: {near_names(function.id, _known())}")
+            self.fail(function, f"unknown name {function.id!r}: {near_names(function.id, [*OPERATORS, *PROBLEMS])}")
         return function.id, given
 
     def sole_call(self, node: ast.expr) -> Call | None:
@@ -351,7 +351,7 @@ class _Reader(Syntax):
         value = self.value(node)
         if isinstance(value, Word) and str in kinds:
             return [value.name]
-        if isinstance(value, int) and not isinstance(value, bool) and (int in kinds or float in kinds):
+        if isinstance(value, int) and (int in kinds or float in kinds):
             return [value]
         if isinstance(value, (float, Path, slice)) and type(value) in (*kinds, *(type(Path()),) * (Path in kinds)):
             return [value]
@@ -360,10 +360,6 @@ class _Reader(Syntax):
 
 
 _KINDS = {int: "a whole number", float: "a number", str: "a word", Path: "a file", slice: "a range a:b:c"}
-
-
-def _known() -> list[str]:
-    return [*OPERATORS, *PROBLEMS]
 
 
 def _keywords(node: ast.expr) -> list[ast.keyword]:

@@ -104,11 +104,15 @@ def blocks_mask(top: Tensor, left: Tensor, size: tuple[int, int], pixels: int) -
 
 @named("sr(k)", "super resolution: means over k×k boxes", "sr(2)", lambda y, k: times(y, k, k))
 def _sr(place: Place, factor: int) -> LinearOperator:
-    place.axis("h")
-    if min(place.shape[-2:]) < check_count(factor, "the factor"):
-        height, width = place.shape[-2:]
-        raise ShapeError(f"sr({factor}) needs frames of at least {factor}×{factor}, got {height}×{width}")
+    _check_frames(place, "sr", factor)
     return BoxMean(factor, place.shape)
+
+
+def _check_frames(place: Place, name: str, factor: int) -> None:
+    place.axis("h")
+    height, width = place.shape[-2:]
+    if min(height, width) < check_count(factor, "the factor"):
+        raise ShapeError(f"{name}({factor}) needs frames of at least {factor}×{factor}, got {height}×{width}")
 
 
 def _behind_decimate(y: Shape, k: int) -> Shape:
@@ -117,10 +121,7 @@ def _behind_decimate(y: Shape, k: int) -> Shape:
 
 @named("decimate(k)", "keep every k-th row and column", "decimate(2)", _behind_decimate)
 def _decimate(place: Place, factor: int) -> LinearOperator:
-    place.axis("h")
-    if min(place.shape[-2:]) < check_count(factor, "the factor"):
-        height, width = place.shape[-2:]
-        raise ShapeError(f"decimate({factor}) needs frames of at least {factor}×{factor}, got {height}×{width}")
+    _check_frames(place, "decimate", factor)
     return decimate(factor, place.shape)
 
 

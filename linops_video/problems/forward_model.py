@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape, moved, per_sample, show
-from linops_video.batch import Batch, Ragged, batch, sample_of
+from linops_video.algebra.parameters import Shape, moved, per_sample, sample_of, show
+from linops_video.batch import Batch, Ragged, batch
 from linops_video.errors import ShapeError
 from linops_video.expressions.expression import parse
 from linops_video.expressions.names import PROBLEMS, stream
