@@ -54,11 +54,11 @@ class RotatedMnist:
 
     def videos(self, indices: Indices) -> Tensor:
         chosen = as_array(indices)
-        return turned(self.digits[chosen], torch.from_numpy(self.phases[chosen]))
+        return _turned(self.digits[chosen], torch.from_numpy(self.phases[chosen]))
 
     def draw(self, indices: Indices, generator: torch.Generator) -> Tensor:
         chosen = as_array(indices)
-        return turned(self.digits[chosen], 360 * torch.rand(len(chosen), generator=generator))
+        return _turned(self.digits[chosen], 360 * torch.rand(len(chosen), generator=generator))
 
     @staticmethod
     def of(split: str, root: Path) -> RotatedMnist:
@@ -73,7 +73,7 @@ class RotatedMnist:
         return RotatedMnist(split, digits[chosen], phases.astype(np.float32), sources, complete, note)
 
 
-def turned(digits: np.ndarray, phases: Tensor) -> Tensor:
+def _turned(digits: np.ndarray, phases: Tensor) -> Tensor:
     """Videos (N, 9, 1, 14, 14) of digits (N, 28, 28) uint8 and their phases in degrees."""
     images = torch.from_numpy(digits).float().div(255).unsqueeze(1)
     return torch.stack([_turn(images, phases + STEP_DEGREES * t) for t in range(FRAMES)], 1)
@@ -92,7 +92,7 @@ def _digits(root: Path, part: str) -> np.ndarray:
     archive = root if root.suffix.lower() == ".npz" else root / "mnist.npz"
     for path in (root / f"{FILES[part]}.gz", root / FILES[part]):
         if path.is_file():
-            return read_idx(path)
+            return _read_idx(path)
     if not archive.is_file():
         raise FileError(
             f"{root} has neither {FILES[part]}(.gz) nor mnist.npz: give their folder with --root, "
@@ -104,7 +104,7 @@ def _digits(root: Path, part: str) -> np.ndarray:
     return digits
 
 
-def read_idx(path: Path) -> np.ndarray:
+def _read_idx(path: Path) -> np.ndarray:
     """The images (N, H, W) uint8 of an idx file, gzipped where its name ends in .gz."""
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()

@@ -58,7 +58,7 @@ class ScannedCifar10:
         return len(self.images)
 
     def videos(self, indices: Indices) -> Tensor:
-        return scanned(self.images[as_array(indices)])
+        return _scanned(self.images[as_array(indices)])
 
     def draw(self, indices: Indices, generator: torch.Generator) -> Tensor:
         chosen = as_array(indices)
@@ -68,7 +68,7 @@ class ScannedCifar10:
         margin = (SHIFT, SHIFT)
         wider = np.pad(images, ((0, 0), margin, margin, (0, 0)), mode="symmetric")
         rows, columns = corners[:, :, None] + np.arange(2 * SIDE)
-        return scanned(wider[np.arange(len(chosen))[:, None, None], rows[:, :, None], columns[:, None]])
+        return _scanned(wider[np.arange(len(chosen))[:, None, None], rows[:, :, None], columns[:, None]])
 
     @staticmethod
     def of(split: str, root: Path) -> ScannedCifar10:
@@ -88,7 +88,7 @@ class ScannedCifar10:
         return ScannedCifar10(split, images, [f"{part}/{i}" for i in places], complete, note)
 
 
-def scanned(images: np.ndarray) -> Tensor:
+def _scanned(images: np.ndarray) -> Tensor:
     """Videos (N, 4, 3, 16, 16) of images (N, 32, 32, 3) uint8."""
     windows = [images[:, SIDE * i : SIDE * (i + 1), SIDE * j : SIDE * (j + 1)] for i, j in CORNERS]
     return torch.from_numpy(np.stack(windows, 1)).permute(0, 1, 4, 2, 3).float().div(255)

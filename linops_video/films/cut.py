@@ -24,7 +24,7 @@ from linops_video.operators.convolution import Convolution
 from linops_video.operators.dense import AxisMatrix, Dense
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.imaging import Bayer
-from linops_video.operators.kron import Kron, kron
+from linops_video.operators.kron import kron
 from linops_video.operators.sampling import BoxMean
 from linops_video.operators.select import Select, Slice
 from linops_video.problems.forward_model import InverseProblem
@@ -142,11 +142,6 @@ def _(A: Sum, box: Bounds) -> Piece:
     )
     _need(A, common)
     return add(*(_crop(part, outputs, common) for part, outputs in parts)), common
-
-
-@_cut.register
-def _(A: Kron, box: Bounds) -> Piece:
-    return _cut_factors(A.factors, box)
 
 
 @_cut.register

@@ -206,8 +206,8 @@ def film_model(
     """
     check_inputs(spec, mask, kernel)
     if mask is not None:
-        check_mask_frames(mask, shape[0])
-        return Masked(shape, lambda: mask_frames(mask, shape))
+        _check_mask_frames(mask, shape[0])
+        return Masked(shape, lambda: _mask_frames(mask, shape))
 
     @cache  # so that windows which are measured alike have one operator, and can be told by it
     def build(frames: int) -> LinearOperator:
@@ -230,10 +230,10 @@ def film_model(
     match call:
         case Call("mask", (int() | float() as share,), own):
             measured(1, *shape[1:])  # raises what the arguments may have wrong, here and below
-            return Masked(shape, lambda: random_masks(shape, share, own))
+            return Masked(shape, lambda: _random_masks(shape, share, own))
         case Call("blocks", (count, side), own):
             measured(1, *shape[1:])
-            return Masked(shape, lambda: scattered_masks(shape, count, side, own))
+            return Masked(shape, lambda: _scattered_masks(shape, count, side, own))
         case Call("every" | "average", (period,)):
             measured(shape[0], 1, 1, 1)
             return Segments(shape, piece, period=period)
@@ -283,14 +283,14 @@ def _alike(spec: str, shape: Shape, seed: int, kernel: Tensor | None) -> bool:
     return bool((A(x) - one(x.unsqueeze(1)).squeeze(1)).abs().max() <= 1e-5)
 
 
-def random_masks(shape: Shape, share: float, seed: int) -> Iterator[Tensor]:
+def _random_masks(shape: Shape, share: float, seed: int) -> Iterator[Tensor]:
     """The mask of mask(share) frame by frame."""
     generator = stream(seed, 0)
     for _ in range(shape[0]):
         yield (torch.rand(shape[1:], generator=generator) >= 1 - share).float()
 
 
-def scattered_masks(shape: Shape, count: int, side: float, seed: int) -> Iterator[Tensor]:
+def _scattered_masks(shape: Shape, count: int, side: float, seed: int) -> Iterator[Tensor]:
     """The mask of blocks(count, side) frame by frame."""
     frames, _, height, width = shape
     pixels = int(side * height)
@@ -299,10 +299,10 @@ def scattered_masks(shape: Shape, count: int, side: float, seed: int) -> Iterato
         yield blocks_mask(top, left, (height, width), pixels)
 
 
-def check_mask_frames(path: str | Path, frames: int) -> None:
+def _check_mask_frames(path: str | Path, frames: int) -> None:
     """Raise `ShapeError` for a mask video or folder of fewer frames than the film has, unless it has one for all, and
     `MeasurementError` for one that keeps nothing."""
-    if Path(path).suffix.lower() in FILM_SUFFIXES or Path(path).is_dir():
+    if _is_video(path):
         kept = [bool((frame > 0.5).any()) for frame in stream_video(path, frames)]
         if 1 < len(kept) < frames:
             raise ShapeError(
@@ -312,9 +312,9 @@ def check_mask_frames(path: str | Path, frames: int) -> None:
             raise MeasurementError(f"the mask {path} keeps nothing: white, or 1, is what is measured")
 
 
-def mask_frames(path: str | Path, shape: Shape) -> Iterator[Tensor]:
+def _mask_frames(path: str | Path, shape: Shape) -> Iterator[Tensor]:
     """The mask of a file frame by frame (`read_mask`); one frame serves for all."""
-    if Path(path).suffix.lower() not in FILM_SUFFIXES and not Path(path).is_dir():
+    if not _is_video(path):
         yield from read_mask(path, shape)
     elif len(list(stream_video(path, 2))) == 1:
         yield from itertools.repeat(read_mask(path, (1, *shape[1:]))[0], shape[0])
@@ -328,6 +328,10 @@ def mask_frames(path: str | Path, shape: Shape) -> Iterator[Tensor]:
                     f"a frame of the mask {path} of shape {tuple(mask.shape)} does not fit frames {shape[1:]}"
                 )
             yield mask.expand(shape[1:])
+
+
+def _is_video(path: str | Path) -> bool:
+    return Path(path).suffix.lower() in FILM_SUFFIXES or Path(path).is_dir()
 
 
 class Rolling:

@@ -31,16 +31,16 @@ def nearest_gram(A: LinearOperator, weight: LinearOperator | None = None) -> Lin
         if G is not None and plan(G) is not None:
             return G
         near = nearest_gram(A.right)
-        return near and scale(mean_eigenvalue(A.left.gram(weight)), near)
+        return near and scale(_mean_eigenvalue(A.left.gram(weight)), near)
     if isinstance(A, Stack) and weight is None:
         return _sum_of([_or_mean(B) for B in A.operators])
     near = A.approximate_gram()
     if near is None or weight is None:
         return near
-    return scale(mean_eigenvalue(weight), near)
+    return scale(_mean_eigenvalue(weight), near)
 
 
-def mean_eigenvalue(G: LinearOperator) -> torch.Tensor:
+def _mean_eigenvalue(G: LinearOperator) -> torch.Tensor:
     """tr(G)/n of every sample, estimated as the mean of ⟨s, G s⟩/n over random signs s."""
     generator, probes = torch.Generator().manual_seed(0), -(-PROBED // G.in_size)
     signs = torch.randint(0, 2, (probes, *(1,) * len(G.batch_shape), *G.in_shape), generator=generator)
@@ -51,7 +51,7 @@ def mean_eigenvalue(G: LinearOperator) -> torch.Tensor:
 
 def _or_mean(A: LinearOperator) -> LinearOperator:
     near = nearest_gram(A)
-    return scale(mean_eigenvalue(A.gram()), Identity(A.in_shape)) if near is None else near
+    return scale(_mean_eigenvalue(A.gram()), Identity(A.in_shape)) if near is None else near
 
 
 def _sum_of(grams: list[LinearOperator]) -> LinearOperator | None:
@@ -60,7 +60,7 @@ def _sum_of(grams: list[LinearOperator]) -> LinearOperator | None:
     if plan(total) is not None:
         return total
     terms = total.terms if isinstance(total, Sum) else (total,)
-    means = [(scale(mean_eigenvalue(t), Identity(t.in_shape)) if _pointwise(t) else t) for t in terms]
+    means = [(scale(_mean_eigenvalue(t), Identity(t.in_shape)) if _pointwise(t) else t) for t in terms]
     total = add(*means)
     return total if plan(total) is not None else None
 

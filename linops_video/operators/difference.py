@@ -53,14 +53,14 @@ class Difference(LinearOperator):
 
     @property
     def out_shape(self) -> Shape:
-        lost = 0 if self.ends == "periodic" else span(self)
+        lost = 0 if self.ends == "periodic" else _span(self)
         return replaced(self.in_shape, self.axis, self.in_shape[self.axis] - lost)
 
     def _apply(self, x: Tensor) -> Tensor:
-        return _difference(x, self.axis - len(self.in_shape), span(self), self.ends)
+        return _difference(x, self.axis - len(self.in_shape), _span(self), self.ends)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return _difference_adjoint(y, self.axis - len(self.in_shape), span(self), self.ends)
+        return _difference_adjoint(y, self.axis - len(self.in_shape), _span(self), self.ends)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
         return _structured_gram(self, weight) or separable_gram(self, weight)
@@ -73,7 +73,7 @@ class Difference(LinearOperator):
         return tuple(line if i == self.axis else Identity((n,)) for i, n in enumerate(self.in_shape))
 
 
-def span(D: Difference) -> int:
+def _span(D: Difference) -> int:
     """How many places apart the entries of one difference are."""
     return 2 if D.scheme == "centred" else 1
 
@@ -85,9 +85,9 @@ def _check(D: Difference) -> None:
             f"got {D.scheme!r} and {D.ends!r}"
         )
     (vars(D)["axis"],) = from_first((D.axis,), D.in_shape)
-    if D.in_shape[D.axis] <= span(D):
+    if D.in_shape[D.axis] <= _span(D):
         raise ShapeError(
-            f"{D.scheme} differences need an axis of {span(D) + 1} entries or more, got axis {D.axis} of "
+            f"{D.scheme} differences need an axis of {_span(D) + 1} entries or more, got axis {D.axis} of "
             f"{show(D.in_shape)}"
         )
 
@@ -115,7 +115,7 @@ def _difference_adjoint(y: Tensor, dim: int, step: int, ends: str) -> Tensor:
 def _line(D: Difference) -> Dense:
     """The matrix along the axis."""
     n, m = D.in_shape[D.axis], D.out_shape[D.axis]
-    matrix = _difference(torch.eye(n, dtype=torch.float64), -2, span(D), D.ends)
+    matrix = _difference(torch.eye(n, dtype=torch.float64), -2, _span(D), D.ends)
     return Dense(matrix, (n,), (m,))
 
 

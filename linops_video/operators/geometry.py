@@ -58,7 +58,7 @@ class Flip(LinearOperator):
         return self
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        moved = permuted(self, weight) or _flipped_spectrum(self.axes, weight)
+        moved = _permuted(self, weight) or _flipped_spectrum(self.axes, weight)
         return moved or kron_gram(self, weight) or super().gram(weight)
 
     outer = gram
@@ -114,7 +114,7 @@ class Roll(LinearOperator):
         return Roll(tuple(-shift for shift in self.shifts), self.axes, self.in_shape)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        moved = permuted(self, weight) or _rolled_spectrum(self, weight)
+        moved = _permuted(self, weight) or _rolled_spectrum(self, weight)
         return moved or kron_gram(self, weight) or super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
@@ -172,7 +172,7 @@ class Transpose(LinearOperator):
         return Transpose(tuple(self.axes.index(i) for i in range(len(self.axes))), self.out_shape)
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        moved = permuted(self, weight) or _transposed_spectrum(self, weight) or _transposed_factors(self, weight)
+        moved = _permuted(self, weight) or _transposed_spectrum(self, weight) or _transposed_factors(self, weight)
         return moved or super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
@@ -232,13 +232,13 @@ class Mosaic(LinearOperator):
         return frames[..., torch.tensor(self.grid, device=y.device).flatten().argsort(), :, :, :]
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return permuted(self, weight) or super().gram(weight)
+        return _permuted(self, weight) or super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return permuted(self.H, weight) or super().outer(weight)
+        return _permuted(self.H, weight) or super().outer(weight)
 
 
-def permuted(P: LinearOperator, weight: LinearOperator | None) -> LinearOperator | None:
+def _permuted(P: LinearOperator, weight: LinearOperator | None) -> LinearOperator | None:
     """PᴴWP of a permutation P of the entries for a W that is c·I, diagonal, dense, or a sum or multiple, else None."""
     c = scalar(weight)
     if c is not None:

@@ -120,11 +120,11 @@ def _along(axis: int, m: int, in_shape: Shape, method: Method) -> LinearOperator
     n = in_shape[axis]
     if m == n:
         return Identity(in_shape)
-    matrix = bicubic_matrix(n, m) if method == "bicubic" else area_matrix(n, m)
+    matrix = _bicubic_matrix(n, m) if method == "bicubic" else _area_matrix(n, m)
     return Resample(matrix, axis, in_shape, math.ceil(2 * max(n / m, 1)) + 1)
 
 
-def bicubic_matrix(n: int, m: int) -> Tensor:
+def _bicubic_matrix(n: int, m: int) -> Tensor:
     """The m×n matrix of antialiased bicubic interpolation, float64; its rows sum to 1."""
     ratio = n / m
     centres = (torch.arange(m, dtype=torch.float64).unsqueeze(1) + 0.5) * ratio - 0.5
@@ -134,7 +134,7 @@ def bicubic_matrix(n: int, m: int) -> Tensor:
     return weights / weights.sum(1, keepdim=True)
 
 
-def area_matrix(n: int, m: int) -> Tensor:
+def _area_matrix(n: int, m: int) -> Tensor:
     """The m×n matrix of means over areas, float64; its rows sum to 1."""
     ratio = n / m
     start = torch.arange(m, dtype=torch.float64).unsqueeze(1) * ratio

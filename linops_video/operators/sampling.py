@@ -52,12 +52,12 @@ class BoxMean(LinearOperator):
         return tuple(n // self.factor if i in self.axes else n for i, n in enumerate(self.in_shape))
 
     def _apply(self, x: Tensor) -> Tensor:
-        return box_sum(x, self.factor, self._dims) / self.factor ** len(self.axes)
+        return _box_sum(x, self.factor, self._dims) / self.factor ** len(self.axes)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         x = y / self.factor ** len(self.axes)
         for dim in reversed(self._dims):  # from the last axis on: whole rows are copied then
-            x = spread(x, self.factor, dim, self.in_shape[dim])
+            x = _spread(x, self.factor, dim, self.in_shape[dim])
         return x
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
@@ -80,7 +80,7 @@ class BoxMean(LinearOperator):
 
 def _line(A: BoxMean) -> Dense:
     """The matrix of means along the only axis."""
-    return Dense(box_matrix(A.in_shape[0], A.factor), A.in_shape, A.out_shape)
+    return Dense(_box_matrix(A.in_shape[0], A.factor), A.in_shape, A.out_shape)
 
 
 def _outer(A: BoxMean, weight: LinearOperator | None) -> LinearOperator | None:
@@ -90,7 +90,7 @@ def _outer(A: BoxMean, weight: LinearOperator | None) -> LinearOperator | None:
         return scale(c, scale(gain, Identity(A.out_shape)))
     if isinstance(weight, Diagonal):
         w = _expand(weight.diagonal, A.in_shape, A._dims)
-        return Diagonal(gain**2 * box_sum(w, A.factor, A._dims), A.out_shape)
+        return Diagonal(gain**2 * _box_sum(w, A.factor, A._dims), A.out_shape)
     return _line(A).outer(weight) if len(A.in_shape) == 1 else _folded(A, weight) or _folded_cosines(A, weight)
 
 
@@ -122,7 +122,7 @@ def _folded_cosines(A: BoxMean, weight: LinearOperator | None) -> LinearOperator
     values = weight.values.to(torch.float64)
     for d in A._dims:
         n, few = shape[d], A.out_shape[d]
-        response = cosine_matrix(few) @ box_matrix(n, A.factor) @ cosine_matrix(n).T  # one entry in a column
+        response = cosine_matrix(few) @ _box_matrix(n, A.factor) @ cosine_matrix(n).T  # one entry in a column
         wide = values.expand(replaced(values.shape, d, n))
         values = (wide.movedim(d, -1) @ response.square().T.to(wide.device)).movedim(-1, d)
     return Multiplier(Cosine(weight.transform.axes, A.out_shape), values)
@@ -138,7 +138,7 @@ def _check(A: BoxMean) -> None:
         raise ShapeError(f"means over boxes of {A.factor} need axes at least as long, got {show(sizes)}")
 
 
-def box_sum(x: Tensor, k: int, dims: list[int]) -> Tensor:
+def _box_sum(x: Tensor, k: int, dims: list[int]) -> Tensor:
     """Sums over boxes of k along `dims`, negative; what is left over at the end is dropped.
 
     Give the last axis last: sums of whole rows are faster, and leave it less to do.
@@ -159,13 +159,13 @@ def _expand(w: Tensor, shape: Shape, dims: list[int]) -> Tensor:
     return w.expand([shape[d] if d in dims else w.shape[d] for d in range(-w.ndim, 0)])
 
 
-def spread(y: Tensor, k: int, dim: int, n: int) -> Tensor:
+def _spread(y: Tensor, k: int, dim: int, n: int) -> Tensor:
     """Every entry k times along `dim`, negative, and zeros up to a length of n."""
     x = y.repeat_interleave(k, dim)
     return x if x.shape[dim] == n else torch.nn.functional.pad(x, (0, 0) * (-1 - dim) + (0, n - x.shape[dim]))
 
 
-def box_matrix(n: int, factor: int) -> Tensor:
+def _box_matrix(n: int, factor: int) -> Tensor:
     """The ⌊n/k⌋×n matrix of means over k = `factor` neighbours."""
     rows = torch.arange(n // factor).unsqueeze(1)
     return (torch.arange(n) // factor == rows).double() / factor
