@@ -101,6 +101,8 @@ class HalfQuadratic(AnyPriors):
         return replace(state, z=z, memory=tuple(memory for _, memory in results), steps=state.steps + 1, gap=gap)
 
     def residual(self, before: HqsState, after: HqsState) -> Tensor:
-        """The larger of ‖z₊ − z‖ and ‖mean(xᵢ) − z₊‖, relative to ‖z₊‖: with a small ρ, z hardly moves at first."""
+        """The larger of ‖z₊ − z‖ and ‖mean(xᵢ) − z₊‖, relative to ‖z₊‖: with a small ρ, z hardly moves at first. With a
+        ρ that does not grow the xᵢ stay away from z, and the first alone counts."""
         assert after.gap is not None
-        return torch.maximum(relative_change([(before.z, after.z)], after.z, after.gap.ndim), after.gap)
+        moved = relative_change([(before.z, after.z)], after.z, after.gap.ndim)
+        return moved if self.growth == 1 else torch.maximum(moved, after.gap)

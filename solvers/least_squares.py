@@ -21,7 +21,7 @@ from linops_video.solvers.objective import (
     squared_norm,
     times,
 )
-from linops_video.solvers.pinv import Direct, PinvState
+from linops_video.solvers.pinv import Direct, DirectState
 from linops_video.solvers.priors.prior import check_weight
 from linops_video.solvers.priors.variation import SquaredDifferences
 
@@ -167,12 +167,12 @@ class Tikhonov(Direct):
         """½‖y − A x‖² + R(x) of each sample."""
         return squared_misfit(problem, x) / 2 + self.prior.value(x)
 
-    def init(self, problem: InverseProblem) -> PinvState:
+    def init(self, problem: InverseProblem) -> DirectState:
         check_on_videos(problem)
         samples = problem.samples()
         if samples[0] is problem:
-            return PinvState(self._solve(problem))
-        return PinvState(torch.stack([self._solve(s) for s in samples], -1 - len(problem.operator.in_shape)))
+            return DirectState(self._solve(problem))
+        return DirectState(torch.stack([self._solve(s) for s in samples], -1 - len(problem.operator.in_shape)))
 
     def _solve(self, problem: InverseProblem) -> Tensor:
         A, y, prior = problem.operator, problem.y, self.prior

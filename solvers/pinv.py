@@ -1,4 +1,4 @@
-"""Solvers without iteration: the pseudoinverse."""
+"""Solvers without iteration, and the pseudoinverse."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from linops_video import InverseProblem
 
 
 @dataclass(frozen=True, eq=False)
-class PinvState:
+class DirectState:
     """The reconstruction alone."""
 
     estimate: Tensor
@@ -29,12 +29,16 @@ class Direct(ABC):
         return 0.0
 
     @abstractmethod
-    def init(self, problem: InverseProblem) -> PinvState: ...
+    def init(self, problem: InverseProblem) -> DirectState: ...
 
-    def step(self, problem: InverseProblem, state: PinvState) -> PinvState:
+    def resume(self, problem: InverseProblem, state: DirectState) -> DirectState:
+        """Solved again: the state may be of other measurements."""
+        return self.init(problem)
+
+    def step(self, problem: InverseProblem, state: DirectState) -> DirectState:
         return state
 
-    def residual(self, before: PinvState, after: PinvState) -> Tensor:
+    def residual(self, before: DirectState, after: DirectState) -> Tensor:
         return after.estimate.new_zeros(())
 
 
@@ -51,5 +55,5 @@ class Pinv(Direct):
         'direct'
     """
 
-    def init(self, problem: InverseProblem) -> PinvState:
-        return PinvState(problem.normal.pinv(problem.y))
+    def init(self, problem: InverseProblem) -> DirectState:
+        return DirectState(problem.normal.pinv(problem.y))

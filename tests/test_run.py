@@ -256,6 +256,14 @@ def test_a_start_with_another_operator_takes_the_step_of_this_one():
         torch.testing.assert_close(ours.x, alone.x, rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("solver", [Pinv(), Tikhonov(0.1)], ids=lambda solver: type(solver).__name__)
+def test_without_iteration_a_start_is_no_answer_to_another_measurement(solver):
+    first = inpainting(4, 1, 8, 8)
+    second = dataclasses.replace(first, y=1 - 0.5 * first.y)
+    warm, cold = run(solver, second, start=run(solver, first)).x, run(solver, second).x
+    torch.testing.assert_close(warm, cold, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("kind", [Admm, PrimalDual])
 def test_a_start_with_other_priors_is_refused(kind):
     problem = forward_model("sr2", (2, 1, 8, 8)).measure(torch.rand(2, 1, 8, 8))
@@ -295,6 +303,13 @@ def test_half_quadratic_splitting_does_not_stop_while_rho_is_small():
     solution = run(solver, InverseProblem(Identity(tuple(y.shape)), y))
     assert solution.steps > 20
     assert (solution.x - y).abs().max() > 0.05
+
+
+def test_half_quadratic_splitting_with_one_rho_converges():
+    problem = inpainting(4, 1, 8, 8)
+    solution = run(HalfQuadratic(SquaredNorm(0.5), rho=1.0, growth=1.0, max_steps=100, tol=1e-8), problem)
+    assert solution.status == "converged"
+    assert solution.state.gap > 0.1
 
 
 @pytest.mark.parametrize("solver", ["admm-tv", "primal-dual", "primal-dual-fft", "fista", "cgls"])
