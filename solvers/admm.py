@@ -126,6 +126,8 @@ class AdmmBase(Regularised):
         return after
 
     def residual(self, before: SplitState, after: SplitState) -> Tensor:
+        if after.rho is not before.rho:  # balanced after the step, whose duals were scaled by the ρ before
+            after = replace(self._rescaled(after, before.rho / after.rho), rho=before.rho)
         batch = after.z.ndim - len(after.normal.operator.in_shape)
         moved, *duals = (norm(b - a, batch) for a, b in zip((before.z, *before.u), (after.z, *after.u), strict=True))
         pull = torch.maximum(after.rho * joint([norm(u, batch) for u in after.u]), after.least)

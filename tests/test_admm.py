@@ -139,3 +139,4 @@ def test_balancing_follows_the_square_root_of_the_ratio_of_the_residuals():
     torch.testing.assert_close(balanced.rho, 2 * before.rho)
     torch.testing.assert_close(balanced.u[0], after.u[0] / 2)
     torch.testing.assert_close(balanced.data(z), problem.normal.prox(balanced.rho, z, problem.y))
+    torch.testing.assert_close(solver.residual(before, balanced), solver.residual(before, after))
