@@ -76,6 +76,7 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
         >>> weight.grad.isfinite().item()
         True
     """
+    check_problem(problem)
     if in_single(problem) is not problem:
         return implicit(solver, in_single(problem), gradient_steps, gradient_tol).to(problem.y.dtype)
     if solver.max_steps == 0:  # no iteration: the estimate is one formula, and carries its gradient

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from linops_video import ConvergenceWarning, Diagonal, InverseProblem, parse
-from linops_video.errors import SpecError
+from linops_video.errors import DtypeError, MeasurementError, SpecError
 from linops_video.solvers import (
     Admm,
     Box,
@@ -100,6 +100,14 @@ def test_without_a_graph_the_fixed_point_is_returned():
     solver = dataclasses.replace(Cgls(), max_steps=50, tol=1e-12)
     with torch.no_grad():
         assert implicit(solver, problem).shape == EVENT
+
+
+@pytest.mark.parametrize("solver", [Pinv(), tv(0.05)])
+def test_what_is_no_measurement_is_told(solver):
+    with pytest.raises(MeasurementError, match="are NaN or infinite"):
+        implicit(solver, problem_with(torch.full(EVENT, torch.nan, dtype=torch.float64)))
+    with pytest.raises(DtypeError, match="got list"):
+        implicit(solver, problem_with([1.0]))
 
 
 def test_what_has_not_converged_is_said():
