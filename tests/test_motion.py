@@ -12,7 +12,7 @@ from torch import Tensor
 from linops_video import forward_model
 from linops_video.errors import SpecError
 from linops_video.solvers.learned.form import Config
-from linops_video.solvers.learned.motion import Paths, moved, optical_flow
+from linops_video.solvers.learned.motion import Paths, moved, optical_flow, places
 from linops_video.solvers.learned.unrolled import Unrolled
 
 
@@ -37,9 +37,9 @@ def test_a_shift_is_found(speed: tuple[float, float]) -> None:
 def test_moving_back_a_shift_gives_the_frame() -> None:
     frames = waves(2, (1.5, -0.75))
     shift = torch.tensor([1.5, -0.75], dtype=torch.float64)[None, :, None, None].expand(1, 2, 64, 64)
-    back = moved(frames[1:], shift)
+    back = moved(frames[1:], places(shift))
     assert (back - frames[:1])[..., 4:-4, 4:-4].abs().max() < 5e-3  # cubic, of waves of 8 pixels
-    torch.testing.assert_close(moved(frames, torch.zeros(2, 2, 64, 64, dtype=torch.float64)), frames)
+    torch.testing.assert_close(moved(frames, places(torch.zeros(2, 2, 64, 64, dtype=torch.float64))), frames)
 
 
 def test_the_mean_of_a_still_video_is_itself() -> None:

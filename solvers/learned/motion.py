@@ -60,7 +60,7 @@ def optical_flow(frame: Tensor, other: Tensor) -> Tensor:
         xx, xy, yy = _window(torch.cat([x * x, x * y, y * y], 1)).split(1, 1)
         xx, yy = xx + FLATNESS, yy + FLATNESS
         for _ in range(UPDATES):
-            error = a - moved(b, flow, "bilinear")
+            error = a - moved(b, places(flow), "bilinear")
             ex, ey = _window(torch.cat([x * error, y * error], 1)).split(1, 1)
             step = torch.cat([yy * ex - xy * ey, xx * ey - xy * ex], 1) / (xx * yy - xy * xy)
             flow = flow + step.clamp(-1, 1)  # what is linear holds for a pixel
@@ -68,13 +68,18 @@ def optical_flow(frame: Tensor, other: Tensor) -> Tensor:
     return flow
 
 
-def moved(frames: Tensor, flow: Tensor, mode: str = "bicubic") -> Tensor:
-    """frames(x + flow(x)), interpolated, the border repeated: (N, C, H, W) and (N, 2, H, W) -> (N, C, H, W)."""
+def places(flow: Tensor) -> Tensor:
+    """x + flow(x) as `grid_sample` counts: (N, 2, H, W) -> (N, H, W, 2)."""
     size = flow.shape[-1], flow.shape[-2]
     place = torch.stack(torch.meshgrid(*(torch.arange(n, device=flow.device) + 0.5 for n in size), indexing="xy"))
     step = 2 / torch.tensor(size, device=flow.device, dtype=flow.dtype)[:, None, None]
     grid = (flow + place.to(flow)) * step - 1  # in planes, which are read as they are
-    return F.grid_sample(frames, grid.permute(0, 2, 3, 1), mode=mode, padding_mode="border", align_corners=False)
+    return grid.permute(0, 2, 3, 1)
+
+
+def moved(frames: Tensor, grid: Tensor, mode: str = "bicubic") -> Tensor:
+    """The frames (N, C, H, W) at `places`, interpolated, the border repeated: shape as `frames`."""
+    return F.grid_sample(frames, grid, mode=mode, padding_mode="border", align_corners=False)
 
 
 class Paths:
@@ -89,18 +94,18 @@ class Paths:
         for offset in (d for d in range(-REACH, REACH + 1) if d != 0 and abs(d) < frames):
             here = slice(max(0, -offset), frames - max(0, offset))
             there = slice(max(0, offset), frames - max(0, -offset))
-            flow = optical_flow(gray[:, here].flatten(0, 1), gray[:, there].flatten(0, 1))
-            change = moved(video[:, there].flatten(0, 1), flow) - video[:, here].flatten(0, 1)
+            grid = places(optical_flow(gray[:, here].flatten(0, 1), gray[:, there].flatten(0, 1)))
+            change = moved(video[:, there].flatten(0, 1), grid) - video[:, here].flatten(0, 1)
             trust = torch.exp(-_window(change.square().mean(1, keepdim=True)) / (2 * DOUBT**2))
             trust = trust * (measured[:, here] * measured[:, there]).flatten()[:, None, None, None]
-            self.pairs.append((here, there, flow, trust))
+            self.pairs.append((here, there, grid, trust))
 
     def mean(self, video: Tensor) -> Tensor:
         """The weighted mean of each frame and of those that are moved onto it, shape as `video`."""
         total, weight = video.clone(), torch.ones_like(video[:, :, :1])
-        for here, there, flow, trust in self.pairs:
+        for here, there, grid, trust in self.pairs:
             part = video[:, there]
-            total[:, here] += (trust * moved(part.flatten(0, 1), flow)).unflatten(0, part.shape[:2])
+            total[:, here] += (trust * moved(part.flatten(0, 1), grid)).unflatten(0, part.shape[:2])
             weight[:, here] += trust.unflatten(0, part.shape[:2])
         return total / weight
 
