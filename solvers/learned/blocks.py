@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+
+Layer = TypeVar("Layer", bound=nn.Module)
 
 ALIGNMENT = 4
 """Frames are padded to multiples of 4, for the two scales of the features (2 and 4)."""
@@ -58,12 +62,11 @@ def pad_frames(video: Tensor) -> Tensor:
     return F.pad(video.flatten(0, 1), padding, mode="replicate").unflatten(0, video.shape[:2])
 
 
-def zero_output(conv: nn.Conv2d) -> nn.Conv2d:
-    """A convolution that returns zero until it is trained: the network starts as the solver it corrects."""
-    nn.init.zeros_(conv.weight)
-    assert conv.bias is not None
-    nn.init.zeros_(conv.bias)
-    return conv
+def zero_output(layer: Layer) -> Layer:
+    """A layer that returns zero until it is trained: the network starts as the solver it corrects."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
 
 
 class TemporalConv(nn.Module):
@@ -107,10 +110,8 @@ class TemporalMemory(nn.Module):
         super().__init__()
         self.gate = nn.Linear(features, 2 * features)
         self.value = nn.Linear(features, features)
-        self.out = nn.Linear(2 * features, features)
+        self.out = zero_output(nn.Linear(2 * features, features))
         nn.init.constant_(self.gate.bias, -1.0)  # means over some four frames before training
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """(B·T, F, h, w) -> the same, added to x."""

@@ -99,7 +99,7 @@ class Crops:
             side = round(self.size * (0.45 + 0.45 * uniform()))
         top, left = integer(video.shape[-2] - side + 1), integer(video.shape[-1] - side + 1)
         crop = video[first : first + stride * frames : stride, :, top : top + side, left : left + side]
-        crop = crop[:frames].float() / 255
+        crop = crop.float() / 255
         if side != self.size:
             crop = F.interpolate(crop, size=(self.size, self.size), mode="bicubic", align_corners=False).clamp(0, 1)
         crop = torch.rot90(crop, integer(4), (-2, -1))

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from linops_video.solvers.learned.blocks import zero_output
+
 
 class VideoNorm(nn.Module):
     """Instance normalisation over ALL of T, H, W and features of a sample, with one scalar gain and one bias."""
@@ -86,9 +88,7 @@ class PaperNetwork(nn.Module):
         width = 2 * features if recurrent else features
         self.decoder = nn.ConvTranspose2d(width, outputs, decoder, padding=decoder // 2)
         if zero:
-            nn.init.zeros_(self.decoder.weight)
-            assert self.decoder.bias is not None
-            nn.init.zeros_(self.decoder.bias)
+            zero_output(self.decoder)
 
     def forward(self, video: Tensor) -> Tensor:
         """(B, T, inputs, H, W) -> (B, T, outputs, H, W)."""
