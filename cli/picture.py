@@ -79,8 +79,7 @@ def save_figure(path: Path, columns: list[Column], difference: Tensor) -> None:
 
     `difference` is `(T, H, W)`: how much the last two columns differ.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here: matplotlib takes a second to import
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # here: matplotlib takes a second to import
     from matplotlib.patches import Rectangle
 
     times = _telling_times(difference)
@@ -92,7 +91,6 @@ def save_figure(path: Path, columns: list[Column], difference: Tensor) -> None:
     panel = (across / DPI, across / DPI * height / width)
     size = (LABEL + len(columns) * (panel[0] + GAP), HEADER + len(rows) * (panel[1] + GAP))
     figure = Figure(figsize=size, dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
     grid = figure.subplots(
         len(rows),
         len(columns),
@@ -132,11 +130,14 @@ def _show(axes, frame: Tensor | None, window: Window, size: tuple[int, int], acr
             0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color="0.45", fontsize=12
         )
         return
-    pixels = frame.clamp(0, 1).permute(1, 2, 0).cpu().numpy()
-    pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    draw(axes, pixels, (0, size[1], size[0], 0), across)
+    draw(axes, pixels_of(frame), (0, size[1], size[0], 0), across)
     top, left, height, width = window
     axes.set(xlim=(left, left + width), ylim=(top + height, top))
+
+
+def pixels_of(frame: Tensor) -> np.ndarray:
+    """A frame (C, H, W) of one or three channels as an image (H, W, 3) in [0, 1]."""
+    return frame.clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0).cpu().numpy()
 
 
 def draw(axes, pixels: np.ndarray, extent: tuple[float, float, float, float], across: float) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from linops_video.cli.picture import draw, measurement_column
+from linops_video.cli.picture import draw, measurement_column, pixels_of
 from linops_video.media.files import replacing
 from linops_video.solvers.evaluation import Example
 
@@ -46,8 +46,7 @@ def strips(example: Example, solvers: Sequence[str]) -> list[Strip | None]:
 
 def save_sheet(path: Path, examples: Sequence[Example], solvers: Sequence[str], title: str) -> None:
     """Write the picture as PNG. A solver that is for none of the problems side by side has no row there."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here: matplotlib takes a second to import
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # here: matplotlib takes a second to import
 
     times, _, height, width = examples[0].truth.shape
     across = min(ACROSS, len(examples))
@@ -57,7 +56,6 @@ def save_sheet(path: Path, examples: Sequence[Example], solvers: Sequence[str], 
     heights = [TITLE_INCHES + strip * (2 + len(used)) for used in rows]
     size = (LABEL_INCHES + across * STRIP_INCHES, TITLE_INCHES + sum(heights))
     figure = Figure(figsize=size, dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
     figure.text(0.005, 1 - 0.3 * TITLE_INCHES / size[1], title, fontsize=9, va="top", parse_math=False)
     top = size[1] - TITLE_INCHES
     for block, used, tall in zip(blocks, rows, heights, strict=True):
@@ -82,8 +80,7 @@ def save_sheet(path: Path, examples: Sequence[Example], solvers: Sequence[str], 
 def _draw(axes, strip: Strip) -> None:
     axes.set_axis_off()
     for t, frame in enumerate(strip.frames):
-        pixels = np.full((1, 1, 3), 0.9) if frame is None else frame.clamp(0, 1).permute(1, 2, 0).cpu().numpy()
-        pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+        pixels = np.full((1, 1, 3), 0.9) if frame is None else pixels_of(frame)
         draw(axes, pixels, (t + 0.02, t + 0.98, 0, 1), DPI * STRIP_INCHES / len(strip.frames))
     axes.set_xlim(0, len(strip.frames))
     axes.set_ylim(0, 1)
