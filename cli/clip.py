@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -29,7 +30,7 @@ from linops_video.solvers.baselines import BASELINES, yardsticks
 from linops_video.solvers.evaluation import score
 from linops_video.solvers.iteration import Solver
 from linops_video.solvers.registry import build
-from linops_video.solvers.tiles import count_tiles, run_in_tiles
+from linops_video.solvers.tiles import Tile, cut_in_tiles, run_tiles
 
 DEMO_FRAMES = 16
 
@@ -79,11 +80,11 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
     task = Task(task.problem.to(request.device), task.fps, truth)
     compared = truth is not None or outputs.figure is not None
     solver = build(task.problem, request.solver, **request.fields)
-    tiles = count_tiles(solver, task.problem)
-    if compared and tiles == 1:
+    tiles = cut_in_tiles(solver, task.problem)
+    if compared and len(tiles) == 1:
         with bar("set-up of the data step", None):
             task = replace(task, problem=task.problem.prepare())
-    solution, row = _timed(request.solver, solver, task)
+    solution, row = _timed(request.solver, solver, task, tiles)
     baselines = _baselines(request.solver, task) if compared else []
     rows = [baseline for _, baseline in baselines]
     if outputs.out is not None and outputs.out.suffix.lower() == ".npz":
@@ -100,7 +101,7 @@ def solve_clip(request: Request, input: Path | None, outputs: Outputs, console: 
         _save(outputs.figure, task, baselines, solution, row)
         console.print(f"figure: {outputs.figure}", markup=False, soft_wrap=True)
     if outputs.json is not None:
-        run, noise_std = Run(solution.steps, solution.status, 1, tiles), float(task.problem.noise_std)
+        run, noise_std = Run(solution.steps, solution.status, 1, len(tiles)), float(task.problem.noise_std)
         shape = task.problem.operator.in_shape
         write_json(outputs.json, report_of(request.op, request.seed, shape, noise_std, [*rows, row], run, solver))
         console.print(f"report: {outputs.json}", markup=False, soft_wrap=True)
@@ -155,11 +156,11 @@ def simulated(request: Request, video: Tensor, fps: float = 25.0) -> Task:
     return Task(model.measure(video, request.seed), fps, video)
 
 
-def _timed(name: str, solver: Solver, task: Task) -> tuple[Solution, Row]:
+def _timed(name: str, solver: Solver, task: Task, tiles: Sequence[Tile]) -> tuple[Solution, Row]:
     """Run a solver under its progress bar and score what it gives."""
-    with progress(name, solver.max_steps * count_tiles(solver, task.problem)) as on_step:
+    with progress(name, solver.max_steps * len(tiles)) as on_step:
         start = time.perf_counter()
-        solution = run_in_tiles(solver, task.problem, on_step)
+        solution = run_tiles(solver, task.problem, tiles, on_step)
         seconds = time.perf_counter() - start
     solution = solution.real()
     return solution, Row(name, score(task.problem, solution.x, task.truth), seconds)
@@ -179,7 +180,8 @@ def _baselines(solver: str, task: Task) -> list[tuple[Tensor, Row]]:
             seconds = time.perf_counter() - start
             results.append((x, Row(name, score(task.problem, x, task.truth), seconds)))
         else:
-            solution, row = _timed(name, build(task.problem, name), task)
+            other = build(task.problem, name)
+            solution, row = _timed(name, other, task, cut_in_tiles(other, task.problem))
             results.append((solution.x, row))
     return results
 

@@ -133,11 +133,6 @@ def run_tiles(
     return Solution(total, status, steps)
 
 
-def count_tiles(solver: Solver, problem: InverseProblem) -> int:
-    """In how many tiles `run_in_tiles` solves a problem."""
-    return len(cut_in_tiles(solver, problem))
-
-
 def cut_in_tiles(solver: Solver, problem: InverseProblem) -> list[Tile]:
     """The tiles of a problem; one for frames that are small, cannot or need not be cut."""
     shape = problem.operator.in_shape
