@@ -83,12 +83,11 @@ class TrainConfig:
         if not self.problems or min(self.problems.values()) < 0 or not sum(self.problems.values()) > 0:
             raise SpecError("training needs problems with weights of 0 or more, not all 0")
         whole = ("steps", "samples", "groups", "validate_every", "patience", "warm_up", "frozen", "seed")
-        counts = {name: getattr(self, name) for name in whole} | {f"frames[{i}]": n for i, n in enumerate(self.frames)}
-        for name, value in counts.items():
+        given = {name: getattr(self, name) for name in whole} | {f"frames[{i}]": n for i, n in enumerate(self.frames)}
+        for name, value in given.items():
             if type(value) is not int:
                 raise SpecError(f"{name} must be a whole number, got {value!r}")
-        counts = (self.steps, self.samples, self.groups, self.validate_every, self.patience, *self.frames)
-        if min(counts) < 1:
+        if min(self.steps, self.samples, self.groups, self.validate_every, self.patience, *self.frames) < 1:
             raise SpecError("steps, samples, groups, frames, validate_every and patience must be 1 or more")
         if not self.frames or not self.learning_rate > 0 or not self.clip > 0 or not math.isfinite(self.learning_rate):
             raise SpecError("learning_rate and clip must be positive numbers, and frames one number or more")

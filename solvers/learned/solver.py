@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -119,8 +118,7 @@ class Learned:
             network.network_dtype = torch.bfloat16
         problem = rescaled(problem)
         state = network.init(problem)
-        values = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
-        return LearnedState(**values, network=network, problem=problem)
+        return LearnedState(**vars(state), network=network, problem=problem)
 
     def resume(self, problem: InverseProblem, state: LearnedState) -> LearnedState:
         """Raise a SpecError: all steps are done."""

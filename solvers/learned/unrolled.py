@@ -20,7 +20,7 @@ from linops_video import InverseProblem, Mosaic, NormalSolver, compose
 from linops_video.algebra.parameters import per_sample
 from linops_video.batch import Ragged
 from linops_video.errors import DtypeError, ShapeError
-from linops_video.solvers.admm import data_step
+from linops_video.solvers.admm import data_step, mean
 from linops_video.solvers.learned.blocks import Context, DataBlock, PriorBlock, pad_frames
 from linops_video.solvers.learned.form import Config
 from linops_video.solvers.learned.motion import PASSES, Paths
@@ -310,7 +310,7 @@ class Unrolled(nn.Module):
             else:
                 features.append(known)
             outputs.append(_reversed(output, axes))
-        return sum(outputs[1:], outputs[0]) / len(outputs), tuple(features)
+        return mean(outputs), tuple(features)
 
     def _joined(self, *videos: Tensor) -> Tensor:
         """The videos behind each other along C, gray ones as colour ones with equal channels."""
