@@ -99,7 +99,6 @@ def run_row(row: str, args: argparse.Namespace) -> dict[str, Any]:
     validation = held_out.videos(spread(len(held_out), args.clips))
     resume = (folder / "state.pt").exists()
     source = Drawn(dataset(DATA, "train", args.mnist))
-    folder.parent.mkdir(parents=True, exist_ok=True)
     train(config, source, validation, folder, resume=resume)
     state = torch.load(folder / "state.pt", weights_only=True)
     network = load_network(folder / "network.safetensors")

@@ -30,8 +30,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from growth import LEAST, resident
-from record import between, machine, save
+from growth import LEAST
+from peers import relative
+from record import between, machine, resident, save, seconds
 from torch import Tensor
 
 from linops_video import BoxMean, Convolution, Diagonal, LinearOperator, NormalSolver
@@ -180,17 +181,6 @@ def scico(problem: str, y: Tensor, v: Tensor) -> Step:
 MAKERS = {"ours": ours, "deepinv": deepinv, "pylops": pylops, "scico": scico}
 
 
-def relative(x: Tensor, truth: Tensor) -> float:
-    return float(torch.linalg.vector_norm(x.double() - truth) / torch.linalg.vector_norm(truth))
-
-
-def timed(step: Step, iterations: int | None) -> tuple[Tensor, float]:
-    """What the step gives, and processor seconds."""
-    begin = time.process_time()
-    found = step(iterations)
-    return found, time.process_time() - begin
-
-
 def measure(library: str, problem: str, shape: tuple[int, ...]) -> dict:
     """One library, problem and size, in this process."""
     A, random = operator(problem, shape), torch.Generator().manual_seed(0)
@@ -210,12 +200,14 @@ def measure(library: str, problem: str, shape: tuple[int, ...]) -> dict:
     iterations, found, once = None, error, 0.0
     while found > ENOUGH and (iterations or 0) < MOST and once < LIMIT:
         iterations = 2 * (iterations or 4)
-        x, once = timed(step, iterations)
+        begin = time.process_time()
+        x = step(iterations)
+        once = time.process_time() - begin
         before, found = found, relative(x, truth)
         if found == before:  # a closed form
             iterations = None
             break
-    taken = min(timed(step, iterations)[1] for _ in range(3))
+    taken = min(seconds(lambda: step(iterations)) for _ in range(3))
     return {
         "seconds": taken,
         "error": found,

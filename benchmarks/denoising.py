@@ -3,7 +3,7 @@
     python benchmarks/denoising.py CLIP.mp4
     python benchmarks/denoising.py CLIP.mp4 --sizes 8x1x128x128 --weights 0.05
 
-½‖y − x‖² + λ TV(x), TV isotropic over time, rows and columns of a grey clip with noise of 0.05, float32, one thread.
+½‖y − x‖² + λ TV(x), TV isotropic over time, rows and columns of a gray clip with noise of 0.05, float32, one thread.
 `skimage.restoration.denoise_tv_chambolle` solves this and no other data term. Its stopping rule is switched off, and
 the least number of iterations that is enough is found first, by doubling and bisection. Ours is `PrimalDual` with the
 best ρ of five; the peer has no such parameter. Then both are timed in turns in one process, set-up included, in
@@ -13,18 +13,16 @@ processor time, and the best of the turns is taken.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from record import machine, save
+from record import machine, save, seconds
 from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
-from total_variation import GAP, count, objective, ours, seconds
+from total_variation import GAP, after, count, middle, objective, ours
 
 from linops_video import Identity, InverseProblem
-from linops_video.media.video import read_video
 from linops_video.solvers import Admm, PrimalDual, TotalVariation, run
 
 NOISE_STD, LIMIT = 0.05, 4096
@@ -32,11 +30,8 @@ RHO = (1.6, 3.2, 6.4, 12.8, 25.6)
 
 
 def noisy(path: Path, shape: tuple[int, ...]) -> InverseProblem:
-    """The middle of a clip in grey, with noise."""
-    frames, _, height, width = shape
-    video = read_video(path, frames=frames).frames.mean(1, keepdim=True)
-    top, left = (video.shape[-2] - height) // 2, (video.shape[-1] - width) // 2
-    video = video[..., top : top + height, left : left + width].contiguous()
+    """The middle of a clip in gray, with noise."""
+    video = middle(path, shape)
     noise = torch.randn(video.shape, generator=torch.Generator().manual_seed(0))
     return InverseProblem(Identity(tuple(video.shape)), video + NOISE_STD * noise, NOISE_STD)
 
@@ -71,10 +66,8 @@ def compare(problem: InverseProblem, weight: float, turns: int) -> dict:
     steps = needed(lambda k: objective(problem, peer(problem, weight, k), prior) <= target)
     taken: list[tuple[float, float]] = []
     for _ in range(turns):
-        mine = seconds(methods[rho], problem, counts[rho])
-        begin = time.process_time()
-        peer(problem, weight, steps)
-        taken.append((mine, time.process_time() - begin))
+        mine = seconds(lambda: after(methods[rho], problem, counts[rho]))
+        taken.append((mine, seconds(lambda: peer(problem, weight, steps))))
     mine, theirs = (min(column) for column in zip(*taken, strict=True))
     return {
         "iterations": {"primal-dual": counts[rho], "scikit-image": steps},

@@ -32,7 +32,7 @@ from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from record import COMMIT, machine
+from record import COMMAND, COMMIT, machine, seconds
 from torch import Tensor
 
 from linops_video import forward_model
@@ -64,15 +64,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for solver in arguments.solver or SOLVERS:
-        given = (arguments.film, arguments.op, solver, arguments.frames)
-        rows = [memory(*given, arguments.size) if arguments.what == "memory" else measurements[arguments.what](*given)]
-        for row in rows:
-            print(json.dumps(row), flush=True)
+        more = (arguments.size,) if arguments.what == "memory" else ()
+        row = measurements[arguments.what](arguments.film, arguments.op, solver, arguments.frames, *more)
+        print(json.dumps(row), flush=True)
         if arguments.json is not None:
             known = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
-            known.setdefault(arguments.what, {})[
-                f"{solver} {arguments.op}" + (f" {arguments.size}" if arguments.what == "memory" else "")
-            ] = {"machine": machine(), "commit": COMMIT, **rows[0]}
+            name = " ".join((solver, arguments.op, *more))
+            known.setdefault(arguments.what, {})[name] = {"machine": machine(), "commit": COMMIT, **row}
             arguments.json.write_text(json.dumps(known, indent=1) + "\n")
 
 
@@ -131,16 +129,10 @@ def scale(film: Path, op: str, solver: str, frames: int | None) -> dict:
         clip = F.interpolate(frame, (height, width), mode="bicubic").clamp(0, 1)
         problem = forward_model(op, tuple(clip.shape)).measure(clip)
         ready = build(problem, solver)
-        best = min(_seconds(lambda p=problem, r=ready: run_in_tiles(r, p)) for _ in range(2))
+        best = min(seconds(lambda p=problem, r=ready: run_in_tiles(r, p)) for _ in range(2))
         result[name] = 1e6 * best / (len(clip) * height * width)
         print(f"  {solver} {name}: {result[name]:.3f} µs per pixel", file=sys.stderr, flush=True)
     return {"µs per pixel": result, "relative to 240p": {n: t / result["240p"] for n, t in result.items()}}
-
-
-def _seconds(work) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 def _looped(film: Path, frames: int, folder: Path) -> Path:
@@ -171,15 +163,9 @@ def memory(film: Path, op: str, solver: str, frames: int | None, size: str = "24
             clip = F.interpolate(read_video(film, 60).frames, SIZES[size], mode="area")
             measured = torch.cat([forward_model(op, (1, *f.shape)).operator(f[None]) for f in clip])
             write_video(path, measured[_back_and_forth(len(measured), count)], 25)
-            code = (
-                "import sys\nfrom linops_video.cli import main\n"
-                f"try: main(['solve', {str(path)!r}, '--op', {op!r}, '--solver', {solver!r}, "
-                f"'-o', {str(path.with_name(f'{count} out.mkv'))!r}])\n"
-                "except SystemExit as end: assert not end.code, end.code\n"
-                "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
-            )
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            command = [sys.executable, "-c", code]
+            command = [sys.executable, "-c", COMMAND, "solve", str(path), "--op", op, "--solver", solver]
+            command += ["-o", str(path.with_name(f"{count} out.mkv"))]
             running[str(count)] = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         for count, process in running.items():
             said, _ = process.communicate()
@@ -217,16 +203,16 @@ def processes(film: Path, op: str, solver: str, frames: int | None) -> dict:
         (folder / "films").mkdir()
         for number in range(8):
             shutil.copy(_looped(film, (frames or 40) + number, folder), folder / "films" / f"{number}.mkv")
-        seconds = {}
+        taken = {}
         for count in (1, 2):
             command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={count}", *CLI[1:]]
             command += [str(folder / "films"), "--simulate", "--op", op, "--solver", solver]
             command += ["-o", str(folder / f"{count}")]
             start = time.perf_counter()
             subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-            seconds[str(count)] = time.perf_counter() - start
+            taken[str(count)] = time.perf_counter() - start
         equal = all(torch.equal(a, b) for i in range(8) for a, b in _frames(folder / "1", folder / "2", f"{i}.mkv"))
-    return {"seconds": seconds, "times faster": seconds["1"] / seconds["2"], "frames equal": equal}
+    return {"seconds": taken, "times faster": taken["1"] / taken["2"], "frames equal": equal}
 
 
 def threads(film: Path, op: str, solver: str, frames: int | None) -> dict:
@@ -272,16 +258,16 @@ def network(film: Path, op: str, solver: str, frames: int | None) -> dict:
         "whole, as measured": (run, fast_fields(solver, "cpu")),
         "tiles, as measured": (run_in_tiles, fast_fields(solver, "cpu")),
     }
-    seconds: dict[str, float] = {}
+    taken: dict[str, float] = {}
     quality = {}
     for _ in range(2):
         for name, (solve, fields) in ways.items():
             ready = build(problem, solver, **fields)
-            taken = _seconds(lambda s=solve, r=ready: quality.update(x=s(r, problem).x))
-            seconds[name] = min(taken, seconds.get(name, taken))
+            once = seconds(lambda s=solve, r=ready: quality.update(x=s(r, problem).x))
+            taken[name] = min(once, taken.get(name, once))
             quality[name] = float(psnr(quality.pop("x"), clip))
-    first = seconds["whole, float32"]
-    return {"seconds": seconds, "times faster": {n: first / s for n, s in seconds.items()}, "PSNR [dB]": quality}
+    first = taken["whole, float32"]
+    return {"seconds": taken, "times faster": {n: first / s for n, s in taken.items()}, "PSNR [dB]": quality}
 
 
 if __name__ == "__main__":

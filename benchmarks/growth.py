@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import re
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from record import machine, save
+from record import machine, resident, save
 from total_variation import NOISE_STD, PRIOR, RELAXATION, Method, available, ours
 
 from linops_video import BoxMean, InverseProblem
@@ -47,13 +46,6 @@ def methods(wanted: str) -> dict[str, Method]:
         "primal-dual-fft": ours(PreconditionedPrimalDual(PRIOR, relaxation=RELAXATION)),
     }
     return {name: own[name] for name in own if name in wanted.split(",")} | available(1.6, wanted)
-
-
-def resident(field: str) -> int:
-    """Bytes of memory that this process has: "VmRSS" now, "VmHWM" at most so far."""
-    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return 1024 * int(found[1])
 
 
 def measure(name: str, shape: tuple[int, ...]) -> Cell:

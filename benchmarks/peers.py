@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from record import between, save
+from record import between, resident, save, seconds
 from torch import Tensor
 
 from linops_video import AxisMatrix, BoxMean, Convolution, Diagonal, Difference, LinearOperator, NormalSolver, Select
@@ -47,22 +47,16 @@ def turns(theirs: Job, ours: Job) -> dict[str, float]:
 
     As many rounds as `ROUNDS`, but no more than `BUDGET` seconds of them after the third.
     """
-    _seconds(theirs), _seconds(ours)
+    seconds(theirs), seconds(ours)
     times, end = [], time.perf_counter() + BUDGET
     while len(times) < 3 or (len(times) < ROUNDS and time.perf_counter() < end):
-        times.append((_seconds(theirs), _seconds(ours)))
+        times.append((seconds(theirs), seconds(ours)))
     return {
         "rounds": len(times),
         "theirs": statistics.median(a for a, _ in times),
         "ours": statistics.median(b for _, b in times),
         "ratio": statistics.median(a / b for a, b in times),
     }
-
-
-def _seconds(job: Job) -> float:
-    start = time.process_time()
-    job()
-    return time.process_time() - start
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -235,14 +229,15 @@ def against_rfftn() -> Iterator[dict]:
     x = torch.rand(shape)
     A = random_hadamard(round(0.1 * math.prod(shape)), shape)
     y = A(x)
-    memory = int(_alone("--memory")) * 1024 / x.nbytes
+    alone = subprocess.run([sys.executable, __file__, "--memory"], capture_output=True, text=True, check=True)
+    memory = int(alone.stdout) / x.nbytes
     for way, ours in (("apply", lambda: A(x)), ("adjoint", lambda: A.H(y))):
         times = turns(lambda: torch.fft.rfftn(x), ours)
         yield {"way": way, "by_rfftn": 1 / times["ratio"], "seconds": times["ours"], "memory": memory}
 
 
 def memory_of_the_transform() -> int:
-    """Kilobytes that making the operator and one apply add to the peak, the video's own not counted."""
+    """Bytes that making the operator and one apply add to the peak, the video's own not counted."""
     from linops_video.operators.hadamard import random_hadamard
 
     shape = (16, 3, 256, 256)
@@ -250,14 +245,9 @@ def memory_of_the_transform() -> int:
     small = (2, 1, 8, 8)
     random_hadamard(10, small)(torch.rand(small))
     Path("/proc/self/clear_refs").write_text("5")  # the peak of the imports does not count (Linux)
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     random_hadamard(round(0.1 * math.prod(shape)), shape)(x)
-    return _resident("VmHWM") - before
-
-
-def _resident(what: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(what))
+    return resident("VmHWM") - before
 
 
 def import_time() -> Iterator[dict]:
@@ -275,11 +265,6 @@ def _import_seconds(module: str) -> float:
     subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
     after = os.times()
     return after.children_user + after.children_system - before.children_user - before.children_system
-
-
-def _alone(flag: str) -> str:
-    done = subprocess.run([sys.executable, __file__, flag], capture_output=True, text=True, check=True)
-    return done.stdout
 
 
 # --- report

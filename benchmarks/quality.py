@@ -21,6 +21,7 @@ from record import save
 from torch import Tensor
 
 from linops_video import PROBLEMS
+from linops_video.datasets import spread
 from linops_video.errors import SpecError
 from linops_video.solvers.baselines import BASELINE_NAMES
 from linops_video.solvers.evaluation import Result, evaluate
@@ -34,11 +35,6 @@ Cell = dict[str, float]
 Table = dict[str, dict[str, Cell]]
 
 
-def spread(videos: Tensor, count: int, frames: int) -> Tensor:
-    """`count` clips at equal distances."""
-    return videos[torch.linspace(0, len(videos) - 1, min(count, len(videos))).round().long(), :frames]
-
-
 def cell(result: Result, keep: Tensor | None = None) -> Cell:
     """Mean and standard deviation of the PSNR, number of clips, seconds per clip."""
     psnr = result.psnr if keep is None else result.psnr[keep]
@@ -50,8 +46,8 @@ def rows(videos: Tensor, problem: str, eight_bit: bool, solvers: tuple[str, ...]
     found = evaluate(videos, [problem], solvers, eight_bit=eight_bit)
     table = {f"{problem}, 8 bit" if eight_bit else problem: {r.solver: cell(r) for r in found}}
     if problem == "color":
-        coloured = (videos != videos[:, :, :1]).flatten(1).any(1)
-        table["color, clips with colour"] = {r.solver: cell(r, coloured) for r in found}
+        colored = (videos != videos[:, :, :1]).flatten(1).any(1)
+        table["color, clips with colour"] = {r.solver: cell(r, colored) for r in found}
     return table
 
 
@@ -97,8 +93,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="beside it two tables in markdown are written")
     args = parser.parse_args()
     torch.set_flush_denormal(True)
-    videos64 = spread(load_videos(args.video64, "test"), args.clips, 8)
-    videos32 = spread(load_videos(args.video32, "test"), max(1, args.clips // 4), 4)
+    videos64, videos32 = load_videos(args.video64, "test"), load_videos(args.video32, "test")
+    videos64 = videos64[spread(len(videos64), args.clips), :8]
+    videos32 = videos32[spread(len(videos32), max(1, args.clips // 4)), :4]
     table: Table = json.loads(args.json.read_text())["table"] if args.json.exists() else {}
     for problem in args.problems.split(","):
         videos = videos32 if problem == "cs" else videos64

@@ -1,4 +1,4 @@
-"""Results with what is needed to repeat them: the command, the machine and the commit."""
+"""What benchmarks share: time and memory of a call, and results with the command, the machine and the commit."""
 
 from __future__ import annotations
 
@@ -6,12 +6,38 @@ import contextlib
 import importlib.metadata
 import json
 import platform
+import re
 import shlex
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+
+COMMAND = """
+import sys
+from linops_video.cli import main
+try: main(sys.argv[1:])
+except SystemExit as end: assert not end.code, end.code
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
+"""The command `linops-video` in a process of its own, whose last word is the peak of its memory in kB."""
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Processor time of a call, of all threads."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def resident(field: str) -> int:
+    """Bytes of memory that this process has: "VmRSS" now, "VmHWM" at most so far."""
+    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return 1024 * int(found[1])
 
 
 def machine() -> str:

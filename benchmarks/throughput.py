@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from films import SIZES
-from record import machine, save
+from record import machine, save, seconds
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -56,15 +55,9 @@ class Bytes(TorchDispatchMode):
         return result
 
 
-def seconds(work: Callable[[], Any]) -> float:
+def faster(work: Callable[[], Any]) -> float:
     """Processor time of the faster of two calls."""
-
-    def once() -> float:
-        start = time.process_time()
-        work()
-        return time.process_time() - start
-
-    return min(once(), once())
+    return min(seconds(work), seconds(work))
 
 
 def reached(dtype: torch.dtype) -> dict[str, float]:
@@ -73,8 +66,8 @@ def reached(dtype: torch.dtype) -> dict[str, float]:
     source, target = torch.rand(2, 2**25)
     torch.mm(a, b)  # the first one sets up
     return {
-        "operations": 2 * 2048**3 / seconds(lambda: torch.mm(a, b)),
-        "bytes": 2**28 / seconds(lambda: target.copy_(source)),
+        "operations": 2 * 2048**3 / faster(lambda: torch.mm(a, b)),
+        "bytes": 2**28 / faster(lambda: target.copy_(source)),
     }
 
 
@@ -84,7 +77,7 @@ def measure(clip: Tensor, op: str, solver: str, weights: dict[str, str]) -> dict
     ready = build(problem, solver, **fields)
     with FlopCounterMode(display=False) as flops, Bytes() as moved:
         x = run_in_tiles(ready, problem).x
-    taken = seconds(lambda: run_in_tiles(ready, problem))
+    taken = faster(lambda: run_in_tiles(ready, problem))
     can = reached(torch.bfloat16 if fields.get("precision") == "bfloat16" else torch.float32)
     return {
         "psnr": float(psnr(x, clip)),

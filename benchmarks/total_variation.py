@@ -21,8 +21,8 @@ import importlib.util
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -30,7 +30,7 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read by PyTorch at the fir
 
 import numpy as np
 import torch
-from record import command, machine, save
+from record import command, machine, save, seconds
 from torch import Tensor
 
 from linops_video import BoxMean, Convolution, Diagonal, InverseProblem, NormalSolver
@@ -53,13 +53,18 @@ Method = Callable[[InverseProblem], Iterator[Tensor]]
 """Set-up at the first `next`, then one iterate each."""
 
 
-def problems(path: Path, shape: tuple[int, ...], box: int = 4) -> dict[str, InverseProblem]:
-    """The three measurements of the middle of a clip."""
+def middle(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """The middle of a clip, in color or, of one channel, in gray."""
     frames, channels, height, width = shape
     video = read_video(path, frames=frames).frames
     top, left = (video.shape[-2] - height) // 2, (video.shape[-1] - width) // 2
     video = video[..., top : top + height, left : left + width]
-    video = video if channels == 3 else video.mean(1, keepdim=True)
+    return video.contiguous() if channels == 3 else video.mean(1, keepdim=True)
+
+
+def problems(path: Path, shape: tuple[int, ...], box: int = 4) -> dict[str, InverseProblem]:
+    """The three measurements of the middle of a clip."""
+    video = middle(path, shape)
     generator = torch.Generator().manual_seed(0)
     operators = {
         "mask": Diagonal((torch.rand(shape, generator=generator) >= 0.5).float(), shape),
@@ -249,12 +254,9 @@ def count(
     return None
 
 
-def seconds(method: Method, problem: InverseProblem, iterations: int) -> float:
-    """Processor time of the set-up and so many iterations, one after another."""
-    begin, iterates = time.process_time(), method(problem)
-    for _ in range(iterations):
-        next(iterates)
-    return time.process_time() - begin
+def after(method: Method, problem: InverseProblem, iterations: int) -> Tensor:
+    """The iterate after the set-up and so many iterations."""
+    return next(islice(method(problem), iterations - 1, None))
 
 
 def minimum(problem: InverseProblem, iterations: int) -> float:
@@ -334,7 +336,8 @@ def compare(args: argparse.Namespace, shapes: list[tuple[int, ...]]) -> None:
             for _ in range(args.turns):
                 for key, method in methods.items():
                     needed = counts[key]
-                    taken[key].append(float("inf") if needed is None else seconds(method, problem, needed))
+                    work = None if needed is None else partial(after, method, problem, needed)
+                    taken[key].append(float("inf") if work is None else seconds(work))
             best = {key: min(values) for key, values in taken.items()}
             row = {"shape": shape, "problem": name, "seconds": best, "iterations": counts, "rho": chosen}
             others = [value for key, value in best.items() if key not in own]
@@ -361,10 +364,7 @@ def agreement(args: argparse.Namespace, shapes: list[tuple[int, ...]]) -> None:
         }
         peers = available(1.6, args.peers)
         solvers |= {key: (peers[key], 2 * iterations) for key in ("pyproximal PrimalDual",) if key in peers}
-        values = {}
-        for key, (method, steps) in solvers.items():
-            for x in islice(method(problem), steps - 1, steps):
-                values[key] = objective(problem, x)
+        values = {key: objective(problem, after(method, problem, n)) for key, (method, n) in solvers.items()}
         spread = max(values.values()) / min(values.values()) - 1
         keep(args, {"shape": shape, "problem": name, "objectives": values, "spread": spread})
         print(f"{shape} {name}: spread {spread:.1e}  {values}", flush=True)

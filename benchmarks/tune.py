@@ -30,6 +30,7 @@ from record import save
 from torch import Tensor
 
 from linops_video import PROBLEMS, InverseProblem, Solution, forward_model
+from linops_video.datasets import spread
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.metrics import psnr
 from linops_video.solvers import AdmmTV, AdmmWavelet, run
@@ -54,9 +55,9 @@ SOLVERS = {"admm-tv": AdmmTV, "admm-wavelet": AdmmWavelet}
 
 
 def clips(path: Path, split: str, frames: int, count: int) -> Tensor:
-    """The first frames of `count` clips of a split, at equal distances: (count, frames, C, H, W) in [0, 1]."""
+    """The first frames of at most `count` clips of a split, at equal distances: (count, frames, C, H, W) in [0, 1]."""
     videos = load_videos(path, split)
-    return videos[torch.linspace(0, len(videos) - 1, count).round().long(), :frames].float() / 255
+    return videos[spread(len(videos), count), :frames].float() / 255
 
 
 def levels_of(name: str) -> list[float]:
