@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, Solution
-from linops_video.algebra.parameters import check_tensor, moved, show
+from linops_video.algebra.parameters import check_tensor, moved, per_sample, show
 from linops_video.batch import Ragged
 from linops_video.errors import DtypeError, MeasurementError, ShapeError, SpecError
 from linops_video.metrics import psnr
@@ -232,14 +232,15 @@ def _check_sample(problem: InverseProblem) -> None:
 def _check_given(problem: InverseProblem, start: Any, truth: Tensor | None) -> None:
     """Raise the errors that `run` documents if `start` or `truth` cannot belong to the problem."""
     video = (*problem.batch_shape, *problem.operator.in_shape)
-    if start is not None and not isinstance(start, Solution):
-        raise SpecError(f"start is an earlier Solution by the same solver, not a {type(start).__name__}")
-    if start is not None and tuple(start.x.shape) != video:
-        raise ShapeError(f"start is a solution of shape {show(start.x.shape)}, the problem is for {show(video)}")
+    if start is not None:
+        if not isinstance(start, Solution):
+            raise SpecError(f"start is an earlier Solution by the same solver, not a {type(start).__name__}")
+        if tuple(start.x.shape) != video:
+            raise ShapeError(f"start is a solution of shape {show(start.x.shape)}, the problem is for {show(video)}")
     if truth is not None:
         check_tensor(truth, "the truth must be a torch tensor")
-    if truth is not None and tuple(truth.shape) not in (video, problem.operator.in_shape):
-        raise ShapeError(f"the truth must be a video of shape {show(video)}, got {show(truth.shape)}")
+        if tuple(truth.shape) not in (video, problem.operator.in_shape):
+            raise ShapeError(f"the truth must be a video of shape {show(video)}, got {show(truth.shape)}")
 
 
 def _resumed(solver: Any, problem: InverseProblem, state: Any) -> Any:
@@ -328,9 +329,9 @@ def _keep(active: Tensor, after: Any, before: Any) -> Any:
             return new
         if isinstance(new, Ragged):
             parts = zip(active.unbind(-1), new, old, strict=True)
-            return Ragged(torch.where(a.reshape(a.shape + (1,) * (n.ndim - a.ndim)), n, o) for a, n, o in parts)
+            return Ragged(torch.where(per_sample(a, n.ndim - a.ndim), n, o) for a, n, o in parts)
         if isinstance(new, Tensor):
-            return torch.where(active.reshape(active.shape + (1,) * (new.ndim - active.ndim)), new, old)
+            return torch.where(per_sample(active, new.ndim - active.ndim), new, old)
         if isinstance(new, tuple):
             return tuple(choose(n, o) for n, o in zip(new, old, strict=True))
         return new

@@ -17,6 +17,7 @@ from linops_video.solvers.objective import (
     check_on_videos,
     check_positive,
     check_stopping,
+    energy,
     squared_misfit,
     squared_norm,
     times,
@@ -88,17 +89,17 @@ class Cgls:
 
     def init(self, problem: InverseProblem) -> CglsState:
         p = problem.operator.H(problem.y)
-        energy = _energy(problem, p)
-        return CglsState(problem, torch.zeros_like(p), problem.y, p, energy, energy)
+        first = energy(p, len(problem.operator.in_shape))
+        return CglsState(problem, torch.zeros_like(p), problem.y, p, first, first)
 
     def resume(self, problem: InverseProblem, state: CglsState) -> CglsState:
         """The state; for another problem than its own, its x with the residual and the gradient of that one."""
         if problem is state.problem:
             return state
-        r = problem.y - problem.operator(state.x)
-        p = problem.operator.H(r)
-        first = _energy(problem, problem.operator.H(problem.y))
-        return CglsState(problem, state.x, r, p, _energy(problem, p), first)
+        A, event = problem.operator, len(problem.operator.in_shape)
+        r = problem.y - A(state.x)
+        p = A.H(r)
+        return CglsState(problem, state.x, r, p, energy(p, event), energy(A.H(problem.y), event))
 
     def step(self, problem: InverseProblem, state: CglsState) -> CglsState:
         A, event = problem.operator, len(problem.operator.in_shape)
@@ -107,22 +108,18 @@ class Cgls:
         x = state.x + per_sample(length.to(state.x), event) * state.p
         r = state.r - times(problem, length.to(state.x), q)
         s = A.H(r)
-        energy = _energy(problem, s)
-        arrived = energy <= self.tol**2 * state.first
+        left = energy(s, event)
+        arrived = left <= self.tol**2 * state.first
         if bool(arrived.any()):  # r drifts from what it stands for, which decides
             r = r + times(problem, arrived.to(state.x), problem.y - A(x) - r)
             s = A.H(r)
-            energy = _energy(problem, s)
-        p = s + per_sample(_ratio(energy, state.energy).to(s), event) * state.p
-        return replace(state, x=x, r=r, p=p, energy=energy)
+            left = energy(s, event)
+        p = s + per_sample(_ratio(left, state.energy).to(s), event) * state.p
+        return replace(state, x=x, r=r, p=p, energy=left)
 
     def residual(self, before: CglsState, after: CglsState) -> Tensor:
         """‖Aᴴ(y − A x₊)‖ / ‖Aᴴy‖."""
         return _ratio(after.energy, after.first).sqrt()
-
-
-def _energy(problem: InverseProblem, s: Tensor) -> Tensor:
-    return s.abs().double().square().flatten(s.ndim - len(problem.operator.in_shape)).sum(-1)
 
 
 def _ratio(a: Tensor, b: Tensor) -> Tensor:

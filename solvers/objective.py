@@ -114,8 +114,13 @@ def squared_norm(problem: InverseProblem, y: Tensor) -> Tensor:
     """‖y‖² of each sample of a measurement, float64."""
     if isinstance(y, tuple):  # one tensor a sample, of its own shape
         ndims = [len(sample.operator.out_shape) for sample in problem.samples()]
-        return torch.stack([_squares(part, n) for part, n in zip(y, ndims, strict=True)], -1)
-    return _squares(y, len(problem.operator.out_shape))
+        return torch.stack([energy(part, n) for part, n in zip(y, ndims, strict=True)], -1)
+    return energy(y, len(problem.operator.out_shape))
+
+
+def energy(x: Tensor, event: int) -> Tensor:
+    """‖x‖² of each sample, float64, for an x whose last `event` axes belong to one."""
+    return x.abs().double().square().flatten(x.ndim - event).sum(-1)
 
 
 def times(problem: InverseProblem, factor: Tensor, y: Tensor) -> Tensor:
@@ -138,7 +143,3 @@ def entries(problem: InverseProblem) -> Tensor:
     samples = problem.samples()
     counts = torch.tensor([math.prod(sample.operator.out_shape) for sample in samples])
     return counts[0] if samples[0] is problem else counts
-
-
-def _squares(y: Tensor, event: int) -> Tensor:
-    return y.abs().double().square().flatten(y.ndim - event).sum(-1)
