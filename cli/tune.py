@@ -28,6 +28,7 @@ from linops_video.cli.options import (
 )
 from linops_video.cli.progress import bar
 from linops_video.cli.report import finite, write_json
+from linops_video.datasets import spread
 from linops_video.datasets.archive import holds_videos
 from linops_video.errors import SpecError
 from linops_video.expressions.source import files_named
@@ -67,7 +68,9 @@ def tune(
     ] = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="INPUT is true: degrade it first.")] = False,
     split: Annotated[str | None, typer.Option(help="Of an archive: train, val (if not given), test, or all.")] = None,
-    clips: Annotated[int, typer.Option(help="At most so many clips of an archive or a folder.")] = 4,
+    clips: Annotated[
+        int, typer.Option(help="At most so many clips, spread over an archive, the first of a folder.")
+    ] = 4,
     frames: Annotated[int, typer.Option(help="At most so many frames of each.")] = 8,
     noise: Noise = None,
     seed: Seed = 0,
@@ -98,7 +101,7 @@ def tune(
     if archive:
         assert input is not None
         videos = load_videos(input, None if split == "all" else split or "val")
-        chosen = videos[:: max(1, len(videos) // clips)][:clips, :frames].float() / 255
+        chosen = videos[spread(len(videos), clips), :frames].float() / 255
         tasks = [simulated(request, video) for video in chosen]
     else:
         files = films_in(input)[:clips] if input is not None and is_collection(input) else [input]

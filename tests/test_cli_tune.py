@@ -35,9 +35,10 @@ def measured(x, noise_std):
     return replace(forward_model("sr2", tuple(x.shape)), noise_std=noise_std).measure(x)
 
 
-def test_true_clips_choose_the_fields_with_the_best_psnr(tmp_path, capsys):
+@pytest.mark.parametrize("chosen", [(), ("--split", "all", "--clips", 2)])  # both the first and the last
+def test_true_clips_choose_the_fields_with_the_best_psnr(chosen, tmp_path, capsys):
     save_archive("clips.npz")
-    assert run("tune", "clips.npz", "--op", "sr2", "--noise", 0.05, "--json", "found.json") == 0
+    assert run("tune", "clips.npz", *chosen, "--op", "sr2", "--noise", 0.05, "--json", "found.json") == 0
     found = json.loads((tmp_path / "found.json").read_text())
     assert (found["solver"], found["criterion"], found["clips"]) == ("admm-tv", "psnr", 2)
     best = max(found["trials"], key=lambda trial: trial["psnr"])
