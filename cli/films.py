@@ -22,7 +22,7 @@ from linops_video.errors import CutError, FileError, LinopsError, SpecError
 from linops_video.expressions.expression import check_names
 from linops_video.expressions.source import files_named
 from linops_video.films.film import Film, measured_film, open_film, simulated_film
-from linops_video.films.parts import Finished, Parts, Share, locked
+from linops_video.films.parts import WHOLE, Finished, Parts, Share, locked
 from linops_video.films.threads import behind
 from linops_video.media.arrays import NUMPY, read_clip, read_measurement
 from linops_video.media.files import identity_of_file, told
@@ -126,8 +126,10 @@ def solve_file(
     `share`: that of this process; None: that of one file among all processes.
     """
     share = share or shares_of([input])[0][1]
-    if share.index and outputs.out is None:
-        return  # where nothing is written, nothing can be put together
+    if outputs.out is None:  # nothing is written that could be put together: one process solves all
+        if share.index:
+            return
+        share = WHOLE
     if input is None or not _is_long(request, input):
         return _solve_clip(request, input, outputs, console, share)
     try:

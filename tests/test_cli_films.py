@@ -348,6 +348,17 @@ def test_of_several_processes_one_solves_a_clip(here, monkeypatch):
         assert Path("out.mkv").exists() == (rank == 0)
 
 
+def test_of_several_processes_one_scores_a_film_that_is_not_written(here, monkeypatch):
+    assert run("solve", "film.mkv", *SOLVE, "--simulate", "--json", "alone.json") == 0
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in (1, 0):
+        monkeypatch.setenv("RANK", str(rank))
+        assert run("solve", "film.mkv", *SOLVE, "--simulate", "--json", "out.json") == 0
+        assert Path("out.json").exists() == (rank == 0)
+    told, expected = (json.loads(Path(name).read_text()) for name in ("out.json", "alone.json"))
+    assert told["psnr"] == pytest.approx(expected["psnr"], rel=1e-9)
+
+
 def test_torchrun_finds_the_module(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["linops_video.cli", "--version"])
     monkeypatch.delitem(sys.modules, "linops_video.cli.__main__", raising=False)
