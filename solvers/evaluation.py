@@ -194,8 +194,9 @@ def example(
     size = batch_size(forward_model(problem, tuple(videos.shape[1:]), seed))
     batch, place = divmod(index, size)
     truth = _as_float(videos[batch * size : (batch + 1) * size])
+    first = _pose(problem, _as_float(videos[:1]), seed, eight_bit, noise)  # which chooses the fields, as in `evaluate`
     posed = _pose(problem, truth, seed + batch, eight_bit, noise)
-    found = {m.label: _timed(m.built(posed), posed)[0][place] for m in methods if m.applies(posed.name)}
+    found = {m.label: _timed(m.built(first), posed)[0][place] for m in methods if m.applies(posed.name)}
     return Example(problem, posed, place, truth[place], found)
 
 

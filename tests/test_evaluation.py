@@ -12,7 +12,7 @@ from linops_video.media.video import demo_clip, read_video
 from linops_video.metrics import psnr, ssim
 from linops_video.solvers import evaluation, solve
 from linops_video.solvers.baselines import BASELINES
-from linops_video.solvers.evaluation import CAP, Result, batch_size, evaluate, score, summary
+from linops_video.solvers.evaluation import CAP, Result, batch_size, evaluate, example, score, summary
 
 COUNT = 6
 
@@ -128,6 +128,14 @@ def test_a_solver_that_cannot_take_a_problem_is_told_before_the_work(videos):
     with pytest.raises(DtypeError, match=r"onenet on fourier\(h, w\): the learned solvers take real"):
         evaluate(videos[:1], ["sr2", "fourier(h, w)"], ["onenet"], on_batch=lambda *batch: told.append(batch))
     assert not told
+
+
+def test_one_video_is_solved_with_the_fields_of_the_evaluation():
+    """Those that suit the first video, not those of the batch, whose random operators have another scale."""
+    videos = torch.rand(4, 4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    op, solver = "blur(gaussian, 2) @ mask(0.5)", "admm-tv(max_steps=3)"
+    (result,) = evaluate(videos, [op], [solver])
+    assert example(videos, 1, op, [solver]).psnr(solver) == result.psnr[1].item()
 
 
 def test_score_without_truth_has_the_misfit_only(videos):
