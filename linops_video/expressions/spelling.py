@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -23,31 +22,20 @@ LONGEST = 100
 """Most frames that are listed one by one."""
 
 
-def _spells(cls: type[LinearOperator]) -> Callable:
-    def register(spelling: Callable[[Any], Text | None]) -> Callable[[Any], Text | None]:
-        SPELLINGS[cls] = spelling
-        return spelling
-
-    return register
+def _axes(A: Any) -> list[str]:
+    return [_axis(axis, A) for axis in A.axes]
 
 
 def _axis(axis: int, A: LinearOperator) -> str:
     return "tchw"[axis] if len(A.in_shape) == 4 else str(axis)
 
 
-@_spells(Identity)
-def _identity(A: Identity) -> Text:
-    return call("identity", ())
-
-
-@_spells(BoxMean)
 def _box_mean(A: BoxMean) -> Text | None:
     n = len(A.in_shape)
     name = {(n - 2, n - 1): "sr", (n - 4,): "average"}.get(A.axes)
     return None if name is None else call(name, [str(A.factor)])
 
 
-@_spells(Select)
 def _select(A: Select) -> Text | None:
     first, last = A.indices[0], A.indices[-1]
     step = A.indices[1] - first if len(A.indices) > 1 else 1
@@ -58,7 +46,6 @@ def _select(A: Select) -> Text | None:
     return call("frames", map(str, A.indices)) if len(A.indices) <= LONGEST else None
 
 
-@_spells(Slice)
 def _slice(A: Slice) -> Text | None:
     whole, frame = A.slices[:-2], A.slices[-2:]
     if len(frame) < 2 or any(s != slice(None) for s in whole):
@@ -71,49 +58,12 @@ def _slice(A: Slice) -> Text | None:
     return call("crop", map(str, (*(s.start for s in frame), *(s.stop - s.start for s in frame))))
 
 
-@_spells(Flip)
-def _flip(A: Flip) -> Text:
-    return call("flip", [_axis(axis, A) for axis in A.axes])
-
-
-@_spells(Roll)
 def _roll(A: Roll) -> Text | None:
     if len(A.axes) != 1 or not 0 <= A.shifts[0] < A.in_shape[A.axes[0]]:
         return None
     return call("roll", [_axis(A.axes[0], A), str(A.shifts[0])])
 
 
-@_spells(Transpose)
-def _transpose(A: Transpose) -> Text:
-    return call("transpose", [_axis(axis, A) for axis in A.axes])
-
-
-@_spells(Patches)
-def _patches(A: Patches) -> Text:
-    return call("patches", map(str, (A.size, A.stride)))
-
-
-@_spells(Bayer)
-def _bayer(A: Bayer) -> Text:
-    return call("bayer", [A.pattern])
-
-
-@_spells(Difference)
-def _difference(A: Difference) -> Text:
-    return call("difference", [_axis(A.axis, A), A.scheme, A.ends])
-
-
-@_spells(Fourier)
-def _fourier(A: Fourier) -> Text | None:
-    return call("fourier", [_axis(axis, A) for axis in A.axes]) if A.axes else None
-
-
-@_spells(Cosine)
-def _cosine(A: Cosine) -> Text | None:
-    return call("dct", [_axis(axis, A) for axis in A.axes]) if A.axes else None
-
-
-@_spells(Wavelet)
 def _wavelet(A: Wavelet) -> Text | None:
     levels = A.levels if isinstance(A.levels, tuple) else (A.levels,)
     if not isinstance(A.wavelet, str) or (isinstance(A.levels, tuple) and len(levels) == 1):
@@ -121,29 +71,24 @@ def _wavelet(A: Wavelet) -> Text | None:
     return call("wavelet", [A.wavelet, *map(str, levels)])
 
 
-# --- what is put together of others --------------------------------------------------------------------------------
-
-
-@_spells(Compose)
-def _compose(A: Compose) -> Text | None:
-    return join(spelled(A.left), "@", spelled(A.right))
-
-
-@_spells(Sum)
-def _sum(A: Sum) -> Text | None:
-    return reduce(lambda text, term: join(text, "+", spelled(term)), A.terms[1:], spelled(A.terms[0]))
-
-
-@_spells(Scaled)
-def _scaled(A: Scaled) -> Text | None:
-    return multiple(A.factor, spelled(A.operator))
-
-
-@_spells(Adjoint)
-def _adjoint(A: Adjoint) -> Text | None:
-    return adjoint(spelled(A.operator), A.operator)
-
-
-@_spells(Stack)
-def _stack(A: Stack) -> Text | None:
-    return call_on("stack", map(spelled, A.operators))
+SPELLINGS |= {
+    Identity: lambda A: call("identity", ()),
+    BoxMean: _box_mean,
+    Select: _select,
+    Slice: _slice,
+    Flip: lambda A: call("flip", _axes(A)),
+    Roll: _roll,
+    Transpose: lambda A: call("transpose", _axes(A)),
+    Patches: lambda A: call("patches", map(str, (A.size, A.stride))),
+    Bayer: lambda A: call("bayer", [A.pattern]),
+    Difference: lambda A: call("difference", [_axis(A.axis, A), A.scheme, A.ends]),
+    Fourier: lambda A: call("fourier", _axes(A)) if A.axes else None,
+    Cosine: lambda A: call("dct", _axes(A)) if A.axes else None,
+    Wavelet: _wavelet,
+    # what is put together of others
+    Compose: lambda A: join(spelled(A.left), "@", spelled(A.right)),
+    Sum: lambda A: reduce(lambda text, term: join(text, "+", spelled(term)), A.terms[1:], spelled(A.terms[0])),
+    Scaled: lambda A: multiple(A.factor, spelled(A.operator)),
+    Adjoint: lambda A: adjoint(spelled(A.operator), A.operator),
+    Stack: lambda A: call_on("stack", map(spelled, A.operators)),
+}
