@@ -85,19 +85,19 @@ def _check_self_adjoint(W: LinearOperator) -> None:
 def _root_of(W: LinearOperator) -> LinearOperator:
     c = scalar(W)
     if c is not None:
-        return scale(_root(torch.as_tensor(c, dtype=torch.float64), W), Identity(W.in_shape))
+        return scale(_roots(torch.as_tensor(c, dtype=torch.float64), W), Identity(W.in_shape))
     if isinstance(W, Diagonal):
-        return replace(W, diagonal=_root(number(W.diagonal).real, W))
+        return replace(W, diagonal=_roots(number(W.diagonal).real, W))
     if isinstance(W, Circulant):
-        return replace(W, transfer=_root(W.transfer.real, W))
+        return replace(W, transfer=_roots(W.transfer.real, W))
     if isinstance(W, Multiplier):
-        return replace(W, values=_root(W.values.real, W))
+        return replace(W, values=_roots(W.values.real, W))
     if isinstance(W, Dense | AxisMatrix):
         values, vectors = torch.linalg.eigh(double(W.matrix))
-        matrix = vectors * _root(values, W).unsqueeze(-2) @ vectors.mH
+        matrix = vectors * _roots(values, W).unsqueeze(-2) @ vectors.mH
         return replace(W, matrix=matrix.to(W.matrix.dtype))
     if isinstance(W, Scaled):
-        return scale(_root(as_tensor(W.factor), W), _root_of(W.operator))
+        return scale(_roots(as_tensor(W.factor), W), _root_of(W.operator))
     if isinstance(W, Kron):
         return kron(*(_root_of(f) for f in W.factors))
     if isinstance(W, BlockDiagonal):
@@ -105,11 +105,12 @@ def _root_of(W: LinearOperator) -> LinearOperator:
     known = spectral(W.detach().to(dtype=torch.float64))
     if known is None:
         raise SpecError(f"the weight {W!r} has no known square root: weight by L @ A instead, with W = LᴴL")
-    _root(known.occurrences()[0], W)
+    _roots(known.occurrences()[0], W)
     return Root(W, known if W.dtype is None else known.to(dtype=W.dtype.to_real()))
 
 
-def _root(eigenvalues: Tensor, W: LinearOperator) -> Tensor:
+def _roots(eigenvalues: Tensor, W: LinearOperator) -> Tensor:
+    """The square roots of the eigenvalues of W; a SpecError if one is negative."""
     if not is_functorch_wrapped_tensor(eigenvalues) and bool((eigenvalues < -1e-6 * eigenvalues.abs().max()).any()):
         raise SpecError(f"the weight {W!r} has the eigenvalue {float(eigenvalues.min()):.2g}: all must be 0 or more")
     return eigenvalues.clamp(min=0).sqrt()
