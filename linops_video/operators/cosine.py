@@ -10,10 +10,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from linops_video.algebra.operator import Identity, LinearOperator
+from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape, by_parts, complex_dtype, from_first
 from linops_video.algebra.slabs import along, slabs
-from linops_video.operators.multiplier import undone, unitary_gram
+from linops_video.operators.kron import along_later_axes, axis_by_axis
+from linops_video.operators.multiplier import undone, unitary_gram, unitary_outer
 
 MATRIX_LIMIT = 96
 """Longest axis that is transformed by a matrix product, which up to here is faster than an FFT (one core, float32)."""
@@ -58,19 +59,10 @@ class Cosine(LinearOperator):
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         return by_parts(lambda part: _along(self, inverse_dct, part), y)
 
-    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return unitary_gram(self, weight)
-
-    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return unitary_gram(self.H, weight)
-
+    gram, outer = unitary_gram, unitary_outer
     _after = _before = undone
 
-    def _factors(self) -> tuple[LinearOperator, ...]:
-        return tuple(Cosine((0,), (n,)) if i in self.axes else Identity((n,)) for i, n in enumerate(self.in_shape))
-
-    def _embed(self, before: Shape, behind: Shape) -> Cosine:
-        return Cosine(tuple(axis + len(before) for axis in self.axes), (*before, *self.in_shape, *behind))
+    _factors, _embed = axis_by_axis, along_later_axes
 
     def _separable_axes(self) -> tuple[int, ...]:
         return self.axes

@@ -9,9 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from linops_video.algebra.operator import Identity, LinearOperator
+from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape, by_parts, from_first, like, tensor_field
-from linops_video.operators.multiplier import undone, unitary_gram
+from linops_video.operators.kron import along_later_axes, axis_by_axis
+from linops_video.operators.multiplier import undone, unitary_gram, unitary_outer
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,19 +58,10 @@ class Fourier(LinearOperator):
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         return torch.fft.ifftn(single(y), dim=self._dims, norm="ortho")
 
-    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return unitary_gram(self, weight)
-
-    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return unitary_gram(self.H, weight)
-
+    gram, outer = unitary_gram, unitary_outer
     _after = _before = undone
 
-    def _factors(self) -> tuple[LinearOperator, ...]:
-        return tuple(Fourier((0,), (n,)) if i in self.axes else Identity((n,)) for i, n in enumerate(self.in_shape))
-
-    def _embed(self, before: Shape, behind: Shape) -> Fourier:
-        return Fourier(tuple(axis + len(before) for axis in self.axes), (*before, *self.in_shape, *behind))
+    _factors, _embed = axis_by_axis, along_later_axes
 
     def _separable_axes(self) -> tuple[int, ...]:
         return self.axes

@@ -16,7 +16,7 @@ from linops_video.operators.cosine import Cosine
 from linops_video.operators.dense import Dense
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.fourier import Fourier
-from linops_video.operators.kron import kron, kron_gram, split_identities
+from linops_video.operators.kron import along_later_axes, axis_by_axis, kron, kron_gram, split_identities
 from linops_video.operators.multiplier import Multiplier
 from linops_video.operators.toeplitz import Toeplitz
 
@@ -63,11 +63,7 @@ class Flip(LinearOperator):
 
     outer = gram
 
-    def _factors(self) -> tuple[LinearOperator, ...]:
-        return tuple(Flip((0,), (n,)) if i in self.axes else Identity((n,)) for i, n in enumerate(self.in_shape))
-
-    def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
-        return Flip(tuple(axis + len(before) for axis in self.axes), (*before, *self.in_shape, *behind))
+    _factors, _embed = axis_by_axis, along_later_axes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -126,8 +122,7 @@ class Roll(LinearOperator):
             Roll((by_axis[i],), (0,), (n,)) if i in by_axis else Identity((n,)) for i, n in enumerate(self.in_shape)
         )
 
-    def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
-        return Roll(self.shifts, tuple(axis + len(before) for axis in self.axes), (*before, *self.in_shape, *behind))
+    _embed = along_later_axes
 
 
 @dataclass(frozen=True, eq=False, repr=False)

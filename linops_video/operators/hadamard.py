@@ -14,7 +14,7 @@ from linops_video.algebra.parameters import Shape, beside, by_parts, show, tenso
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.cosine import MATRIX_LIMIT, cosine_matrix, dct, inverse_dct
 from linops_video.operators.diagonal import Diagonal, kept_outer, pointwise
-from linops_video.operators.multiplier import undone, unitary_gram
+from linops_video.operators.multiplier import undone, unitary_gram, unitary_outer
 
 BLOCK = 16
 """Factors of neighbouring axes are multiplied out up to this size: a product with a 16×16 matrix takes as long as four
@@ -66,12 +66,7 @@ class Hadamard(LinearOperator):
     def _synthesise(self, y: Tensor) -> Tensor:
         return (_transform(y, self.in_shape, adjoint=True) * beside(self.signs, y)).to(y.dtype)
 
-    def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return unitary_gram(self, weight)
-
-    def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        return unitary_gram(self.H, weight)
-
+    gram, outer = unitary_gram, unitary_outer
     _after = _before = undone
 
 

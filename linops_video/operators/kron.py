@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -117,6 +118,18 @@ def align(*sides: tuple[LinearOperator, str]) -> list[tuple[LinearOperator, ...]
     if len(shared) <= 2:
         return None
     return list(zip(*(_regroup(factors or (), side, shared) for factors, side in products), strict=True))
+
+
+def axis_by_axis(self: Any) -> Factors:
+    """The `_factors` of what acts along each of its `axes` alike: one of its kind on each, identities on the others."""
+    sizes = enumerate(self.in_shape)
+    return tuple(replace(self, axes=(0,), in_shape=(n,)) if i in self.axes else Identity((n,)) for i, n in sizes)
+
+
+def along_later_axes(self: Any, before: Shape, behind: Shape) -> Any:
+    """The `_embed` of what acts along its `axes`: the same along these axes of the larger shape."""
+    axes = tuple(len(before) + axis for axis in self.axes)
+    return replace(self, axes=axes, in_shape=(*before, *self.in_shape, *behind))
 
 
 def split_identities(factors: Sequence[LinearOperator]) -> Factors:

@@ -43,8 +43,8 @@ def _joined(U: LinearOperator, V: LinearOperator) -> LinearOperator | None:
     """The transform over the axes of U and of V, if both are of one kind, axis by axis."""
     if type(U) is not type(V) or U.in_shape != V.in_shape or not (_axes(U) and _axes(V)):
         return None
-    together: Any = U
-    return dataclasses.replace(together, axes=tuple(sorted(_axes(U) | _axes(V))))
+    one: Any = U
+    return dataclasses.replace(one, axes=tuple(sorted(_axes(U) | _axes(V))))
 
 
 def _used(A: Multiplier) -> set[int]:
@@ -182,20 +182,25 @@ class Multiplier(LinearOperator):
         return number(self.values).abs().double().flatten(self.values.ndim - len(self.transform.out_shape)).amax(-1)
 
 
-def unitary_gram(U: LinearOperator, weight: LinearOperator | None = None) -> LinearOperator:
-    """UᴴWU of a unitary U: c·I is kept, a Diagonal becomes a `Multiplier`, and what U undoes a Diagonal.
+def unitary_gram(self: LinearOperator, weight: LinearOperator | None = None) -> LinearOperator:
+    """UᴴWU of the unitary U = `self`: c·I is kept, a Diagonal becomes a `Multiplier`, and what U undoes a Diagonal.
 
     A Diagonal that is constant along the axes on which U acts commutes with U.
     """
     c = scalar(weight)
     if weight is None or c is not None:
-        return scale(1.0 if c is None else c, Identity(U.in_shape))
+        return scale(1.0 if c is None else c, Identity(self.in_shape))
     if isinstance(weight, Diagonal):
-        return weight if weight._diagonal_in(U) is not None else Multiplier(U, number(weight.diagonal))
-    w = diagonal_in(weight, U.H)
+        return weight if weight._diagonal_in(self) is not None else Multiplier(self, number(weight.diagonal))
+    w = diagonal_in(weight, self.H)
     if w is not None:
-        return Diagonal(w, U.in_shape)
-    return kron_gram(U, weight) or LinearOperator.gram(U, weight)
+        return Diagonal(w, self.in_shape)
+    return kron_gram(self, weight) or LinearOperator.gram(self, weight)
+
+
+def unitary_outer(self: LinearOperator, weight: LinearOperator | None = None) -> LinearOperator:
+    """UWUᴴ of the unitary U = `self`."""
+    return unitary_gram(self.H, weight)
 
 
 def undone(self: LinearOperator, other: LinearOperator) -> LinearOperator | None:

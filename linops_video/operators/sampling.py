@@ -15,7 +15,7 @@ from linops_video.operators.circulant import Circulant, decimated
 from linops_video.operators.cosine import Cosine, cosine_matrix
 from linops_video.operators.dense import Dense
 from linops_video.operators.diagonal import Diagonal, number
-from linops_video.operators.kron import separable_gram
+from linops_video.operators.kron import along_later_axes, axis_by_axis, separable_gram
 from linops_video.operators.multiplier import Multiplier
 
 
@@ -66,13 +66,7 @@ class BoxMean(LinearOperator):
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return _outer(self, weight) or separable_gram(self.H, weight)
 
-    def _factors(self) -> tuple[LinearOperator, ...]:
-        lines = enumerate((n,) for n in self.in_shape)
-        return tuple(BoxMean(self.factor, n, (0,)) if i in self.axes else Identity(n) for i, n in lines)
-
-    def _embed(self, before: Shape, behind: Shape) -> LinearOperator:
-        axes = tuple(axis + len(before) for axis in self.axes)
-        return BoxMean(self.factor, (*before, *self.in_shape, *behind), axes)
+    _factors, _embed = axis_by_axis, along_later_axes
 
     def _known_norm(self) -> Tensor:
         return torch.full((), self.factor ** (-len(self.axes) / 2), dtype=torch.float64)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 
 import torch
 from torch import Tensor
 
-from linops_video.algebra.operator import Identity, LinearOperator, scalar, scale
+from linops_video.algebra.operator import Identity, LinearOperator, compose, scalar, scale
 from linops_video.algebra.parameters import Shape, from_first, replaced, show, whole_number, whole_numbers
 from linops_video.algebra.slabs import part_of
 from linops_video.errors import ShapeError, SpecError
@@ -171,12 +170,10 @@ class Slice(LinearOperator):
         return x
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        W = Identity(self.out_shape) if weight is None else weight
-        return reduce(lambda W, S: S.gram(W), reversed(_selects(self)), W)
+        return _selects(self).gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
-        W = Identity(self.in_shape) if weight is None else weight
-        return reduce(lambda W, S: S.outer(W), _selects(self), W)
+        return _selects(self).outer(weight)
 
     def _factors(self) -> tuple[LinearOperator, ...]:
         axes = zip(self.slices, self.in_shape, strict=True)
@@ -191,14 +188,13 @@ class Slice(LinearOperator):
         return torch.ones((), dtype=torch.float64)
 
 
-def _selects(A: Slice) -> list[Select]:
-    """One `Select` an axis that loses entries: A is their composition, the first one acting first."""
-    shape, selects = A.in_shape, []
-    for axis, kept in enumerate(A.slices):
-        indices = tuple(range(shape[axis])[kept])
-        if len(indices) < shape[axis]:
-            selects.append(Select(indices, axis, shape))
-            shape = selects[-1].out_shape
+def _selects(A: Slice) -> LinearOperator:
+    """A as a composition, with one `Select` for every axis that loses entries."""
+    selects: LinearOperator = Identity(A.in_shape)
+    for axis, (kept, n) in enumerate(zip(A.slices, A.in_shape, strict=True)):
+        indices = tuple(range(n)[kept])
+        if len(indices) < n:
+            selects = compose(Select(indices, axis, selects.out_shape), selects)
     return selects
 
 
