@@ -29,7 +29,7 @@ import torch
 from record import save
 from torch import Tensor
 
-from linops_video import PROBLEMS, InverseProblem, Solution, forward_model
+from linops_video import PROBLEMS, InverseProblem, forward_model
 from linops_video.datasets import spread
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.metrics import psnr
@@ -77,21 +77,19 @@ def pose(name: str, noise_std: float, truth: Tensor) -> InverseProblem:
 
 
 class Trial:
-    """A problem whose data step is set up once, for solvers that share its pseudoinverse as a start."""
+    """A problem whose data step is set up once for all solvers."""
 
     def __init__(self, problem: InverseProblem, truth: Tensor) -> None:
-        self.problem, self.truth = problem, truth
-        self.first = PAPER.init(problem)
+        self.problem, self.truth = problem.prepare(), truth
 
     def trace(self, solver: AdmmBase) -> list[float]:
         """Mean PSNR after each step."""
-        state = replace(self.first, rho=solver.rho, data=self.first.normal.data_step(solver.rho, self.problem.y))
         values: list[float] = []
 
         def note(step: int, state: Any, residual: float) -> None:
             values.append(psnr(state.estimate, self.truth).mean().item())
 
-        run(solver, self.problem, note, start=Solution(state.estimate, "direct", 0, state=state))
+        run(solver, self.problem, note)
         return values
 
 
