@@ -25,7 +25,7 @@ ENTRIES, ENTRIES_OF_OPERATORS = 400_000, 40_000_000
 for memory, of which an operator's inverse takes several times as much in float64."""
 
 CAP = 100.0
-"""dB: a reconstruction without any error of its own, which float32 cannot tell from a better one."""
+"""dB from which on the error is that of float32, whatever the method."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def score(problem: InverseProblem, x: Tensor, truth: Tensor | None = None) -> Sc
 
 @dataclass(frozen=True)
 class Result:
-    """A solver on a problem: PSNR and (or None) SSIM of every video, shape (N,), and seconds per video."""
+    """A solver on a problem: PSNR and SSIM (None for small frames) of every video, shape (N,); seconds per video."""
 
     problem: str
     solver: str

@@ -12,7 +12,7 @@ from torch import Tensor
 from linops_video import InverseProblem
 from linops_video.algebra.parameters import per_sample, show
 from linops_video.errors import ShapeError, SpecError
-from linops_video.solvers.priors.prior import VIDEO_AXES, Prior
+from linops_video.solvers.priors.prior import VIDEO_AXES, Prior, as_number, check_count
 from linops_video.solvers.priors.variation import TotalVariation
 
 Priors = Prior | tuple[Prior, ...]
@@ -86,16 +86,14 @@ def check_on_videos(problem: InverseProblem) -> None:
 
 def check_stopping(max_steps: int, tol: float) -> None:
     """Raise a SpecError unless an iteration can be stopped by these."""
-    if not (isinstance(max_steps, int) and max_steps >= 1):
-        raise SpecError(f"max_steps must be a whole number of 1 or more, got {max_steps}")
+    check_count("max_steps", max_steps)
     if not tol >= 0:
         raise SpecError(f"tol must be 0 or more, got {tol}")
 
 
 def check_positive(name: str, value: float | Tensor) -> None:
     """Raise a SpecError unless the value is a positive number."""
-    one = value.numel() == 1 if isinstance(value, Tensor) else isinstance(value, (int, float))
-    if not one or not 0 < float(torch.as_tensor(value).detach()) < math.inf:
+    if not 0 < as_number(value) < math.inf:
         raise SpecError(f"{name} must be a positive number, got {value}")
 
 

@@ -18,8 +18,8 @@ from linops_video.solvers.start import start
 
 @dataclass(frozen=True, eq=False)
 class PrimalDualState(Prepared):
-    """The reconstruction x, the dual variable of each prior, Σ Kᵢᵀpᵢ, the step length of the duals, the data step with
-    ρ, and what ‖Σ Kᵢᵀpᵢ‖ counts as in the residual where it is less, of each sample."""
+    """The reconstruction x, the dual variable of each prior, Σ Kᵢᴴpᵢ, the step length of the duals, the data step with
+    ρ, and what ‖Σ Kᵢᴴpᵢ‖ counts as in the residual where it is less, of each sample."""
 
     x: Tensor
     p: tuple[Tensor, ...]
@@ -37,7 +37,7 @@ class PrimalDualState(Prepared):
 class PrimalDual(AnyPriors):
     """min_x ½‖y − A x‖² + Σ gᵢ(Kᵢ x) by projections of the dual variables and the exact data step:
 
-        x₊ ← argmin_x ½‖y − A x‖² + ρ/2 ‖x − (x_k − Σ Kᵢᵀpᵢ/ρ)‖²,    pᵢ₊ ← prox_{σgᵢ*}(pᵢ + σKᵢ(2x₊ − x_k)),
+        x₊ ← argmin_x ½‖y − A x‖² + ρ/2 ‖x − (x_k − Σ Kᵢᴴpᵢ/ρ)‖²,    pᵢ₊ ← prox_{σgᵢ*}(pᵢ + σKᵢ(2x₊ − x_k)),
 
     over-relaxed: (x, p) moves by `relaxation` times the change; σ = ρ/Σ‖Kᵢ‖² from exact norms, the largest allowed.
     Where K is the identity this is ADMM. Source: Chambolle and Pock, Journal of Mathematical Imaging and Vision 40,
@@ -90,7 +90,7 @@ class PrimalDual(AnyPriors):
 
     def residual(self, before: PrimalDualState, after: PrimalDualState) -> Tensor:
         """The larger of √(‖x₊ − x‖² + Σ‖pᵢ₊ − pᵢ‖²/(ρσ)) / ‖x₊‖, both parts in the units of x, and the dual residual
-        ‖Σ Kᵢᵀ(pᵢ₊ − pᵢ) − ρ(x₊ − x)‖ / ‖Σ Kᵢᵀpᵢ₊‖."""
+        ‖Σ Kᵢᴴ(pᵢ₊ − pᵢ) − ρ(x₊ − x)‖ / ‖Σ Kᵢᴴpᵢ₊‖."""
         batch, unit, moved = after.least.ndim, (self.rho * after.sigma) ** -0.5, after.x - before.x
         duals = (unit * norm(b - a, batch) for a, b in zip(before.p, after.p, strict=True))
         force = norm(plus(after.pull - before.pull, -self.rho, moved), batch)

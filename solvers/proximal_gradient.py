@@ -12,7 +12,7 @@ from linops_video.algebra.parameters import per_sample
 from linops_video.errors import SpecError
 from linops_video.solvers.iteration import joint, norm, ratio
 from linops_video.solvers.objective import AnyPriors, check_on_videos
-from linops_video.solvers.priors.prior import Memory, each, total
+from linops_video.solvers.priors.prior import Memory, check_count, each, total
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +68,7 @@ class ProximalGradient(AnyPriors):
             raise SpecError(
                 f"{type(self).__name__} takes one prior, got {len(self.priors)}: take admm or primal-dual for several"
             )
-        if not (isinstance(self.inner, int) and self.inner >= 1):
-            raise SpecError(f"inner must be a whole number of 1 or more, got {self.inner}")
+        check_count("inner", self.inner)
 
     def init(self, problem: InverseProblem) -> GradientState:
         check_on_videos(problem)

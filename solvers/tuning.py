@@ -119,9 +119,10 @@ def tune_around(
 def coordinate_search(
     value: Callable[[Point], float], start: Point, axes: Mapping[str, Sequence[Any]], gain: float = 0.0, rounds: int = 3
 ) -> Point:
-    """From `start` along each axis in turn, to values that gain more than `gain`, and across plateaus until one falls.
+    """The best point on a walk from `start` along each axis in turn, to values that gain more than `gain`.
 
-    Until a round changes nothing, or for so many rounds; no point is evaluated twice.
+    It goes on over plateaus until the value falls, and ends when a round changes nothing, or after so many `rounds`. No
+    point is evaluated twice.
     """
     seen: dict[str, float] = {}
 

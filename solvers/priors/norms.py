@@ -107,7 +107,7 @@ class GroupSparsity(Prior):
         check_weight("weight", self.weight)
         if not self.axes:
             raise SpecError("a group needs one axis or more, of 0, 1, 2, 3 for T, C, H, W: got none")
-        vars(self)["axes"] = from_first(self.axes, (1,) * VIDEO_AXES)
+        object.__setattr__(self, "axes", from_first(self.axes, (1,) * VIDEO_AXES))
 
     def __call__(self, v: Tensor, step: Step, memory: Memory = (), relaxation: float = 1.0) -> tuple[Tensor, Memory]:
         check_video(v)

@@ -79,7 +79,7 @@ class Prior(ABC):
         return x
 
     def synthesise(self, p: Tensor) -> Tensor:
-        """Kᵀ p."""
+        """Kᴴ p."""
         return p
 
     def norm(self, shape: tuple[int, ...]) -> float:
@@ -130,9 +130,20 @@ def check_video(v: Tensor) -> None:
 
 def check_weight(name: str, weight: float | Tensor) -> None:
     """Raise a SpecError unless the weight is a number, 0 or more."""
-    one = weight.numel() == 1 if isinstance(weight, Tensor) else isinstance(weight, int | float)
-    if not one or not 0 <= float(torch.as_tensor(weight).detach()) < math.inf:
+    if not 0 <= as_number(weight) < math.inf:
         raise SpecError(f"{name} must be one finite number, 0 or more, got {weight!r}")
+
+
+def check_count(name: str, value: int) -> None:
+    """Raise a SpecError unless the value is a whole number, 1 or more."""
+    if not (isinstance(value, int) and value >= 1):
+        raise SpecError(f"{name} must be a whole number of 1 or more, got {value}")
+
+
+def as_number(value: float | Tensor) -> float:
+    """A number, or that of a tensor with one entry; NaN for anything else."""
+    one = value.numel() == 1 if isinstance(value, Tensor) else isinstance(value, int | float)
+    return float(torch.as_tensor(value).detach()) if one else math.nan
 
 
 def floor(x: Tensor) -> float:

@@ -17,6 +17,7 @@ from linops_video.solvers.priors.prior import (
     Memory,
     Prior,
     Step,
+    check_count,
     check_video,
     check_weight,
     each,
@@ -70,8 +71,7 @@ class WaveletL1(Prior):
     def __post_init__(self) -> None:
         check_weight("weight", self.weight)
         Wavelet((1, 1, 1), _per_axis("wavelet", self.wavelet), _per_axis("levels", self.levels))  # which checks them
-        if not (isinstance(self.spins, int) and self.spins >= 1):
-            raise SpecError(f"spins must be a whole number of 1 or more, got {self.spins}")
+        check_count("spins", self.spins)
 
     def __call__(self, v: Tensor, step: Step, memory: Memory = (), relaxation: float = 1.0) -> tuple[Tensor, Memory]:
         frames = tuple(self._frames(v))
