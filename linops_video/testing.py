@@ -114,9 +114,9 @@ class _Check:
         x2 = self.random(A.in_shape)
         Ax2 = A(x2)
         self.compare("linearity", lambda: A(2.5 * x - 0.5 * x2), 2.5 * Ax - 0.5 * Ax2, self.norm)
-        for map in (A, A.H):
-            self.batches("A" if map is A else "Aᴴ", map)
-            self.other_data("A" if map is A else "Aᴴ", map)
+        for name, B in (("A", A), ("Aᴴ", A.H)):
+            self.batches(name, B)
+            self.other_data(name, B)
         self.compare("gradient is the adjoint", lambda: self.gradient(A, x, y), Ay, self.norm)
         self.compare("gradient of Aᴴ y is A", lambda: self.gradient(A.H, y, x), Ax, self.norm)
         for name, W in self.weights(A.out_shape):
@@ -129,10 +129,10 @@ class _Check:
         name = f"{type(A).__name__} {show(A.in_shape)} → {show(A.out_shape)} in {precision}"
         return OperatorReport(name, self.errors, float(self.norm.max()), gram, outer, method)
 
-    def image(self, name: str, map: LinearOperator, x: Tensor) -> Tensor:
+    def image(self, name: str, B: LinearOperator, x: Tensor) -> Tensor:
         """The image of x, which is to be left as it is, of the right shape, and in the precision of x."""
-        before, shape = x.clone(), (*self.A.batch_shape, *map.out_shape)
-        got = map(x)
+        before, shape = x.clone(), (*self.A.batch_shape, *B.out_shape)
+        got = B(x)
         if not torch.equal(x, before):
             raise OperatorError(f"{self.A!r} changes its input in {name}: return a new tensor")
         if tuple(got.shape) != shape or got.dtype != x.dtype:
@@ -143,26 +143,26 @@ class _Check:
             raise OperatorError(f"{self.A!r}: {name} of finite data has NaN or infinite values")
         return got
 
-    def batches(self, name: str, map: LinearOperator) -> None:
-        six = self.random(map.in_shape, 2, 3)
-        expected = torch.stack([map(x) for x in six.flatten(0, 1)]).unflatten(0, (2, 3))
-        self.compare(f"batch of samples, {name}", lambda: map(six), expected, self.norm)
+    def batches(self, name: str, B: LinearOperator) -> None:
+        six = self.random(B.in_shape, 2, 3)
+        expected = torch.stack([B(x) for x in six.flatten(0, 1)]).unflatten(0, (2, 3))
+        self.compare(f"batch of samples, {name}", lambda: B(six), expected, self.norm)
         backwards = tuple(reversed(range(six.ndim)))
         turned = six.permute(backwards).contiguous().permute(backwards)
-        self.compare(f"other strides, {name}", lambda: map(turned), expected, self.norm)
+        self.compare(f"other strides, {name}", lambda: B(turned), expected, self.norm)
 
-    def other_data(self, name: str, map: LinearOperator) -> None:
+    def other_data(self, name: str, B: LinearOperator) -> None:
         """Data in the other precision, and complex data for a real operator, which it may refuse, but not falsify."""
-        x, x2 = self.random(map.in_shape), self.random(map.in_shape)
+        x, x2 = self.random(B.in_shape), self.random(B.in_shape)
         other = torch.float32 if self.tolerance < 1e-6 else torch.float64
-        self.image(f"{name} of data in {other}", map, x.to(complex_dtype(other) if x.is_complex() else other))
+        self.image(f"{name} of data in {other}", B, x.to(complex_dtype(other) if x.is_complex() else other))
         if x.is_complex():
             return
         try:
-            got = map(torch.complex(x, x2))
+            got = B(torch.complex(x, x2))
         except Exception:
             return
-        self.compare(f"complex data, {name}", lambda: got, torch.complex(map(x), map(x2)), self.norm)
+        self.compare(f"complex data, {name}", lambda: got, torch.complex(B(x), B(x2)), self.norm)
 
     def weights(self, shape: Shape) -> list[tuple[str, LinearOperator | None]]:
         """Some W: diagonals, one of them constant along every second axis, one a batch of two, and W = 2I + R + Rᴴ."""
@@ -189,19 +189,19 @@ class _Check:
             self.record(f"normal solve, {name}", residual / scale_of_z.clamp(min=1e-300), max(self.tolerance, 1e-12))
         return normal.method
 
-    def gradient(self, map: LinearOperator, x: Tensor, y: Tensor) -> Tensor:
-        """The gradient of ⟨map x, y⟩ in x."""
+    def gradient(self, B: LinearOperator, x: Tensor, y: Tensor) -> Tensor:
+        """The gradient of ⟨B x, y⟩ in x."""
         leaf = x.clone().requires_grad_()
-        image = map(leaf)
+        image = B(leaf)
         if not image.requires_grad:
             raise ValueError("no gradient flows through it, as after detach() or through NumPy")
         (gradient,) = torch.autograd.grad((image.conj() * y).sum().real, leaf)
         return gradient
 
-    def compare(self, law: str, map: Callable[[], Tensor], expected: Tensor, gain: Tensor) -> None:
-        """‖map() − expected‖ against the gain times the size of a unit-variance input."""
+    def compare(self, law: str, image: Callable[[], Tensor], expected: Tensor, gain: Tensor) -> None:
+        """‖image() − expected‖ against the gain times the size of a unit-variance input."""
         try:
-            got = map()
+            got = image()
         except Exception as error:
             raise OperatorError(f"{self.A!r} breaks the law “{law}”: {type(error).__name__}: {error}") from error
         if got.shape != expected.shape:

@@ -15,16 +15,8 @@ from linops_video.datasets.video_set import HELD_OUT, SPLITS, numbers
 from linops_video.errors import FileError
 from linops_video.media.video import FILM_SUFFIXES, natural_order, stream_video, to_pixels
 
-FRAMES = 8
 
-
-def video(
-    split: str,
-    root: Path,
-    frames: int = FRAMES,
-    size: int | None = None,
-    on_item: OnItem | None = None,
-) -> Clips:
+def video(split: str, root: Path, frames: int, size: int | None, on_item: OnItem | None) -> Clips:
     """Videos of `frames` frames, whole or crops of `size`×`size` pixels, from a folder of files or a `.npz` archive.
 
     A folder: its subfolders train, val and test are the splits where there are such; else the files are split, a

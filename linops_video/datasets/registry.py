@@ -6,12 +6,15 @@ from pathlib import Path
 
 from linops_video.datasets.cache import data_folder
 from linops_video.datasets.clips import OnItem
-from linops_video.datasets.folder import FRAMES, video
+from linops_video.datasets.folder import video
 from linops_video.datasets.rotated_mnist import RotatedMnist
 from linops_video.datasets.scanned_cifar10 import ScannedCifar10
 from linops_video.datasets.ucf101 import ucf101
 from linops_video.datasets.video_set import SPLITS, VideoSet
 from linops_video.errors import FileError, SpecError, near_names
+
+FRAMES = 8
+"""Of each video of the data set "video", where no other number is given."""
 
 DATASETS: dict[str, str] = {
     "rotated-mnist": "digits that turn, 9 frames of 14×14 pixels (the paper's)",
@@ -65,7 +68,7 @@ def dataset(
         for what, value in (("frames", frames), ("size", size)):
             if value is not None and value < 1:
                 raise SpecError(f"{what} must be 1 or more, not {value}")
-        return video(split, Path(root), FRAMES if frames is None else frames, size, on_item=on_item)
+        return video(split, Path(root), FRAMES if frames is None else frames, size, on_item)
     if frames is not None or size is not None:
         raise SpecError(f"the videos of {name} have their own number of frames and size: only video takes them")
     folder = data_folder(name) if root is None else Path(root)
@@ -78,4 +81,4 @@ def dataset(
         return RotatedMnist.of(split, folder)
     if name == "scanned-cifar10":
         return ScannedCifar10.of(split, folder)
-    return ucf101(split, folder, on_item=on_item)
+    return ucf101(split, folder, on_item)

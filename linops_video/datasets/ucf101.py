@@ -27,7 +27,7 @@ NAME = re.compile(r"(v_\w+?_g(\d\d))_c\d\d")
 ARCHIVE = "video32.npz"
 
 
-def ucf101(split: str, root: Path, on_item: OnItem | None = None) -> Clips:
+def ucf101(split: str, root: Path, on_item: OnItem | None) -> Clips:
     """4 consecutive frames of each clip of the split, from a random first one, bilinear to 32×32 (antialiased).
 
     `root`: a folder with the clips (anywhere in it, or in `UCF101_videos.zip`) and the official lists of split 1
