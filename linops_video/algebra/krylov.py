@@ -117,7 +117,7 @@ def lanczos_norm(G: Map, like: Tensor, event_ndim: int, rtol: float = 1e-9) -> T
     Raises a SpecError where torch.func.vmap goes over a tensor of G.
     """
     event = tuple(range(-event_ndim, 0))
-    # of NumPy: within torch.func.vmap torch draws none
+    # by NumPy: within torch.func.vmap torch draws no random numbers
     x = torch.from_numpy(np.random.default_rng(0).standard_normal(like.shape)).to(like)
     v, before = x / torch.linalg.vector_norm(x, dim=event, keepdim=True), torch.zeros_like(x)
     beta = torch.zeros_like(v.real.sum(event, keepdim=True))

@@ -198,6 +198,11 @@ def per_sample(value: float | Tensor, event_ndim: int) -> float | Tensor:
     return value
 
 
+def widened(value: Tensor, count: int, last: int = 2) -> Tensor:
+    """The tensor with `count` axes of size 1 before its last ones, to broadcast over that many axes of an event."""
+    return value.reshape(*value.shape[:-last], *(1,) * count, *value.shape[-last:])
+
+
 def sample_of(number: float | Tensor, i: int, count: int) -> float | Tensor:
     """The number of the i-th sample of `count`, from one for all or one a sample along the last axis."""
     if not isinstance(number, Tensor) or number.ndim == 0:

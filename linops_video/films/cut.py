@@ -129,8 +129,8 @@ def _(A: Scaled, box: Bounds) -> Piece:
 
 @_cut.register
 def _(A: Compose, box: Bounds) -> Piece:
-    right, middle = cut(A.right, box)
-    left, outputs = cut(A.left, middle)
+    right, between = cut(A.right, box)
+    left, outputs = cut(A.left, between)
     return compose(left, right), outputs
 
 

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import Map
 from linops_video.algebra.operator import Compose, LinearOperator, Scaled
-from linops_video.algebra.parameters import complex_dtype, in_range, like, multiplied, per_sample
+from linops_video.algebra.parameters import complex_dtype, in_range, like, multiplied, per_sample, widened
 from linops_video.inverses.inverse import ExactInverse, Inverse, mixes
 from linops_video.inverses.phases import Steps, sampling_steps
 from linops_video.operators.circulant import Circulant, whole_spectrum
 from linops_video.operators.convolution import Convolution, circular
+from linops_video.operators.fourier import sum_of_products
 from linops_video.operators.sampling import BoxMean
 from linops_video.operators.select import Slice
 
@@ -75,9 +76,7 @@ class AliasedInverse(Inverse):
         spectra = torch.fft.fft2(parts, norm="ortho") if self.paired else _half_spectrum(parts)
         blocks = spectra.unflatten(-2, (k, -1)).flatten(-4, -3).unbind(-3)
         transfer = self.transfer.to(complex_dtype(v.dtype)).flatten(-4, -3).unbind(-3)
-        spectrum = blocks[0] * transfer[0]
-        for X, t in zip(blocks[1:], transfer[1:], strict=True):
-            spectrum = torch.addcmul(spectrum, X, t)
+        spectrum = sum_of_products(blocks, transfer)
         return _of_real_part(spectrum) if self.paired else spectrum
 
     def _from_spectrum(self, rho: float | Tensor, residual: Tensor) -> Tensor:
@@ -120,8 +119,7 @@ def in_spectrum(A: LinearOperator, inner: Inverse) -> Inverse:
     if known is None:
         return inner
     w, (k, m) = known
-    w = _components(w, A.in_shape[-1], k, m)
-    w = w.reshape(*w.shape[:-4], *(1,) * (len(A.in_shape) - 2), *w.shape[-4:])
+    w = widened(_components(w, A.in_shape[-1], k, m), len(A.in_shape) - 2, 4)
     half = A.out_shape[-1] // 2 + 1
     power = (w[..., :half].abs() ** 2).sum((-4, -3))
     if not in_range(power.amax((-2, -1))):

@@ -25,6 +25,7 @@ from linops_video.algebra.parameters import (
     multiplied,
     per_sample,
     tensor_field,
+    widened,
 )
 from linops_video.inverses.places import at_every_place, mixed_axis
 from linops_video.operators.blocks import SIDE_LIMIT, Blocks
@@ -266,10 +267,8 @@ def _distinct(basis: LinearOperator) -> Tensor:
 
 
 def _of_circulant(G: Circulant) -> Spectral:
-    w = G.transfer.real
-    values = w.reshape(w.shape[:-2] + (1,) * (len(G.in_shape) - 2) + w.shape[-2:])
-    values = values.unsqueeze(-1).repeat_interleave(2, -1)  # stored for both parts: a broadcast over 2 is slow
-    return Spectral(RealFourier(G.in_shape), values)
+    values = widened(G.transfer.real, len(G.in_shape) - 2).unsqueeze(-1)
+    return Spectral(RealFourier(G.in_shape), values.repeat_interleave(2, -1))  # for both parts: a broadcast is slow
 
 
 def _of_blocks(G: Blocks) -> Spectral:
@@ -385,8 +384,7 @@ def _assemble(coefficients: list[float | Tensor], groups: list[Axes]) -> Spectra
                 own = own.reshape(*batch, *(1,) * sum(ndims[:i]), *event, *(1,) * sum(ndims[i + 1 :]))
                 term = multiplied(term, own)
         if mixed is not None:
-            matrix = (groups[mixed].matrices or [])[k]
-            matrix = matrix.reshape(*matrix.shape[:-2], *(1,) * (total - 1), *matrix.shape[-2:])
+            matrix = widened((groups[mixed].matrices or [])[k], total - 1)
             term = multiplied(term.squeeze(place)[..., None, None], matrix)
         values = added(values, term)
     basis = kron(*(g.basis for g in groups))

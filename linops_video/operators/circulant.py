@@ -23,6 +23,7 @@ from linops_video.algebra.parameters import (
     scaled,
     show,
     tensor_field,
+    widened,
 )
 from linops_video.algebra.slabs import part_of
 from linops_video.errors import DtypeError, ShapeError, SpecError
@@ -32,9 +33,7 @@ from linops_video.operators.multiplier import Multiplier
 
 
 def _filter(w: Tensor, x: Tensor, shape: Shape) -> Tensor:
-    w = like(w, x)
-    w = w.reshape(w.shape[:-2] + (1,) * (len(shape) - 2) + w.shape[-2:])
-    return torch.fft.irfft2(w * torch.fft.rfft2(x), s=shape[-2:])
+    return torch.fft.irfft2(widened(like(w, x), len(shape) - 2) * torch.fft.rfft2(x), s=shape[-2:])
 
 
 def _product(self: Circulant, other: LinearOperator) -> LinearOperator | None:
@@ -201,8 +200,7 @@ def decimated(A: Circulant, axis: int, step: int) -> Circulant:
 
 def _over_frames(spectrum: Tensor, in_shape: Shape) -> Multiplier:
     axes = (len(in_shape) - 2, len(in_shape) - 1)
-    values = spectrum.reshape(*spectrum.shape[:-2], *(1,) * axes[0], *spectrum.shape[-2:])
-    return Multiplier(Fourier(axes, in_shape), values)
+    return Multiplier(Fourier(axes, in_shape), widened(spectrum, axes[0]))
 
 
 def whole_spectrum(half: Tensor, width: int) -> Tensor:

@@ -23,6 +23,7 @@ from linops_video.algebra.parameters import (
     show,
     tensor_field,
     varies,
+    widened,
 )
 from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, circulant
@@ -163,10 +164,8 @@ def _cosine_multiplier(kernel: Tensor, in_shape: Shape) -> Multiplier:
         offsets = torch.arange(k, dtype=torch.float64, device=kernel.device) - (k - 1) // 2
         frequencies = torch.arange(n, dtype=torch.float64, device=kernel.device) * (math.pi / n)
         waves.append(torch.cos(frequencies.unsqueeze(-1) * offsets).to(kernel.dtype))
-    values = waves[0] @ kernel @ waves[1].mT
     first = len(in_shape) - 2
-    values = values.reshape(*values.shape[:-2], *(1,) * first, *values.shape[-2:])
-    return Multiplier(Cosine((first, first + 1), in_shape), values)
+    return Multiplier(Cosine((first, first + 1), in_shape), widened(waves[0] @ kernel @ waves[1].mT, first))
 
 
 def circular(A: Convolution) -> Circulant | Multiplier:
@@ -232,8 +231,7 @@ def _with_kernel(A: Convolution, kernel_of: Callable[..., Tensor], x: Tensor) ->
     """`_convolve` or its adjoint, by real and imaginary parts where only the data are complex."""
 
     def apply(x: Tensor) -> Tensor:
-        kernel = like(A.kernel, x)
-        kernel = kernel.reshape(*kernel.shape[:-2], *(1,) * (len(A.in_shape) - 2), *kernel.shape[-2:])
+        kernel = widened(like(A.kernel, x), len(A.in_shape) - 2)
         return kernel_of(x, kernel, A.boundary, A.in_shape[-2:])
 
     return apply(common(A.kernel, x)[1]) if A.kernel.is_complex() else by_parts(apply, x)

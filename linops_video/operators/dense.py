@@ -22,6 +22,7 @@ from linops_video.algebra.parameters import (
     scaled,
     show,
     tensor_field,
+    widened,
 )
 from linops_video.errors import DtypeError, ShapeError
 from linops_video.operators.blocks import ENTRIES_LIMIT, SIDE_LIMIT, Blocks, blocks_of, fits, matmul
@@ -322,7 +323,7 @@ def _line(A: AxisMatrix) -> Dense:
 
 def _at_every_place(A: AxisMatrix) -> Tensor:
     """The matrix with an axis of size 1 for each of the other axes: the `matrices` of a `Blocks`."""
-    return A.matrix.reshape(A.matrix.shape[:-2] + (1,) * (len(A.in_shape) - 1) + A.matrix.shape[-2:])
+    return widened(A.matrix, len(A.in_shape) - 1)
 
 
 def _axis_outer(A: AxisMatrix, weight: LinearOperator | None) -> LinearOperator | None:

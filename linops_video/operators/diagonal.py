@@ -105,10 +105,11 @@ def _product(A: Diagonal, B: Diagonal) -> Diagonal:
 def _sum(A: Diagonal, other: LinearOperator) -> Diagonal | None:
     """A + other where that is pointwise too, else None."""
     c = scalar(other)
-    d = other.diagonal if isinstance(other, Diagonal) else None if c is None else per_sample(c, len(A.in_shape))
-    if isinstance(d, Tensor):
-        return Diagonal(added(number(A.diagonal), number(d)), A.in_shape)
-    return None if d is None else Diagonal(number(A.diagonal) + d, A.in_shape)
+    if c is not None:
+        return Diagonal(added(number(A.diagonal), as_tensor(per_sample(c, len(A.in_shape)))), A.in_shape)
+    if not isinstance(other, Diagonal):
+        return None
+    return Diagonal(added(number(A.diagonal), number(other.diagonal)), A.in_shape)
 
 
 def number(values: Tensor) -> Tensor:

@@ -10,12 +10,12 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from linops_video.algebra.operator import Identity, LinearOperator, compose, scalar, scale
+from linops_video.algebra.operator import Identity, LinearOperator, compose, scale
 from linops_video.algebra.parameters import Shape, check_tensor, like, show, tensor_field, together
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.blocks import ENTRIES_LIMIT, SIDE_LIMIT, Blocks
 from linops_video.operators.dense import AxisMatrix, Dense
-from linops_video.operators.diagonal import Diagonal
+from linops_video.operators.diagonal import Diagonal, pointwise
 from linops_video.operators.geometry import Transpose
 from linops_video.operators.kron import kron
 
@@ -59,11 +59,8 @@ class Einsum(LinearOperator):
         return Einsum(self.tensor.conj(), self.out_shape, (of_y, of_tensor, of_x))
 
     def gram(self, weight: LinearOperator | None = None) -> LinearOperator:
-        c = scalar(weight)
-        if isinstance(weight, Diagonal):
-            return _gram(self, weight.diagonal) or super().gram(weight)
-        known = None if c is None else _gram(self, torch.ones((1,) * len(self.out_shape), dtype=torch.float64))
-        return super().gram(weight) if c is None or known is None else scale(c, known)
+        w = pointwise(weight, len(self.out_shape))
+        return (None if w is None else _gram(self, w)) or super().gram(weight)
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return self.H.gram(weight)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape, by_parts, from_first, like, tensor_field
+from linops_video.algebra.parameters import Shape, by_parts, from_first, like, tensor_field, widened
 from linops_video.operators.kron import along_later_axes, axis_by_axis
 from linops_video.operators.multiplier import undone, unitary_gram, unitary_outer
 
@@ -145,13 +145,16 @@ class PhaseFourier(LinearOperator):
 
     def _mixed(self, V: Tensor, x: Tensor) -> Tensor:
         spectra = torch.complex(*x.unbind(-1))
-        V = like(V, spectra)
-        columns = V.reshape(*V.shape[:-4], *(1,) * (len(self.out_shape) - 2), *V.shape[-4:]).unbind(-3)
-        first, *others = zip(columns, spectra.unsqueeze(-4).unbind(-3), strict=True)
-        total = first[0] * first[1]
-        for column, spectrum in others:
-            total = torch.addcmul(total, column, spectrum)
-        return torch.view_as_real(total)
+        columns = widened(like(V, spectra), len(self.out_shape) - 2, 4).unbind(-3)
+        return torch.view_as_real(sum_of_products(columns, spectra.unsqueeze(-4).unbind(-3)))
+
+
+def sum_of_products(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+    """Σₚ leftₚ ⊙ rightₚ."""
+    total = left[0] * right[0]
+    for a, b in zip(left[1:], right[1:], strict=True):
+        total = torch.addcmul(total, a, b)
+    return total
 
 
 def split_phases(x: Tensor, steps: tuple[int, int]) -> Tensor:

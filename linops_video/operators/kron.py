@@ -84,7 +84,7 @@ def kron(*factors: LinearOperator) -> LinearOperator:
     for f in factors:
         if not isinstance(f, LinearOperator):
             raise DtypeError(f"kron needs operators, got {type(f).__name__}: Dense(matrix, …) makes one of a matrix")
-        _ = f.in_size, f.out_size  # which a `batch` of several shapes has not, and says so
+        _ = f.in_size, f.out_size  # a `batch` of several shapes has none, and raises
         if isinstance(f, Scaled):
             factor, f = factor * f.factor, f.operator
         for part in f.factors if isinstance(f, Kron) else (f,):

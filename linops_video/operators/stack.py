@@ -48,8 +48,8 @@ class Stack(LinearOperator):
         for A in self.operators:
             if A.in_shape != self.operators[0].in_shape:
                 raise ShapeError(f"Stack needs operators on one input shape, got {self.operators[0]!r} and {A!r}")
-            _ = A.in_size, A.out_size  # which a `batch` of several shapes has not, and says so
-        _ = self.batch_shape  # which says so where those of the parts do not fit
+            _ = A.in_size, A.out_size  # a `batch` of several shapes has none, and raises
+        _ = self.batch_shape  # raises where those of the parts do not fit
         vars(self)["_text"] = call_on("stack", map(text_of, self.operators))
 
     @property
@@ -101,7 +101,7 @@ class BlockDiagonal(LinearOperator):
     def __post_init__(self) -> None:
         if not self.operators:
             raise ShapeError("BlockDiagonal needs at least one operator, got none")
-        _ = self.batch_shape, self.in_shape, self.out_shape  # which say so where there is none
+        _ = self.batch_shape, self.in_shape, self.out_shape  # each raises where the parts have none
 
     @property
     def in_shape(self) -> Shape:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape, by_parts, is_complex_number, like, scaled, tensor_field
+from linops_video.algebra.parameters import Shape, by_parts, is_complex_number, like, scaled, tensor_field, widened
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,5 +61,4 @@ class Toeplitz(LinearOperator):
         return x[..., : self.in_shape[-2], : self.in_shape[-1]]
 
     def _filter(self, w: Tensor, x: Tensor) -> Tensor:
-        w = w.reshape(*w.shape[:-2], *(1,) * (len(self.in_shape) - 2), *w.shape[-2:])
-        return torch.fft.irfft2(w * torch.fft.rfft2(x), s=self.grid)
+        return torch.fft.irfft2(widened(w, len(self.in_shape) - 2) * torch.fft.rfft2(x), s=self.grid)
