@@ -284,7 +284,8 @@ def double(t: Tensor) -> Tensor:
 
 
 def in_range(squares: Tensor) -> bool:
-    """Whether float32 holds these and their reciprocals, and those of a share of 1e-12; not asked within torch.func."""
+    """Whether float32 holds these, 1e-12 of them, and the reciprocals of both; True within torch.func, which shows no
+    numbers."""
     if is_functorch_wrapped_tensor(squares):
         return True
     return bool(((squares > 1e-24) & (squares < 1e36)).all())

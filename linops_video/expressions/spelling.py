@@ -14,7 +14,7 @@ from linops_video.operators.geometry import Flip, Roll, Transpose
 from linops_video.operators.imaging import Bayer
 from linops_video.operators.patches import Patches
 from linops_video.operators.sampling import BoxMean
-from linops_video.operators.select import Select, Slice
+from linops_video.operators.select import Select, Slice, evenly_spaced
 from linops_video.operators.stack import Stack
 from linops_video.operators.wavelet import Wavelet
 
@@ -37,12 +37,11 @@ def _box_mean(A: BoxMean) -> Text | None:
 
 
 def _select(A: Select) -> Text | None:
-    first, last = A.indices[0], A.indices[-1]
-    step = A.indices[1] - first if len(A.indices) > 1 else 1
     if A.axis != len(A.in_shape) - 4:
         return None
-    if len(A.indices) > 2 and step > 0 and A.indices == tuple(range(first, last + 1, step)):
-        return call("frames", [f"{first}:{last + 1}:{step}"])
+    even = evenly_spaced(A.indices)
+    if even is not None and len(A.indices) > 2:
+        return call("frames", [f"{even.start}:{even.stop}:{even.step}"])
     return call("frames", map(str, A.indices)) if len(A.indices) <= LONGEST else None
 
 

@@ -121,7 +121,7 @@ def _build(value: Any, tensors: dict[str, Tensor]) -> Any:
         return tensors[content]
     if kind == "complex tensor":
         return torch.view_as_complex(tensors[content])
-    return {"slice": lambda: slice(*content), "complex": lambda: complex(*content)}[kind]()
+    return {"slice": slice, "complex": complex}[kind](*content)
 
 
 def _text_from_json(value: Any) -> Text | None:

@@ -180,10 +180,10 @@ def _read(place: Path, job: str) -> Finished | None:
     """The state in a file, if it is one of this job."""
     try:
         with safe_open(place, "pt") as file:
-            told = file.metadata() or {}
-            if told.get("job") != job:
+            about = file.metadata() or {}
+            if about.get("job") != job:
                 return None
-            return Finished(int(told["windows"]), file.get_tensor("tail"), json.loads(told["tallies"]))
+            return Finished(int(about["windows"]), file.get_tensor("tail"), json.loads(about["tallies"]))
     except (SafetensorError, OSError, KeyError, ValueError):
         return None
 

@@ -54,10 +54,10 @@ class Cosine(LinearOperator):
         return self.in_shape
 
     def _apply(self, x: Tensor) -> Tensor:
-        return by_parts(lambda part: _along(self, dct, part), x)
+        return by_parts(lambda part: _transformed(self, dct, part), x)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return by_parts(lambda part: _along(self, inverse_dct, part), y)
+        return by_parts(lambda part: _transformed(self, inverse_dct, part), y)
 
     gram, outer = unitary_gram, unitary_outer
     _after = _before = undone
@@ -68,7 +68,7 @@ class Cosine(LinearOperator):
         return self.axes
 
 
-def _along(A: Cosine, transform: Callable[[Tensor, int], Tensor], x: Tensor) -> Tensor:
+def _transformed(A: Cosine, transform: Callable[[Tensor, int], Tensor], x: Tensor) -> Tensor:
     """Along all axes but the first of the event, of parts that stay in the cache, and then along that."""
     first = -len(A.in_shape)
     inner, parts = [first + axis for axis in sorted(A.axes, reverse=True) if axis], [x]

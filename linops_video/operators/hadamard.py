@@ -36,6 +36,7 @@ class Hadamard(LinearOperator):
 
     Raises:
         ShapeError: if the signs do not fit the shape.
+        SpecError: if they are other numbers than 1 and −1, which on a GPU is not looked at.
 
     Example:
         >>> Hadamard(torch.tensor([1, -1], dtype=torch.int8), (2,))(torch.ones(2))
@@ -44,7 +45,6 @@ class Hadamard(LinearOperator):
 
     signs: Tensor = tensor_field(None)
     in_shape: Shape = ()
-
     method_name: ClassVar[str] = "Hadamard transform"
 
     def __post_init__(self) -> None:

@@ -112,11 +112,11 @@ def resize(size: tuple[int, int], in_shape: Shape, method: Method = "bicubic") -
         raise ShapeError(f"resize needs rows and columns of 1 or more, got {show(frame)}")
     if len(in_shape) < 2:
         raise ShapeError(f"resize needs an event of shape (…, H, W), got {show(in_shape)}")
-    rows = _along(len(in_shape) - 2, frame[0], in_shape, method)
-    return _along(len(in_shape) - 1, frame[1], rows.out_shape, method) @ rows
+    rows = _resized(len(in_shape) - 2, frame[0], in_shape, method)
+    return _resized(len(in_shape) - 1, frame[1], rows.out_shape, method) @ rows
 
 
-def _along(axis: int, m: int, in_shape: Shape, method: Method) -> LinearOperator:
+def _resized(axis: int, m: int, in_shape: Shape, method: Method) -> LinearOperator:
     n = in_shape[axis]
     if m == n:
         return Identity(in_shape)

@@ -26,9 +26,9 @@ class BoxMean(LinearOperator):
     The last two axes make spatial downsampling, axis 0 of a video frame averaging. AAᵀ = I/kᵃ for a axes.
 
     Args:
-        factor: k, at most the length of an axis (else a ShapeError).
+        factor: k, 1 or more (else a SpecError) and at most the length of an axis (else a ShapeError).
         in_shape: the event shape.
-        axes: distinct axes, negative ones counted from the last one (else a SpecError).
+        axes: one or more distinct axes, negative ones counted from the last one (else a SpecError).
 
     Example:
         >>> import torch

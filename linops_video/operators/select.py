@@ -75,7 +75,7 @@ class Select(LinearOperator):
 
 def _keep(indices: tuple[int, ...], x: Tensor, dim: int) -> Tensor:
     """The entries `indices` of x along a negative `dim`, copied."""
-    entries = _evenly_spaced(indices)
+    entries = evenly_spaced(indices)
     if entries is None:
         return x.index_select(dim, torch.tensor(indices, device=x.device))
     return part_of(x, entries, dim).clone(memory_format=torch.contiguous_format)
@@ -84,14 +84,14 @@ def _keep(indices: tuple[int, ...], x: Tensor, dim: int) -> Tensor:
 def _put(indices: tuple[int, ...], y: Tensor, dim: int, n: int) -> Tensor:
     """y at the entries `indices` along a negative `dim` of n entries, zero elsewhere."""
     x = y.new_zeros(replaced(y.shape, dim, n))
-    entries = _evenly_spaced(indices)
+    entries = evenly_spaced(indices)
     if entries is None:
         return x.index_copy(dim, torch.tensor(indices, device=y.device), y)
     part_of(x, entries, dim).copy_(y)
     return x
 
 
-def _evenly_spaced(indices: tuple[int, ...]) -> slice | None:
+def evenly_spaced(indices: tuple[int, ...]) -> slice | None:
     """The indices as a slice, if they are evenly spaced: a strided view is twice as fast as a gather."""
     first, last = min(indices), max(indices)
     step = indices[1] - first if len(indices) > 1 else 1
