@@ -36,15 +36,9 @@ class Fields(ABCMeta):
 
     def __call__(cls, *args: Any, **named: Any):
         fields: tuple[dataclasses.Field, ...] = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
-        by_name = ((f, named[f.name]) for f in fields if f.name in named)
-        for f, value in (*zip(fields, args, strict=False), *by_name):
-            if "event_ndim" in f.metadata and not ("float" in str(f.type) and isinstance(value, Number)):
-                check_tensor(value, f"{cls.__name__} needs a torch tensor as its {f.name}")
-        kinds = {f.name: str(f.type) for f in fields}
-        given = [_plain(value, kind) for value, kind in zip(args, kinds.values(), strict=False)]
-        named = {name: _plain(value, kinds.get(name, "")) for name, value in named.items()}
-        for name, value in (*zip(kinds, given, strict=False), *named.items()):
-            _check_kind(cls.__name__, name, kinds.get(name, ""), value)
+        known = {f.name: f for f in fields}
+        given = [_checked(cls.__name__, f, value) for f, value in zip(fields, args, strict=False)]
+        named = {k: _checked(cls.__name__, known[k], v) if k in known else v for k, v in named.items()}
         return super().__call__(*given, *args[len(given) :], **named)
 
     @property
@@ -52,6 +46,16 @@ class Fields(ABCMeta):
         """That of `__init__`, which help and editors would not find behind `__call__`."""
         own = inspect.signature(cls.__init__)
         return own.replace(parameters=tuple(own.parameters.values())[1:])
+
+
+def _checked(owner: str, f: dataclasses.Field, value: Any) -> Any:
+    """The value in Python's own types, or the error of one that is not what its field declares."""
+    kind = str(f.type)
+    if "event_ndim" in f.metadata and not ("float" in kind and isinstance(value, Number)):
+        check_tensor(value, f"{owner} needs a torch tensor as its {f.name}")
+    value = _plain(value, kind)
+    _check_kind(owner, f.name, kind, value)
+    return value
 
 
 def check_tensor(value: object, need: str) -> None:
