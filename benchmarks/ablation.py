@@ -22,7 +22,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from record import machine, save
+from record import machine, save, write
 
 from linops_video.datasets import dataset, spread
 from linops_video.solvers.learned.checkpoint import load_network
@@ -111,7 +111,7 @@ def run_row(row: str, args: argparse.Namespace) -> dict[str, Any]:
         "psnr": scores,
         "curve": state["rows"],
     }
-    done.write_text(json.dumps(result))
+    write(done, json.dumps(result))
     return result
 
 

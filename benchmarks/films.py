@@ -32,7 +32,7 @@ from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from record import COMMAND, COMMIT, machine, seconds
+from record import COMMAND, COMMIT, machine, seconds, write
 from torch import Tensor
 
 from linops_video import forward_model
@@ -71,7 +71,7 @@ def main() -> None:
             known = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
             name = " ".join((solver, arguments.op, *more))
             known.setdefault(arguments.what, {})[name] = {"machine": machine(), "commit": COMMIT, **row}
-            arguments.json.write_text(json.dumps(known, indent=1) + "\n")
+            write(arguments.json, json.dumps(known, indent=1) + "\n")
 
 
 def seams(film: Path, op: str, solver: str, frames: int | None) -> dict:

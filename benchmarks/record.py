@@ -89,11 +89,19 @@ def between(page: Path, name: str, text: str) -> None:
     """Put a text between the markers of a name on a page."""
     start, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, rest = page.read_text().split(start)
-    page.write_text(f"{before}{start}\n{text}\n{end}{rest.split(end)[1]}")
+    write(page, f"{before}{start}\n{text}\n{end}{rest.split(end)[1]}")
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file that a later run may read, whole or not at all."""
+    from linops_video.media.files import replacing  # here: `total_variation` chooses pages before any tensor is made
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(text)
 
 
 def save(path: Path, results: dict) -> None:
     """Write results, command, machine and commit as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     made = {"command": command(), "machine": machine(), "commit": COMMIT, "versions": versions()}
-    path.write_text(json.dumps({**made, **results}, indent=1) + "\n")
+    write(path, json.dumps({**made, **results}, indent=1) + "\n")

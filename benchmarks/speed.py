@@ -33,10 +33,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from record import between
+from record import between, write
 
 from linops_video import PROBLEMS, LinearOperator, NormalSolver, forward_model
-from linops_video.media.files import replacing
 
 RHO, STEPS = 0.3, 13
 SMALL, LARGE = (4, 3, 16, 16), (4, 3, 32, 32)
@@ -138,9 +137,7 @@ def main() -> None:
         rows.append(row)
         print(table([row]).splitlines()[-1], flush=True)
         if args.json:
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(args.json) as temporary:
-                temporary.write_text(json.dumps(rows, indent=1) + "\n")
+            write(args.json, json.dumps(rows, indent=1) + "\n")
     short = []
     for row in rows:
         goals = {"pinv": 1000, "cholesky": 100} if row["problem"] in CHEAP else {"pinv": 50, "cholesky": 3}

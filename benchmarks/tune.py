@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from record import save
+from record import save, write
 from torch import Tensor
 
 from linops_video import PROBLEMS, InverseProblem, forward_model
@@ -182,7 +182,7 @@ def tune(args: argparse.Namespace, record: dict) -> None:
         crops, windows = (small, small) if name == "cs" else (whole[..., 16:48, 16:48], whole)
         row, old, new, paper = improved(SOLVERS[solver], name, level, crops, windows, args.steps)
         table[solver][name][level] = row
-        args.out.write_text(source(table))
+        write(args.out, source(table))
         record.setdefault("val", {})[f"{solver} {name} {level:.3g}"] = {"before": old, "after": new, "paper": paper}
         save(args.json, record)
         seconds = time.perf_counter() - begin
