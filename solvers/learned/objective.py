@@ -56,10 +56,12 @@ class Objective(nn.Module):
 
     def forward(self, videos: Videos, seeds: Sequence[int]) -> Tensor:
         """The mean loss of groups with these seeds: of one group, or of several with one video each."""
-        groups = [self._group(videos, torch.Generator().manual_seed(seed)) for seed in seeds]
-        shapes = {truth.shape: [g for g in groups if g[0].shape == truth.shape] for truth, *_ in groups}
-        losses = [len(alike) * self._loss(alike) for alike in shapes.values()]
-        return torch.stack(losses).sum() / len(groups)
+        alike: dict[torch.Size, list[Group]] = {}
+        for seed in seeds:
+            group = self._group(videos, torch.Generator().manual_seed(seed))
+            alike.setdefault(group[0].shape, []).append(group)
+        losses = [len(groups) * self._loss(groups) for groups in alike.values()]
+        return torch.stack(losses).sum() / len(seeds)
 
     def _group(self, videos: Videos, generator: torch.Generator) -> Group:
         c, (spec, truth) = self.config, self._drawn(videos, generator)
