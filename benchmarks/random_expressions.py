@@ -33,7 +33,6 @@ from zoo.trees import examples
 LAWS = {"expressions": (examples(), obeys_the_laws), "texts": (texts(), text_comes_back)}
 CHUNK = 100
 
-
 Chunk = tuple[str, int, int]
 """Expressions or texts, the seed, and how many."""
 

@@ -26,7 +26,6 @@ GAP, LABEL, HEADER = 0.08, 0.9, 0.65
 ZOOM = 3
 """The last row shows a window of 1/3 of the height and width, where baseline and reconstruction differ most."""
 
-
 Window = tuple[int, int, int, int]
 """Top, left, height, width."""
 

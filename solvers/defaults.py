@@ -26,7 +26,6 @@ STEPS = 50
 SPREAD = 0.01
 """Share of the answer to an impulse that lies elsewhere, from which an operator counts as a blur."""
 
-
 GRAY = 0.669
 """‖A‖ of "color": of the row (0.299, 0.587, 0.114)."""
 

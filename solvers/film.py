@@ -30,6 +30,9 @@ WINDOW = 32
 OVERLAP = 8
 """Frames that neighbouring windows share: a second measured frame for "fi4", and twice the reach of "tdd"."""
 
+PERIOD = 4
+"""Windows start at multiples of 4, with a frame that "fi2" and "fi4" measure."""
+
 MOST_TOGETHER = 4
 """Most windows that are solved as one batch on CUDA."""
 
@@ -41,9 +44,6 @@ Way = Callable[[InverseProblem, OnStep | None], tuple[Solution, int]]
 
 LARGEST = ("steps", "tiles")
 """Numbers of a tally of which the largest counts, not the sum."""
-
-PERIOD = 4
-"""Windows start at multiples of 4, with a frame that "fi2" and "fi4" measure."""
 
 
 @dataclass(frozen=True)

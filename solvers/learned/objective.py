@@ -26,7 +26,6 @@ MOST_PSNR = 60.0
 CS_SHAPE = (4, 3, 32, 32)
 """(T, C, H, W) of the largest videos for which `cs`, with its dense matrix, is trained and validated."""
 
-
 Group = tuple[Tensor, Any, "NormalSolver | None"]
 """The true videos, what the network sees of them, which is their problem, and the normal solver of that."""
 

@@ -23,7 +23,6 @@ from linops_video.solvers.priors.variation import SquaredDifferences, TotalVaria
 NOISE_FLOOR = 1e-3
 """Standard deviation of the measurement in the noise-free case: keeps the augmented system well scaled in float32."""
 
-
 STEPS = 8
 """Conjugate-gradient steps: within 0.1 dB of convergence on missing frames; with 6, 0.3 dB less on fi2."""
 
@@ -85,10 +84,8 @@ STILL = Smoothness(time=300.0, space=1.0, mean=1e-4, chroma=100.0, gray=300.0, s
 MOVING = Smoothness(time=1000.0, space=30.0, mean=1e-3, chroma=3.0, gray=100.0, shift=30.0)
 """Ratios nearer to those of real video, where space and time are interpolated together."""
 
-
 FROZEN = Smoothness(time=1e4, space=10.0, mean=1e-3, chroma=3.0, gray=0.0, shift=30.0)
 """Almost no motion: averages the noise of still places over time."""
-
 
 TV_STEPS = 12
 """Steps of ADMM with total variation: most of what 60 give, measured on masks, blurs and random projections."""
