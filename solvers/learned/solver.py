@@ -72,7 +72,8 @@ class Learned:
 
     With `views` above 1 the networks see each video in so many mirrored and turned views (`VIEWS`, 4 at most), and the
     mean of their answers, turned back, is taken in every step; start and data steps, which take most of the time on
-    large frames, are done once. None: as many as the weights say, settled when the solver is made: `replace` keeps them.
+    large frames, are done once. None: as many as the weights say; the field then has their number, which `replace`
+    keeps with other weights, too.
 
     With `precision` = "bfloat16" the convolutions run in that precision, channels last; start and data steps stay in
     that of the problem. `fast_precision(device)` says where this is faster.
