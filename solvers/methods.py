@@ -85,7 +85,7 @@ def parse_method(text: str, weights: str | None = None) -> Method:
     if solver not in SOLVERS:
         if fields:
             raise SpecError(f"the baseline {name} has no fields, and {text!r} gives it some")
-        return Method(name, name)
+        return Method(text.strip(), name)
     check_fields(SOLVERS[solver], fields)
     if weights is not None and "weights" in {f.name for f in dataclasses.fields(SOLVERS[solver])}:
         fields = {"weights": weights, **fields}

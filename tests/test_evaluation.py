@@ -70,8 +70,8 @@ def test_rounded_measurements_are_solved_as_noisy(videos):
 
 
 def test_baselines_are_left_out_where_they_do_not_exist(videos):
-    results = evaluate(videos[:1], ["fi2", "dd"], ["linear", "pinv", "gray"])
-    assert [(r.problem, r.solver) for r in results] == [("fi2", "linear"), ("fi2", "pinv"), ("dd", "pinv")]
+    results = evaluate(videos[:1], ["fi2", "dd"], ["linear()", "pinv", "gray"])
+    assert [(r.problem, r.solver) for r in results] == [("fi2", "linear()"), ("fi2", "pinv"), ("dd", "pinv")]
 
 
 def test_progress_is_told_per_batch(videos, monkeypatch):
