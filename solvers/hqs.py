@@ -12,7 +12,7 @@ from linops_video.errors import SpecError
 from linops_video.solvers.admm import mean
 from linops_video.solvers.iteration import relative_change
 from linops_video.solvers.objective import AnyPriors, check_on_videos, check_positive, same_measurements
-from linops_video.solvers.priors.prior import Memory
+from linops_video.solvers.priors.prior import Memory, as_number
 from linops_video.solvers.start import start
 
 
@@ -66,7 +66,7 @@ class HalfQuadratic(AnyPriors):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive("rho", self.rho)
-        if not self.growth >= 1:
+        if not as_number(self.growth) >= 1:
             raise SpecError(f"growth must be 1 or more, got {self.growth}")
 
     @property

@@ -87,7 +87,7 @@ def check_on_videos(problem: InverseProblem) -> None:
 def check_stopping(max_steps: int, tol: float) -> None:
     """Raise a SpecError unless an iteration can be stopped by these."""
     check_count("max_steps", max_steps)
-    if not tol >= 0:
+    if not as_number(tol) >= 0:
         raise SpecError(f"tol must be 0 or more, got {tol}")
 
 
@@ -99,7 +99,7 @@ def check_positive(name: str, value: float | Tensor) -> None:
 
 def check_relaxation(value: float) -> None:
     """Raise a SpecError unless the value can be an over-relaxation."""
-    if not 0 < value < 2:
+    if not 0 < as_number(value) < 2:
         raise SpecError(f"relaxation must lie between 0 and 2, got {value}")
 
 

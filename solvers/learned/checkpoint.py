@@ -95,6 +95,8 @@ def shipped() -> tuple[str, ...]:
 
 def locate(weights: str | Path) -> Path:
     """The file of a name or path."""
+    if not isinstance(weights, str | Path):
+        raise SpecError(f"weights are a file, or the name of a shipped set, got {weights!r}")
     path = Path(weights)
     if path.suffix or len(path.parts) > 1:
         if not path.is_file():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +27,9 @@ from linops_video.solvers.priors.prior import (
 )
 
 AXES = (-4, -2, -1)
+
+KINDS: dict[str, tuple[type, str]] = {"wavelet": (str, "name"), "levels": (int, "whole number")}
+"""Field -> of which kind its values are."""
 
 Frame = tuple[int, tuple, Wavelet]
 """By how much the video is moved on, the window of it, and W on that."""
@@ -149,12 +152,13 @@ class WaveletL1(Prior):
             yield shift, window, Wavelet(shape, (names[0], "haar", *names[1:]), (depths[0], 0, *depths[1:]))
 
 
-def _per_axis(name: str, value):
-    if isinstance(value, (int, str)):
-        return (value,) * 3
-    if len(value) != 3:
-        raise SpecError(f"{name} needs one value, or one for each of T, H, W, got {value}")
-    return tuple(value)
+def _per_axis(field: str, value):
+    """The value of a field for each of T, H, W."""
+    kind, what = KINDS[field]
+    values = (value,) * 3 if isinstance(value, kind) else value
+    if not isinstance(values, Sequence) or len(values) != 3 or not all(isinstance(one, kind) for one in values):
+        raise SpecError(f"{field} needs one {what}, or one for each of T, H, W, got {value!r}")
+    return tuple(values)
 
 
 def _windows(sizes: tuple[int, ...], depths: tuple[int, ...]) -> Iterator[tuple]:
