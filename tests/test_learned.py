@@ -277,6 +277,10 @@ def test_what_a_network_cannot_take_is_said():
         Config(blocks="resnet")
     with pytest.raises(SpecError, match="odd"):
         Config(blocks="recurrent", kernel=4)
+    with pytest.raises(SpecError, match="kernel and decoder must be 1 or more"):
+        Config(blocks="recurrent", kernel=-1)
+    with pytest.raises(SpecError, match="rho must be a positive number, or None, got 0"):
+        Config(rho=0.0)
     with pytest.raises(SpecError, match="multiscale"):
         Config(corrections=False)
     complex_y = InverseProblem(forward_model("fi2", (4, 3, 8, 8)).operator, torch.zeros(2, 3, 8, 8) + 0j)

@@ -68,10 +68,12 @@ class Config:
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise SpecError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        if min(self.channels, self.steps, self.features, self.views) < 1:
-            raise SpecError("channels, steps, features and views must be 1 or more")
+        if min(self.channels, self.steps, self.features, self.views, self.kernel, self.decoder) < 1:
+            raise SpecError("channels, steps, features, views, kernel and decoder must be 1 or more")
         if self.kernel % 2 == 0 or self.decoder % 2 == 0:
             raise SpecError(f"kernel and decoder must be odd, got {self.kernel} and {self.decoder}")
+        if self.rho is not None and not self.rho > 0:
+            raise SpecError(f"rho must be a positive number, or None, got {self.rho}")
         if self.blocks == "multiscale" and not (self.start == "smooth" and self.corrections and self.noise_input):
             raise SpecError("multiscale blocks need start='smooth', corrections=True and noise_input=True")
         if self.motion and (self.blocks != "multiscale" or self.shared or not 0 < self.motion < self.steps):
