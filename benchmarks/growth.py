@@ -22,10 +22,9 @@ from pathlib import Path
 
 import torch
 from record import machine, resident, save
-from total_variation import NOISE_STD, PRIOR, RELAXATION, Method, available, ours
+from total_variation import NOISE_STD, OURS, PRIOR, RELAXATION, Method, available, ours
 
 from linops_video import BoxMean, InverseProblem
-from linops_video.solvers import Admm, PreconditionedPrimalDual, PrimalDual
 
 SIZES = "4x3x32x32,8x3x64x64,8x3x128x128,8x3x256x256,32x3x256x256,32x3x480x856,32x3x1080x1920"
 METHODS = "admm,primal-dual,primal-dual-fft,deepinv,pyproximal,scico"
@@ -40,12 +39,8 @@ Cell = dict[str, float | None]
 
 def methods(wanted: str) -> dict[str, Method]:
     """Our own solvers, and the peers that are installed, by name."""
-    own = {
-        "admm": ours(Admm(PRIOR, relaxation=RELAXATION)),
-        "primal-dual": ours(PrimalDual(PRIOR, relaxation=RELAXATION)),
-        "primal-dual-fft": ours(PreconditionedPrimalDual(PRIOR, relaxation=RELAXATION)),
-    }
-    return {name: own[name] for name in own if name in wanted.split(",")} | available(1.6, wanted)
+    own = {name: ours(kind(PRIOR, relaxation=RELAXATION)) for name, kind in OURS.items() if name in wanted.split(",")}
+    return own | available(1.6, wanted)
 
 
 def measure(name: str, shape: tuple[int, ...]) -> Cell:
