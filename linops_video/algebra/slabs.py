@@ -1,4 +1,4 @@
-"""Large tensors a part at a time, so that what takes several passes stays in the cache; parts, products along axes."""
+"""Large tensors in parts that stay in the cache where several passes are taken; parts of and products along an axis."""
 
 from __future__ import annotations
 

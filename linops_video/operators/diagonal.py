@@ -165,5 +165,5 @@ def kept_outer(A: LinearOperator, weight: LinearOperator | None, axes: int) -> L
         return scale(c, Identity(A.out_shape))
     if not isinstance(weight, Diagonal):
         return None
-    d = weight.diagonal
-    return Diagonal(A._apply(d.expand(*d.shape[:-axes], *A.in_shape[-axes:])), A.out_shape)
+    d, first = weight.diagonal, len(A.in_shape) - axes
+    return Diagonal(A._apply(d.expand(*d.shape[: d.ndim - axes], *A.in_shape[first:])), A.out_shape)

@@ -43,8 +43,8 @@ def _joined(U: LinearOperator, V: LinearOperator) -> LinearOperator | None:
     """The transform over the axes of U and of V, if both are of one kind, axis by axis."""
     if type(U) is not type(V) or U.in_shape != V.in_shape or not (_axes(U) and _axes(V)):
         return None
-    one: Any = U
-    return dataclasses.replace(one, axes=tuple(sorted(_axes(U) | _axes(V))))
+    either: Any = U
+    return dataclasses.replace(either, axes=tuple(sorted(_axes(U) | _axes(V))))
 
 
 def _used(A: Multiplier) -> set[int]:
