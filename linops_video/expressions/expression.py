@@ -210,7 +210,9 @@ class _Reader(Syntax):
         if _keywords(node) and not place.drawn:
             self.fail(_keywords(node)[0].value, f"{name} draws no random numbers here: leave the seed out")
         self.check_size(node, "an output", A.out_shape)
-        words = [_words(value) for value in values] + [f"seed={seed}"] * (place.drawn and seed != 0)
+        words = [_words(value) for value in values]
+        if place.drawn and seed != 0:
+            words.append(f"seed={seed}")
         return with_text(A, call(name, words))
 
     def adjoint_of(self, node: ast.expr, shape: Shape) -> LinearOperator:
@@ -353,7 +355,9 @@ class _Reader(Syntax):
             return [value.name]
         if isinstance(value, int) and (int in kinds or float in kinds):
             return [value]
-        if isinstance(value, (float, Path, slice)) and type(value) in (*kinds, *(type(Path()),) * (Path in kinds)):
+        if isinstance(value, (float, slice)) and type(value) in kinds:
+            return [value]
+        if isinstance(value, Path) and Path in kinds:
             return [value]
         wanted = " or ".join(_KINDS[kind] for kind in kinds)
         self.fail(node, f"{wanted} is needed here: it is written {entry.usage}")

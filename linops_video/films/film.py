@@ -177,8 +177,9 @@ def simulated_film(
     Raises what `film_model` raises.
     """
     name = problem_named(spec)
-    std = noise_std if noise_std is not None else PROBLEMS[name].noise_std if name in PROBLEMS else 0.0
-    return Film(film_model(spec, source.shape, seed, mask, kernel), source, spec, std, seed)
+    if noise_std is None:
+        noise_std = PROBLEMS[name].noise_std if name in PROBLEMS else 0.0
+    return Film(film_model(spec, source.shape, seed, mask, kernel), source, spec, noise_std, seed)
 
 
 def _draws(frame: Shape, seed: int) -> Iterator[Tensor]:

@@ -44,7 +44,7 @@ def infer_shape(spec: str, y_shape: Shape, kernel: Tensor | None = None) -> Shap
         (8, 3, 75, 91)
     """
     if spec == BLUR:
-        rows, columns = (disk(4, 2.0) if kernel is None else kernel).shape
+        rows, columns = _blur_kernel(kernel).shape
         if len(y_shape) != 4:
             raise ShapeError(f"a measurement for {spec} has the shape (T, C, H, W), not {y_shape}")
         frames, channels, height, width = y_shape
@@ -67,10 +67,15 @@ def model_of(
     """
     check_inputs(spec, mask, kernel)
     if spec == BLUR:
-        return ForwardModel(Convolution(disk(4, 2.0) if kernel is None else kernel, shape, "valid"), name=BLUR)
+        return ForwardModel(Convolution(_blur_kernel(kernel), shape, "valid"), name=BLUR)
     if mask is not None:
         return ForwardModel(Diagonal(read_mask(mask, shape), shape), PROBLEMS[spec].noise_std, spec)
     return forward_model(spec, shape, seed)
+
+
+def _blur_kernel(kernel: Tensor | None) -> Tensor:
+    """One's own, or the disk of dd."""
+    return disk(4, 2.0) if kernel is None else kernel
 
 
 def check_inputs(spec: str, mask: str | Path | None, kernel: Tensor | None) -> None:
