@@ -25,7 +25,7 @@ ENTRIES, ENTRIES_OF_OPERATORS = 400_000, 40_000_000
 for memory, of which an operator's inverse takes several times as much in float64."""
 
 CAP = 100.0
-"""dB from which on the error is that of float32, whatever the method."""
+"""dB at which PSNRs are capped: a root mean square error of 1e-5, as float32 leaves after an exact solve."""
 
 
 @dataclass(frozen=True)
