@@ -178,7 +178,7 @@ class Tikhonov(Direct):
         if not any((self.time_weight * t, h, w)):
             return problem.normal.pinv(y)  # nothing differs
         D = gradient(A.in_shape, (self.time_weight * t, h, w))
-        ratio = float(torch.as_tensor(self.weight).detach() / A.norm().square().max())
+        ratio = float(torch.as_tensor(self.weight).detach() / A.norm().detach().square().max())
         weight, ratio = self.weight * min(1.0, LARGEST / ratio), min(ratio, LARGEST)
         both = Stack((A, weight**0.5 * D))
         normal = NormalSolver.of(both)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from linops_video import ConvergenceWarning, Diagonal, InverseProblem, parse
+from linops_video import ConvergenceWarning, Convolution, Diagonal, InverseProblem, parse
 from linops_video.errors import DtypeError, MeasurementError, SpecError
 from linops_video.solvers import (
     Admm,
@@ -212,3 +212,13 @@ def test_tikhonov_has_its_gradient_in_the_weight(text):
         return (run(Tikhonov(weight), InverseProblem(A, y)).x * target).sum()
 
     assert torch.autograd.gradcheck(of, (weight, y), eps=1e-3, atol=1e-3, rtol=1e-3, fast_mode=True)
+
+
+def test_tikhonov_has_its_gradient_in_the_kernel():
+    """With warnings as errors: the weight is compared with ‖A‖, which has a gradient here, as a plain number."""
+    y, kernel = random(*EVENT, seed=1), random(2, 3, seed=2).requires_grad_()
+
+    def of(kernel):
+        return run(Tikhonov(0.1), InverseProblem(Convolution(kernel, EVENT, "circular"), y)).x.square().sum()
+
+    assert torch.autograd.gradcheck(of, kernel)
