@@ -187,12 +187,12 @@ def _baselines(solver: str, task: Task) -> list[tuple[Tensor, Row]]:
 
 
 def _save(figure: Path, task: Task, baselines: list[tuple[Tensor, Row]], solution: Solution, row: Row) -> None:
-    """Truth, measurement, the best baseline, reconstruction."""
+    """Truth, measurement, the best interpolation (of problems that have none: the best baseline), reconstruction."""
     columns = [measurement_column(task.problem)]
     if task.truth is not None:
         columns.insert(0, Column("truth", f"{task.truth.shape[-1]}×{task.truth.shape[-2]} pixels", list(task.truth)))
     own = BASELINES.get(task.problem.name or "", {})
-    simple = [(x, r) for x, r in baselines if r.name in own] or baselines[:1]
+    simple = [(x, r) for x, r in baselines if r.name in own] or baselines
     best = [max(simple, key=lambda entry: entry[1].score.psnr or 0.0)] if simple else []  # none beside pinv alone
     for frames, shown in (*best, (solution.x, row)):
         note = f"{shown.score.psnr:.2f} dB" if shown.score.psnr is not None else f"misfit {shown.score.data_misfit:.1e}"

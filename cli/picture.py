@@ -42,8 +42,8 @@ class Column:
 def measurement_column(problem: InverseProblem, sample: int | None = None) -> Column:
     """What was measured, as frames at the times of the video; of a problem with a batch, one sample of it.
 
-    A measurement with fewer frames than the video is shown as Aᵀy, which leaves unmeasured frames out; one that is
-    no video is shown as Aᵀy, stretched to the range that a screen shows.
+    A measurement with fewer frames than the video is shown as Aᵀy / AᵀA1, as bright as the video, which leaves
+    unmeasured frames out; one that is no video is shown as Aᵀy, stretched to the range that a screen shows.
     """
 
     def pick(batch: Tensor) -> Tensor:
@@ -60,10 +60,14 @@ def measurement_column(problem: InverseProblem, sample: int | None = None) -> Co
     pixels = f"{y.shape[-1]}×{y.shape[-2]} pixels"
     if y.shape[0] >= times:
         return Column("measurement", pixels, [y[t] for t in range(times)])
-    back = pick(operator.T(problem.y))
-    seen = pick(operator.T(torch.ones_like(problem.y))).flatten(1).abs().amax(1) > 0
+    back = operator.T(problem.y)
+    gain = operator.T(operator(torch.ones_like(back)))
+    back = pick(torch.where(gain > 1e-3 * gain.max().clamp(min=1e-3), back / gain, back))
+    anything = torch.rand(problem.y.shape, generator=torch.Generator().manual_seed(0)).to(y)
+    seen = pick(operator.T(anything)).flatten(1).abs().amax(1) > 0
     frames = [back[t] if seen[t] else None for t in range(times)]
-    return Column("measurement", f"{pixels}, {y.shape[0]} of {times} frames", frames)
+    made = "of" if seen.sum() == y.shape[0] else "from"  # chosen frames, or mixtures
+    return Column("measurement", f"{pixels}, {y.shape[0]} {made} {times} frames", frames)
 
 
 def check_channels(channels: int) -> None:

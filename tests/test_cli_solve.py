@@ -12,7 +12,7 @@ import torch
 from command import run
 
 from linops_video import NormalSolver, forward_model
-from linops_video.cli.picture import DPI, GAP, HEADER, LABEL, LEAST
+from linops_video.cli.picture import DPI, GAP, HEADER, LABEL, LEAST, measurement_column
 from linops_video.media.arrays import EIGHT_BIT_NOISE, read_clip, write_array
 from linops_video.media.video import demo_clip, read_video, write_video
 from linops_video.metrics import psnr
@@ -139,6 +139,43 @@ def test_a_measurement_has_a_picture_without_truth(here):
     )
     same = [(shown - frame).abs().amax(0) < 1.5 / 255 for frame in frames]
     assert max(float(s.double().mean()) for s in same) > 0.9  # but for the frame around what is enlarged
+
+
+@pytest.mark.parametrize(
+    ("op", "note"),
+    [
+        ("every(2)", "2 of 4"),
+        ("0.5 * every(2)", "2 of 4"),
+        ("average(4)", "1 from 4"),
+        ("shutter(3, 1)", "2 from 4"),
+        ("sr(2) @ every(2)", "2 of 4"),
+        ("grayscale @ every(2)", "2 of 4"),
+    ],
+)
+def test_a_picture_shows_fewer_frames_as_bright_as_the_video(op, note):
+    video = torch.tensor([0.3, 0.5, 0.7]).view(3, 1, 1).expand(SHAPE)
+    video = video.mean(1, keepdim=True).expand(SHAPE) if "grayscale" in op else video
+    column = measurement_column(forward_model(op, SHAPE).measure(video))
+    assert f", {note} frames" in column.note
+    shown = [(t, frame) for t, frame in enumerate(column.frames) if frame is not None]
+    assert [t for t, _ in shown] == ([0, 2] if "every" in op else [0, 1, 2, 3])
+    for t, frame in shown:
+        assert torch.allclose(frame, video[t], atol=1e-6)
+
+
+def test_a_picture_of_differences_says_of_no_frame_that_it_is_not_measured():
+    column = measurement_column(forward_model("difference(t)", SHAPE).measure(torch.rand(SHAPE)))
+    assert None not in column.frames
+
+
+@pytest.mark.parametrize(("op", "beside"), [("pid", "admm-tv"), ("fi2", "linear")])
+def test_a_picture_shows_an_interpolation_or_else_the_best_baseline(here, monkeypatch, op, beside):
+    titles = []
+    monkeypatch.setattr(
+        "linops_video.cli.clip.save_figure", lambda _, columns, *__: titles.extend(c.title for c in columns)
+    )
+    assert run("solve", "clip.mkv", "--simulate", "--op", op, "--solver", "tikhonov", "--figure", "f.png") == 0
+    assert titles == ["truth", "measurement", beside, "tikhonov"]
 
 
 def test_numbers_that_are_not_finite_are_null_in_json(here):
