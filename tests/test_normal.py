@@ -314,6 +314,22 @@ def test_squares_that_leave_the_range_of_float32(name: str, size: float, dtype: 
     near(normal.data_step(rho, (size * y).to(dtype))(v.to(dtype)), unit.prox(0.3, v, y))
 
 
+def test_a_sample_that_sees_nothing_behind_a_blur() -> None:
+    luma = random(2, 1, 3) * torch.tensor([[[1.0]], [[0.0]]])
+    blur = Convolution(KERNEL, (1, *SMALL[-2:]), "full")
+    normal, alone = (NormalSolver.of(blur @ AxisMatrix(M, 0, (3, *SMALL[-2:]))) for M in (luma, luma[0]))
+    assert normal.method == alone.method
+    assert normal.method.startswith("exact: FFT and a margin")
+    b, y = random(2, 3, *SMALL[-2:]), random(2, *blur.out_shape)
+    pairs = [(normal(0.3, b), alone(0.3, b[0]), b[1] / 0.3), (normal.pinv(y), alone.pinv(y[0]), 0 * b[1])]
+    pairs += [(normal.prox(0.3, b, y), alone.prox(0.3, b[0], y[0]), b[1])]
+    pairs += [(normal.data_step(0.3, y)(b), alone.data_step(0.3, y[0])(b[0]), b[1])]
+    pairs += [(normal.null_projection(b), alone.null_projection(b[0]), b[1])]
+    pairs += [(normal.logdet(0.3), alone.logdet(0.3), b.new_tensor(b[0].numel() * math.log(0.3)))]
+    for found, first, second in pairs:
+        torch.testing.assert_close(found, torch.stack((first, second)), rtol=1e-10, atol=1e-10)
+
+
 def test_factors_in_float16_are_squared_in_float32() -> None:
     A = Diagonal(torch.tensor([300.0, 1e-3], dtype=torch.float16), (2,))
     normal, d = NormalSolver.of(A), A.diagonal.double()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from linops_video.algebra.operator import Compose, LinearOperator, compose, scalar, scale
+from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import in_range
 from linops_video.inverses.composite import BlockInverse, TurnedInverse
 from linops_video.inverses.inverse import (
@@ -18,7 +18,8 @@ from linops_video.inverses.inverse import (
 )
 from linops_video.inverses.phases import plan_phases
 from linops_video.inverses.preconditioner import nearest_gram
-from linops_video.inverses.spectral import Plan, Spectral, plan, zero_on
+from linops_video.inverses.spectral import Plan, Spectral, plan
+from linops_video.inverses.splits import splits
 from linops_video.inverses.toeplitz import MARGIN_LIMIT, ToeplitzInverse
 from linops_video.operators.stack import BlockDiagonal
 from linops_video.operators.toeplitz import Toeplitz
@@ -28,6 +29,14 @@ def choose(A: LinearOperator, rtol: float) -> Inverse:
     """The exact way with the cheaper set-up, the Gram on ties, with the set-up done; else by iteration."""
     if isinstance(A, BlockDiagonal):
         return BlockInverse(A, tuple(choose(block, rtol) for block in A.operators))
+    return _exactly(A) or _iteratively(A, rtol)
+
+
+def _exactly(A: LinearOperator) -> Inverse | None:
+    """The exact way with the cheaper set-up; None where none is known."""
+    if isinstance(A, BlockDiagonal):
+        blocks = [block for block in map(_exactly, A.operators) if block is not None]
+        return BlockInverse(A, tuple(blocks)) if len(blocks) == len(A.operators) else None
     exact = A.to(dtype=torch.float64)
     # in A's own precision too: a kernel in float32 may be separable up to rounding there only
     ready = _exact_ways(exact) or (_exact_ways(A) if A.dtype != exact.dtype else [])
@@ -37,20 +46,17 @@ def choose(A: LinearOperator, rtol: float) -> Inverse:
         if mixes(found) or (isinstance(found, Spectral) and not in_range(found.largest())):
             return kind(A, method, found, exact, True)
         return kind(A, method, _cast(found, A), A, False)
-    rest, turn = _last(A)
-    if rest is not None and _is_unitary(turn):
-        inverse = choose(rest, rtol)
-        if not inverse.iterative:
-            return TurnedInverse(A, inverse.method, inverse, turn)
-    elif rest is not None and (c := scalar(turn.outer())) is not None:
-        inverse = choose(rest, rtol)
-        found = _behind(inverse.decomposition, turn, c) if isinstance(inverse, GramInverse) else None
-        if found is not None:
-            return GramInverse(A, inverse.method, found, exact, True)
+    for B, Q, c in splits(A):
+        inverse = _exactly(B)
+        if inverse is not None:
+            return TurnedInverse(A, inverse.method, inverse, Q, c)
     way = plan_phases(exact)
-    if way is not None:
-        return GramInverse(A, f"exact: {way.name}, from the Gram", _built(way), exact, True)
-    near = nearest_gram(exact)
+    return way and GramInverse(A, f"exact: {way.name}, from the Gram", _built(way), exact, True)
+
+
+def _iteratively(A: LinearOperator, rtol: float) -> IterativeInverse:
+    """By conjugate gradients, preconditioned where a structured operator near AᴴA is known."""
+    near = nearest_gram(A.to(dtype=torch.float64))
     way = near and plan(near)
     if way is None:
         return IterativeInverse(A, "cg, not preconditioned", None, rtol)
@@ -63,33 +69,9 @@ def _built(way: Plan) -> Decomposition:
     return found.nonnegative() if isinstance(found, Spectral) else found
 
 
-def _is_unitary(A: LinearOperator) -> bool:
-    c = scalar(A.gram()) if A.in_size == A.out_size else None
-    return not isinstance(c, torch.Tensor) and c == 1
-
-
-def _behind(G: Decomposition, Q: LinearOperator, c: float | torch.Tensor) -> Spectral | None:
-    """QᴴGQ for QQᴴ = c·I: with G = UΛUᴴ the eigenvectors QᴴU/√c and eigenvalues cΛ, and zero on the rest."""
-    batch = isinstance(c, torch.Tensor) and c.ndim
-    if not isinstance(G, Spectral) or batch or (G.rest and G.rest.eigenvalues.any()):
-        return None
-    length = torch.where(c > 0, c.double(), 1).sqrt() if isinstance(c, torch.Tensor) else c**0.5  # zero only where Q is
-    return Spectral(
-        scale(1 / length, compose(Q.to(dtype=torch.float64).H, G.basis)), c * G.eigenvalues, zero_on(Q.in_shape)
-    )
-
-
 def _exact_ways(A: LinearOperator) -> list[tuple[type[ExactInverse], str, Plan]]:
     sides = [(GramInverse, "Gram", _plan(A.gram())), (OuterInverse, "outer product", _plan(A.outer()))]
     return [(kind, side, way) for kind, side, way in sides if way is not None]
-
-
-def _last(A: LinearOperator) -> tuple[LinearOperator | None, LinearOperator]:
-    """A without the operator that acts first, and that operator."""
-    if not isinstance(A, Compose):
-        return None, A
-    rest, first = _last(A.right)
-    return (A.left if rest is None else compose(A.left, rest)), first
 
 
 def _plan(G: LinearOperator) -> Plan | None:

@@ -1,4 +1,5 @@
-"""Inverses that are put together from others: of every block by itself, and behind a unitary operator."""
+"""Inverses that are put together from others: of every block by itself, and behind an operator with
+orthonormal rows."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import IterativeSolve, Map
 from linops_video.algebra.operator import LinearOperator
-from linops_video.inverses.inverse import Inverse
+from linops_video.algebra.parameters import double, like, per_sample
+from linops_video.inverses.inverse import Inverse, narrow
 from linops_video.inverses.spectral import ZERO
 from linops_video.operators.stack import BlockDiagonal, join_parts, split_parts
 
@@ -82,40 +84,90 @@ class BlockInverse(Inverse):
 
 @dataclass(frozen=True, eq=False)
 class TurnedInverse(Inverse):
-    """That of B Q with a unitary Q, from an exact one of B: (QᴴBᴴBQ + ρI)⁻¹ = Qᴴ(BᴴB + ρI)⁻¹Q."""
+    """That of B Q with QQᴴ = c·I, from that of B:
+
+        (QᴴBᴴBQ + ρI)⁻¹ = Qᴴ(BᴴB + ρ/c I)⁻¹Q/c² + (I − QᴴQ/c)/ρ,
+
+    whose last term, what Q does not see, is zero where Q is square.
+
+    Attributes:
+        length: c, a number or one per sample.
+    """
 
     operator: LinearOperator
     method: str
     inverse: Inverse
     turn: LinearOperator
+    length: float | Tensor
 
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
-        return self.turn.H(self.inverse.normal(rho, self.turn(b)))
+        if self._square:
+            return self._back(self.inverse.normal(rho / self._divisor, self.turn(b)), 2)
+        wide = double(b)  # where b is seen by Q, rounding it would be divided by ρ
+        seen = self._back(self.inverse.normal(rho / self._divisor, self.turn(wide)), 2)
+        return narrow(seen + self._unseen(wide) / per_sample(like(rho, wide.real), len(self.operator.in_shape)), b)
 
     def change(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
-        return self.turn.H(self.inverse.change(rho, self.turn(v), y))
+        return self._back(self.inverse.change(rho / self._divisor, self.turn(v), y))
 
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
-        return self.turn.H(self.inverse.correction(rho, residual))
+        return self._back(self.inverse.correction(rho / self._divisor, residual))
 
     def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
-        step = self.inverse.data_step(rho, y)
-        return lambda v: self.turn.H(step(self.turn(v)))
+        step = self.inverse.data_step(rho / self._divisor, y)
+        if self._square:
+            return lambda v: self._back(step(self.turn(v)))
+
+        def change(v: Tensor) -> Tensor:
+            seen = self.turn(v)
+            return v + self._back(step(seen) - seen)
+
+        return change
 
     def pinv(self, y: Tensor) -> Tensor:
-        return self.turn.H(self.inverse.pinv(y))
+        return self._back(self.inverse.pinv(y))
 
     def pinv_adjoint(self, x: Tensor) -> Tensor:
-        return self.inverse.pinv_adjoint(self.turn(x))
+        z = self.inverse.pinv_adjoint(self.turn(x))
+        return z / per_sample(like(self._divisor, z.real), len(self.operator.out_shape))
 
     def null(self, x: Tensor) -> Tensor:
-        return self.turn.H(self.inverse.null(self.turn(x)))
+        if self._square:
+            return self._back(self.inverse.null(self.turn(x)))
+        wide = double(x)
+        return narrow(self._unseen(wide) + self._back(self.inverse.null(self.turn(wide))), x)
 
     def eigenvalues(self) -> Tensor:
-        return self.inverse.eigenvalues()
+        own = self.inverse.eigenvalues() * per_sample(self.length, 1)
+        return torch.nn.functional.pad(own, (0, self.turn.in_size - self.turn.out_size))
 
     def smallest(self) -> Tensor:
-        return self.inverse.smallest()
+        return self.inverse.smallest() * self.length
 
     def logdet(self, rho: float | Tensor) -> Tensor:
-        return self.inverse.logdet(rho)
+        c, m = torch.as_tensor(self.length, dtype=torch.float64), self.turn.out_size
+        log = torch.log(torch.as_tensor(rho, dtype=torch.float64))
+        seen = self.inverse.logdet(rho / self._divisor) + m * torch.log(c)
+        return torch.where(c > 0, seen, m * log) + (self.turn.in_size - m) * log
+
+    @property
+    def _square(self) -> bool:
+        return self.turn.in_size == self.turn.out_size
+
+    @property
+    def _divisor(self) -> float | Tensor:
+        """c, and 1 where Q, and so all that is divided, is zero."""
+        return torch.where(self.length > 0, self.length, 1) if isinstance(self.length, Tensor) else self.length
+
+    def _back(self, z: Tensor, power: int = 1) -> Tensor:
+        """Qᴴz/cᵖ."""
+        x = self.turn.H(z)
+        if not isinstance(self.length, Tensor) and self.length == 1:
+            return x
+        return x / per_sample(like(self._divisor, x.real), len(self.operator.in_shape)) ** power
+
+    def _unseen(self, x: Tensor) -> Tensor:
+        """(I − QᴴQ/c) x, twice, for what rounding leaves the first time."""
+        for _ in range(2):
+            x = x - self._back(self.turn(x))
+        return x

@@ -133,11 +133,11 @@ class GramInverse(ExactInverse):
     """From a decomposition of AᴴA."""
 
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
-        return _narrow(self.decomposition.solve(rho, self._wide(b)), b)
+        return narrow(self.decomposition.solve(rho, self._wide(b)), b)
 
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
         z = self.decomposition.solve_in_range(rho, self.exact.H(self._wide(residual)))
-        return _narrow(z, residual)
+        return narrow(z, residual)
 
     def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
         """With AᴴA = QΛQᴴ and Q complete: Q((Λ + ρ)⁻¹ QᴴAᴴy + ρ(Λ + ρ)⁻¹ Qᴴv). Of that only the first term needs
@@ -156,10 +156,10 @@ class GramInverse(ExactInverse):
         A, target = self.exact, self._wide(y)
         z = self.decomposition.solve_in_range(0.0, A.H(target))
         # one step of refinement: the Gram has the square of A's condition number, and rounding Aᴴy costs that much
-        return _narrow(z + self.decomposition.solve_in_range(0.0, A.H(target - A(z))), y)
+        return narrow(z + self.decomposition.solve_in_range(0.0, A.H(target - A(z))), y)
 
     def pinv_adjoint(self, x: Tensor) -> Tensor:
-        return _narrow(self.exact(self.decomposition.solve_in_range(0.0, self._wide(x))), x)
+        return narrow(self.exact(self.decomposition.solve_in_range(0.0, self._wide(x))), x)
 
     def eigenvalues(self) -> Tensor:
         return _listed(self.decomposition)
@@ -179,7 +179,7 @@ class OuterInverse(ExactInverse):
         # refined: where AAᴴ is not pointwise, A⁺ keeps but three or four digits at a singular value of 1e-6 ‖A‖
         for _ in range(3 if mixes(self.decomposition) else 1):
             x = x + self._in_parts(rho, each, wide - A.H(A(x)) - each * x)
-        return _narrow(x, b)
+        return narrow(x, b)
 
     def _in_parts(self, rho: float | Tensor, each: float | Tensor, b: Tensor) -> Tensor:
         """On the range of Aᴴ and on its complement separately: the usual b/ρ − Aᴴ(…)Ab/ρ cancels, and loses ‖A‖²/ρ of
@@ -192,22 +192,22 @@ class OuterInverse(ExactInverse):
         w = H.solve(rho, r)
         if mixes(H) and r is residual:  # in float64: refined, since AAᴴ has the square of A's condition number
             w = w + H.solve(rho, r - A(A.H(w)) - per_sample(like(rho, w.real), len(A.out_shape)) * w)
-        return _narrow(A.H(w), residual)
+        return narrow(A.H(w), residual)
 
     def pinv(self, y: Tensor) -> Tensor:
         A, H, target = self.exact, self.decomposition, self._wide(y)
         x = A.H(H.solve_in_range(0.0, target))
         if mixes(H):
             x = x + A.H(H.solve_in_range(0.0, target - A(x)))
-        return _narrow(x, y)
+        return narrow(x, y)
 
     def pinv_adjoint(self, x: Tensor) -> Tensor:
         A, H, wide = self.exact, self.decomposition, self._wide(x)
         w = H.solve_in_range(0.0, A(wide))
-        return _narrow(w + H.solve_in_range(0.0, A(wide - A.H(w))), x)
+        return narrow(w + H.solve_in_range(0.0, A(wide - A.H(w))), x)
 
     def null(self, x: Tensor) -> Tensor:
-        return _narrow(self._null(self._wide(x)), x)
+        return narrow(self._null(self._wide(x)), x)
 
     def _null(self, x: Tensor) -> Tensor:
         A = self.exact
@@ -276,7 +276,7 @@ class IterativeInverse(Inverse):
             before, misfit = misfit, torch.linalg.vector_norm(A.H(target - A(x)), dim=event)
             if bool(((misfit <= 1e-6 * first) | (misfit > 0.9 * before)).all()):
                 break
-        return _narrow(x, y)
+        return narrow(x, y)
 
     def pinv_adjoint(self, x: Tensor) -> Tensor:
         return IterativeInverse(self.operator.H, self.method, None, self.rtol).pinv(x)
@@ -308,7 +308,7 @@ def mixes(decomposition: Decomposition) -> bool:
     return not (isinstance(decomposition, Spectral) and isinstance(decomposition.basis, Identity))
 
 
-def _narrow(result: Tensor, data: Tensor) -> Tensor:
+def narrow(result: Tensor, data: Tensor) -> Tensor:
     """The result in the precision of the data, complex if it is."""
     return result.to(complex_dtype(data.dtype) if result.is_complex() else data.dtype)
 

@@ -39,6 +39,17 @@ FRAME_LIMIT = 2048
 """Most pixels of a frame whose Gram is made a matrix: 2048 take some seconds and 32 MB, n of them n³ and n² of that."""
 
 
+def _separated(self: Convolution) -> tuple[LinearOperator, ...]:
+    """An identity on each leading axis, and the convolution of one frame or its matrices on the two axes."""
+    one = Convolution(self.kernel, self.in_shape[-2:], self.boundary)
+    known = _structured(one)
+    return (*(Identity((n,)) for n in self.in_shape[:-2]), *((known and known._factors()) or (known or one,)))
+
+
+def _embedded(self: Convolution, before: Shape, behind: Shape) -> Convolution | None:
+    return None if behind else Convolution(self.kernel, (*before, *self.in_shape), self.boundary)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Convolution(LinearOperator):
     """2-D convolution of every frame: y[i, j] = Σ h[a, b] x[i − a + oₕ, j − b + o_w], the same for all leading axes.
@@ -95,8 +106,8 @@ class Convolution(LinearOperator):
     def _times(self, factor: float | Tensor) -> LinearOperator:
         return Convolution(scaled(factor, self.kernel, 2), self.in_shape, self.boundary)
 
-    def _factors(self) -> tuple[LinearOperator, ...]:
-        return _factors(self)
+    _factors = _separated
+    _embed = _embedded
 
     def _known_norm(self) -> Tensor | None:
         return _norm(self)
@@ -210,13 +221,6 @@ def _toeplitz(kernel: Tensor, shape: Shape, grid: Shape) -> Toeplitz:
 def _sum(A: Convolution, B: Convolution) -> LinearOperator | None:
     """A + B of circular convolutions, else None."""
     return circular(A)._plus(circular(B)) if A.boundary == B.boundary == "circular" else None
-
-
-def _factors(A: Convolution) -> tuple[LinearOperator, ...]:
-    """An identity on each leading axis, and the convolution of one frame or its matrices on the two axes."""
-    one = Convolution(A.kernel, A.in_shape[-2:], A.boundary)
-    known = _structured(one)
-    return (*(Identity((n,)) for n in A.in_shape[:-2]), *((known and known._factors()) or (known or one,)))
 
 
 def _norm(A: Convolution) -> Tensor | None:

@@ -331,8 +331,8 @@ def _axis_outer(A: AxisMatrix, weight: LinearOperator | None) -> LinearOperator 
     c = scalar(weight)
     if c is not None:
         product = A.matrix @ A.matrix.mH
-        if product.shape == (1, 1):
-            return scale(c, scale(product[0, 0].real, Identity(A.out_shape)))
+        if product.shape[-2:] == (1, 1):
+            return scale(c, scale(product[..., 0, 0].real, Identity(A.out_shape)))
         return scale(c, AxisMatrix(product, A.axis, A.out_shape))
     known = kron_gram(A.H, weight)
     if known is not None:

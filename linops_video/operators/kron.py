@@ -132,6 +132,21 @@ def along_later_axes(self: Any, before: Shape, behind: Shape) -> Any:
     return replace(self, axes=axes, in_shape=(*before, *self.in_shape, *behind))
 
 
+def swapped(L: LinearOperator, R: LinearOperator) -> tuple[LinearOperator, LinearOperator] | None:
+    """R' and L' with L R = R' L', where L and R act on different axes; else None.
+
+    Example:
+        >>> from linops_video import BoxMean, Select
+        >>> swapped(Select((0,), 0, (2, 2)), BoxMean(2, (2, 4), (1,)))
+        (BoxMean((1×4) → (1×2)), Select((2×4) → (1×4)))
+    """
+    pairs = align((L, "in_shape"), (R, "out_shape"))
+    if pairs is None or not all(isinstance(A, Identity) or isinstance(B, Identity) for A, B in pairs):
+        return None
+    later = kron(*(Identity(A.out_shape) if isinstance(B, Identity) else B for A, B in pairs))
+    return later, kron(*(Identity(B.in_shape) if isinstance(A, Identity) else A for A, B in pairs))
+
+
 def split_identities(factors: Sequence[LinearOperator]) -> Factors:
     """The same factors with every identity cut into one identity an axis."""
     return tuple(part for f in factors for part in (f._factors() or (f,) if isinstance(f, Identity) else (f,)))

@@ -81,6 +81,10 @@ class Stack(LinearOperator):
         matrix = _small_matrix(self)
         return super().outer(weight) if matrix is None else matrix.outer(weight)
 
+    def _before(self, other: LinearOperator) -> LinearOperator | None:
+        parts = _parts(other, "in_shape", [A.out_shape for A in self.operators])
+        return None if parts is None else Stack(tuple(map(compose, parts, self.operators)))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BlockDiagonal(LinearOperator):

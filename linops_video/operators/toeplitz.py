@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from linops_video.algebra.operator import LinearOperator
+from linops_video.algebra.operator import Identity, LinearOperator
 from linops_video.algebra.parameters import Shape, by_parts, is_complex_number, like, scaled, tensor_field, widened
 
 
@@ -52,6 +52,13 @@ class Toeplitz(LinearOperator):
         if is_complex_number(factor):  # half a spectrum is enough for real impulse responses only
             return super()._times(factor)
         return Toeplitz(scaled(factor, self.transfer, 2), self.in_shape, self.grid)
+
+    def _factors(self) -> tuple[LinearOperator, ...]:
+        one = Toeplitz(self.transfer, self.in_shape[-2:], self.grid)
+        return (*(Identity((n,)) for n in self.in_shape[:-2]), one)
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator | None:
+        return None if behind else Toeplitz(self.transfer, (*before, *self.in_shape), self.grid)
 
     def _pad(self, x: Tensor) -> Tensor:
         height, width = self.in_shape[-2:]

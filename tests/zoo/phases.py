@@ -18,7 +18,7 @@ from linops_video import (
     circulant,
     decimate,
 )
-from zoo.animal import GRAM, Animal
+from zoo.animal import GRAM, OUTER, Animal
 
 EVEN = (2, 3, 6, 4)
 ODD = (1, 9, 10)
@@ -92,5 +92,27 @@ ANIMALS = [
         "decimations by 9 of blurs, more phases than a matrix takes",
         lambda r: Stack(tuple(decimate(9, (1, 9, 9)) @ blurs(r, (1, 9, 9)) for _ in range(2))),
         "cg, preconditioned by FFT",
+    ),
+    Animal(
+        "box means of one circular blur a frame, weighted",
+        lambda r: (
+            BlockDiagonal(tuple(r(2) * Identity((1, 3, 3, 2)) for _ in range(2)))
+            @ Stack(
+                tuple(BoxMean(2, (1, 3, 6, 4)) @ blurs(r, (1, 3, 6, 4)) @ Select((t,), 0, EVEN) for t in range(2)),
+            )
+        ),
+        "exact: FFT" + OUTER,
+    ),
+    Animal(
+        "decimations of a circular blur in a color pattern",
+        lambda r: Stack(
+            tuple(
+                Slice((*[slice(None)] * 2, slice(a, None, 2), slice(b, None, 2)), (2, 1, 6, 4))
+                @ Select((c,), 1, EVEN)
+                @ Convolution(r(3, 3), EVEN, "circular")
+                for c, a, b in ((0, 0, 0), (1, 0, 1), (1, 1, 0), (2, 1, 1))
+            )
+        ),
+        "exact: FFT" + OUTER + "; exact: FFT, then eigh of 4×4 per frequency" + GRAM,
     ),
 ]

@@ -32,6 +32,7 @@ from linops_video.operators.convolution import Boundary
 from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
 
 EVEN = (2, 3, 6, 4)
+FRAME = (1, *VIDEO[1:])
 LONG = (1, 1, 14, 9)
 
 BINOMIAL = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64) / 4
@@ -222,6 +223,36 @@ ANIMALS = [
         "two snapshots of means over rows",
         lambda r: Stack(tuple(cacti(mask(r, 4, 3, 3, 5), (4, 3, 3, 5)) for _ in range(2))) @ BoxMean(2, VIDEO, (2,)),
         "exact: eigh of 4×4 at every place" + GRAM,
+    ),
+    Animal(
+        "one full blur a frame, and none of the last",
+        lambda r: Stack(tuple(Convolution(r(2, 3), FRAME, "full") @ Select((t,), 0, VIDEO) for t in (2, 0, 1))),
+        "exact: FFT and a margin of 19 pixels" + GRAM,
+    ),
+    Animal(
+        "key frames, some entries of them, and small frames between",
+        lambda r: Stack(
+            (
+                Select((0, 3), 0, VIDEO) @ Diagonal(mask(r, *VIDEO), VIDEO),
+                0.5 * Select((1, 2), 0, (4, 3, 3, 2)) @ BoxMean(2, VIDEO),
+            )
+        ),
+        "exact: pointwise" + GRAM + "; exact: scalar" + OUTER,
+    ),
+    Animal(
+        "means over time of a full blur",
+        lambda r: BoxMean(2, (4, 3, 7, 7), (0,)) @ Convolution(r(2, 3), VIDEO, "full"),
+        "exact: FFT and a margin of 19 pixels" + GRAM,
+    ),
+    Animal(
+        "means over time of a valid blur",
+        lambda r: BoxMean(2, (4, 3, 5, 3), (0,)) @ Convolution(r(2, 3), VIDEO, "valid"),
+        "exact: FFT and a margin of 15 pixels" + OUTER,
+    ),
+    Animal(
+        "a full blur of one luma a sample",
+        lambda r: Convolution(r(2, 3), (4, 1, 6, 5), "full") @ AxisMatrix(r(2, 1, 3), 1, VIDEO),
+        "exact: FFT and a margin of 19 pixels" + GRAM,
     ),
     Animal("symmetric blur", lambda r: Convolution(even_disk(r), VIDEO, "symmetric"), "exact: DCT" + GRAM),
     Animal(
