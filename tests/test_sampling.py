@@ -173,5 +173,5 @@ def test_kernels_turn_and_sum_to_one() -> None:
     variance = [float((k.sum(0) * offset**2).sum()) for k in (wide, tall)]
     assert variance == pytest.approx([2.0**2, 0.7**2], rel=0.25)  # truncated and sampled
     turned = anisotropic_gaussian(9, (2.0, 0.7), 45.0)
-    line = motion_line(torch.tensor(45.0), 9)
+    line = motion_line(45, 9)
     assert float((turned * line).sum()) > 2 * float((turned.flip(-1) * line).sum())

@@ -64,7 +64,7 @@ def anisotropic_gaussian(size: int, sigmas: tuple[float, float], degrees: float)
     """
     if min(sigmas) <= 0:
         raise SpecError(f"a Gaussian needs positive standard deviations, got {sigmas}")
-    rows, columns, cos, sin = _grid(torch.tensor(degrees), size)
+    rows, columns, cos, sin = _grid(degrees, size)
     along, across = rows * sin + columns * cos, rows * cos - columns * sin
     kernel = torch.exp(-0.5 * ((along / sigmas[0]) ** 2 + (across / sigmas[1]) ** 2))
     if not kernel.sum() > 0:
@@ -72,16 +72,22 @@ def anisotropic_gaussian(size: int, sigmas: tuple[float, float], degrees: float)
     return (kernel / kernel.sum()).float()
 
 
-def motion_line(degrees: Tensor, size: int = 7) -> Tensor:
+def motion_line(degrees: float | Tensor, size: int = 7) -> Tensor:
     """Lines through the middle of size×size kernels at the given angles, anti-aliased.
 
     The weight of a pixel falls linearly with its distance from the line, and past the line's ends, to 0 at one pixel.
 
     Args:
-        degrees: angles against the rows, shape (*batch,).
+        degrees: a number, or angles of shape (*batch,), against the rows.
 
     Returns:
         Kernels, shape (*batch, size, size), each of sum 1.
+
+    Example:
+        >>> motion_line(0.0, 3)
+        tensor([[0.0000, 0.0000, 0.0000],
+                [0.3333, 0.3333, 0.3333],
+                [0.0000, 0.0000, 0.0000]], dtype=torch.float64)
     """
     rows, columns, cos, sin = _grid(degrees, size)
     across = (rows * cos - columns * sin).abs()
@@ -90,11 +96,11 @@ def motion_line(degrees: Tensor, size: int = 7) -> Tensor:
     return kernel / kernel.sum((-2, -1), keepdim=True)
 
 
-def motion_line_3(degrees: Tensor) -> Tensor:
+def motion_line_3(degrees: float | Tensor) -> Tensor:
     """The last row of a 3×3 kernel, turned about the middle by nearest-neighbour rotation (the paper's experiments).
 
     Args:
-        degrees: angles, shape (*batch,).
+        degrees: a number, or angles of shape (*batch,).
 
     Returns:
         Kernels, shape (*batch, 3, 3), each of sum 1.
@@ -106,8 +112,8 @@ def motion_line_3(degrees: Tensor) -> Tensor:
     return kernel / kernel.sum((-2, -1), keepdim=True)
 
 
-def _grid(degrees: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _grid(degrees: float | Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Row and column offsets from the middle, and cosine and sine of the angles, ready to broadcast."""
-    angle = torch.deg2rad(degrees.double())[..., None, None]
+    angle = torch.deg2rad(torch.as_tensor(degrees, dtype=torch.float64))[..., None, None]
     offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
     return offset.unsqueeze(1), offset, torch.cos(angle), torch.sin(angle)
