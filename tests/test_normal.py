@@ -20,6 +20,7 @@ from linops_video import (
     Identity,
     LinearOperator,
     NormalSolver,
+    Select,
     Shape,
     Stack,
     batch,
@@ -114,6 +115,13 @@ def test_separable_kernels_are_exact_on_large_frames_in_both_precisions(boundary
             z = normal(rho, b).double()
             residual = A.to(dtype=torch.float64).gram()(z) + rho * z - b
             assert float(residual.norm() / ((norm**2 + rho) * z.norm() + b.norm())) <= bar
+
+
+def test_frames_whose_margins_are_too_large_together_are_solved_by_iteration() -> None:
+    shape, blur = (6, 1, 300, 300), Convolution(disk(7, 3.5), (1, 1, 300, 300), "valid")
+    parts = tuple(blur @ Select((t,), 0, shape) for t in range(6))
+    assert NormalSolver.of(Stack(parts[:4])).exact
+    assert not NormalSolver.of(Stack(parts)).exact
 
 
 def test_too_few_steps_warn() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from linops_video.algebra.operator import LinearOperator
@@ -21,6 +23,7 @@ from linops_video.inverses.preconditioner import nearest_gram
 from linops_video.inverses.spectral import Plan, Spectral, plan
 from linops_video.inverses.splits import splits
 from linops_video.inverses.toeplitz import MARGIN_LIMIT, ToeplitzInverse
+from linops_video.operators.blocks import ENTRIES_LIMIT
 from linops_video.operators.stack import BlockDiagonal
 from linops_video.operators.toeplitz import Toeplitz
 
@@ -36,7 +39,8 @@ def _exactly(A: LinearOperator) -> Inverse | None:
     """The exact way with the cheaper set-up; None where none is known."""
     if isinstance(A, BlockDiagonal):
         blocks = [block for block in map(_exactly, A.operators) if block is not None]
-        return BlockInverse(A, tuple(blocks)) if len(blocks) == len(A.operators) else None
+        fits = len(blocks) == len(A.operators) and sum(map(_margin_entries, blocks)) <= ENTRIES_LIMIT
+        return BlockInverse(A, tuple(blocks)) if fits else None
     exact = A.to(dtype=torch.float64)
     # in A's own precision too: a kernel in float32 may be separable up to rounding there only
     ready = _exact_ways(exact) or (_exact_ways(A) if A.dtype != exact.dtype else [])
@@ -52,6 +56,12 @@ def _exactly(A: LinearOperator) -> Inverse | None:
             return TurnedInverse(A, inverse.method, inverse, Q, c)
     way = plan_phases(exact)
     return way and GramInverse(A, f"exact: {way.name}, from the Gram", _built(way), exact, True)
+
+
+def _margin_entries(inverse: Inverse) -> int:
+    """How many entries the margin systems of full and valid convolutions have."""
+    G = inverse.decomposition if isinstance(inverse, ExactInverse) else None
+    return math.prod(G.operator.batch_shape) * G.operator.margin**2 if isinstance(G, ToeplitzInverse) else 0
 
 
 def _iteratively(A: LinearOperator, rtol: float) -> IterativeInverse:
