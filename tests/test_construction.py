@@ -22,6 +22,7 @@ from linops_video import (
     Fourier,
     Identity,
     InverseProblem,
+    LinearOperator,
     Mosaic,
     NormalSolver,
     Patches,
@@ -145,6 +146,7 @@ def test_second_derivatives_in_an_operator_are_refused_forwards_over_backwards()
         (lambda: kron(Identity((2,)), 3), DtypeError, "kron needs operators, got int"),  # type: ignore
         (lambda: Diagonal(torch.ones(2), (2,)).to(torch.float64), DtypeError, r"write to\(dtype=torch.float64\)"),  # type: ignore
         (lambda: Identity((2,)).to(torch.float64), DtypeError, r"write to\(dtype=torch.float64\)"),  # type: ignore
+        (lambda: type("Plain", (LinearOperator,), {})(), SpecError, r"Plain needs to be a dataclass: write @dataclass"),
         (lambda: Admm(()), SpecError, "at least one prior"),
         (lambda: Admm(rho="a"), SpecError, "rho must be a positive number, got a"),  # type: ignore
         (lambda: AdmmTV(weight=torch.tensor([0.1, 0.2])), SpecError, "weight must be one finite number"),  # type: ignore

@@ -35,7 +35,11 @@ class Fields(ABCMeta):
     of NumPy's those of Python, and what is declared a tensor, whole numbers or operators has to be that."""
 
     def __call__(cls, *args: Any, **named: Any):
-        fields: tuple[dataclasses.Field, ...] = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+        if not dataclasses.is_dataclass(cls):
+            raise SpecError(
+                f"{cls.__name__} needs to be a dataclass: write @dataclass(frozen=True, eq=False, repr=False) above it"
+            )
+        fields = dataclasses.fields(cls)
         known = {f.name: f for f in fields}
         given = [_checked(cls.__name__, f, value) for f, value in zip(fields, args, strict=False)]
         named = {k: _checked(cls.__name__, known[k], v) if k in known else v for k, v in named.items()}
