@@ -19,7 +19,7 @@ from linops_video.solvers.start import start
 @dataclass(frozen=True, eq=False)
 class HqsState:
     """The problem and its normal solver, the reconstruction z, what each prior keeps, how many steps are done, how far
-    z is from the mean of what the priors answered, ‖mean(xᵢ) − z‖/‖z‖ of each sample, and the fields of the solver."""
+    z is from the mean of what the priors answered, ‖mean(xᵢ) − z‖/‖z‖ of each sample, and the solver in words."""
 
     problem: InverseProblem
     normal: NormalSolver
