@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from numbers import Real
 from typing import ClassVar
 
 import torch
@@ -142,8 +143,9 @@ def check_count(name: str, value: int) -> None:
 
 def as_number(value: float | Tensor) -> float:
     """A number, or that of a tensor with one entry; NaN for anything else."""
-    one = value.numel() == 1 if isinstance(value, Tensor) else isinstance(value, int | float)
-    return float(torch.as_tensor(value).detach()) if one else math.nan
+    if isinstance(value, Tensor):
+        return float(value.detach()) if value.numel() == 1 else math.nan
+    return float(value) if isinstance(value, Real) else math.nan  # NumPy's are real numbers, too
 
 
 def floor(x: Tensor) -> float:
