@@ -178,8 +178,8 @@ VIDEO_SOLVERS = [name for name in SOLVERS if name not in ("pinv", "cgls")]
 
 
 def test_numbers_of_numpy_are_taken():
-    one = np.float32(0.5)
-    ours = Admm(TotalVariation(one), rho=one, relaxation=one, tol=np.float32(0), max_steps=3)
+    one: Any = np.float32(0.5)
+    ours = Admm(TotalVariation(one), rho=one, relaxation=one, tol=one - one, max_steps=3)
     plain = Admm(TotalVariation(0.5), rho=0.5, relaxation=0.5, tol=0.0, max_steps=3)
     torch.testing.assert_close(run(ours, GOOD).x, run(plain, GOOD).x, rtol=0, atol=0)
 

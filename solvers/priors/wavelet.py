@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -152,7 +153,7 @@ class WaveletL1(Prior):
             yield shift, window, Wavelet(shape, (names[0], "haar", *names[1:]), (depths[0], 0, *depths[1:]))
 
 
-def _per_axis(field: str, value):
+def _per_axis(field: str, value: Any) -> tuple[Any, ...]:
     """The value of a field for each of T, H, W."""
     kind, what = KINDS[field]
     values = (value,) * 3 if isinstance(value, kind) else value
