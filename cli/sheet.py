@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ ACROSS = 5
 """Problems side by side, as in the paper."""
 
 DPI = 200
-STRIP_INCHES, LABEL_INCHES, TITLE_INCHES = 3.2, 1.5, 0.3
+STRIP_INCHES, LABEL_INCHES, TITLE_INCHES, MARGIN_INCHES = 3.2, 1.5, 0.3, 0.1
+LETTER_INCHES, LINE_INCHES = 0.075, 0.16
+"""Of text of 9 points: about the mean letter, and what one more line takes."""
 
 
 @dataclass(frozen=True)
@@ -53,22 +56,27 @@ def save_sheet(path: Path, examples: Sequence[Example], solvers: Sequence[str], 
     blocks = [examples[i : i + across] for i in range(0, len(examples), across)]
     rows = [[s for s in solvers if any(s in e.reconstructions for e in block)] for block in blocks]
     strip = STRIP_INCHES / times * height / width
-    heights = [TITLE_INCHES + strip * (2 + len(used)) for used in rows]
-    size = (LABEL_INCHES + across * STRIP_INCHES, TITLE_INCHES + sum(heights))
+    wide = LABEL_INCHES + across * STRIP_INCHES
+    title = textwrap.fill(title, int(wide / LETTER_INCHES))
+    names = [[_folded(e.problem, int(STRIP_INCHES / LETTER_INCHES)) for e in block] for block in blocks]
+    heads = [TITLE_INCHES + LINE_INCHES * max(name.count("\n") for name in block) for block in names]
+    heights = [head + strip * (2 + len(used)) for head, used in zip(heads, rows, strict=True)]
+    above = TITLE_INCHES + LINE_INCHES * title.count("\n")
+    size = (wide, above + sum(heights) + MARGIN_INCHES)
     figure = Figure(figsize=size, dpi=DPI, facecolor="white")
     figure.text(0.005, 1 - 0.3 * TITLE_INCHES / size[1], title, fontsize=9, va="top", parse_math=False)
-    top = size[1] - TITLE_INCHES
-    for block, used, tall in zip(blocks, rows, heights, strict=True):
+    top = size[1] - above
+    for block, written, head, used, tall in zip(blocks, names, heads, rows, heights, strict=True):
         for r, label in enumerate(("truth", "measurement", *used)):
-            y = (top - TITLE_INCHES - (r + 0.5) * strip) / size[1]
+            y = (top - head - (r + 0.5) * strip) / size[1]
             place = ((LABEL_INCHES - 0.08) / size[0], y)
             figure.text(*place, _folded(label), fontsize=8, ha="right", va="center", parse_math=False)
         for c, example in enumerate(block):
             left = LABEL_INCHES + c * STRIP_INCHES
-            place = (left / size[0], (top - 0.7 * TITLE_INCHES) / size[1])
-            figure.text(*place, example.problem, fontsize=9, parse_math=False)
+            place = (left / size[0], (top - 0.3 * TITLE_INCHES) / size[1])
+            figure.text(*place, written[c], fontsize=9, va="top", parse_math=False)
             for r, cell in enumerate(strips(example, used)):
-                bottom = top - TITLE_INCHES - (r + 1) * strip
+                bottom = top - head - (r + 1) * strip
                 box = (left / size[0], bottom / size[1], 0.97 * STRIP_INCHES / size[0], 0.94 * strip / size[1])
                 if cell is not None:
                     _draw(figure.add_axes(box), cell)
@@ -90,6 +98,6 @@ def _draw(axes, strip: Strip) -> None:
         axes.text(0.05, 0.94, strip.note, fontsize=6, va="top", bbox=ground, **look)
 
 
-def _folded(label: str) -> str:
-    """The label in lines of at most 22 letters."""
-    return "\n".join(label[i : i + 22] for i in range(0, len(label), 22))
+def _folded(label: str, letters: int = 22) -> str:
+    """The label in lines of at most so many letters."""
+    return "\n".join(label[i : i + letters] for i in range(0, len(label), letters))

@@ -190,7 +190,7 @@ def test_figure_draws_table_two(capsys):
     assert run(*arguments, "-o", "all.png", "--video", 2) == 0
     assert "figure: all.png" in capsys.readouterr().out
     picture = read_video("all.png").frames[0]
-    assert picture.shape[1:] == (round(200 * (0.3 + 3 * (0.3 + 3 * 3.2 / 9))), round(200 * (1.5 + 5 * 3.2)))
+    assert picture.shape[1:] == (round(200 * (0.3 + 3 * (0.3 + 3 * 3.2 / 9) + 0.1)), round(200 * (1.5 + 5 * 3.2)))
     digit = dataset("rotated-mnist", "test", "mnist").videos([5])[0, 0]
     row, column = divmod(int(digit[0].argmax()), 14)
     side = 200 * 3.2 / 9  # of a frame and the space beside it
@@ -210,6 +210,14 @@ def test_dollars_in_names_are_no_mathematics():
     made = dataclasses.replace(example(torch.rand(1, 4, 3, 16, 16), 0, "sr2", ["pinv"]), problem="mask('$_$.png')")
     save_sheet(Path("sheet.png"), [made], ["pinv"], "$a$, $_^$")
     assert Path("sheet.png").exists()
+
+
+def test_long_names_stay_within_the_picture():
+    long = " @ ".join(["blur(gaussian, 1.5, circular)"] * 5)
+    made = dataclasses.replace(example(torch.rand(1, 4, 3, 16, 16), 0, "sr2", ["pinv"]), problem=long)
+    save_sheet(Path("sheet.png"), [made], ["pinv"], f"data, test, {'folder/' * 20}clip.mp4. PSNR in dB.")
+    picture = read_video("sheet.png").frames[0]
+    assert picture[..., -8:].min() == 1
 
 
 def test_names_that_no_text_holds_are_escaped():
