@@ -123,6 +123,13 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path, videos, ste
         torch.testing.assert_close(states[0][part], states[1][part], rtol=0, atol=0)
 
 
+def test_no_two_problems_have_one_line_in_the_curve():
+    row = dict.fromkeys(("step", "videos", "seconds", "loss", "learning_rate", "mean", *PROBLEMS), 1.0)
+    lines = draw([row]).axes[1].lines
+    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines}
+    assert len(looks) == len(lines) == 1 + len(PROBLEMS)
+
+
 def test_event_files_hold_the_curve(tmp_path, videos):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     crops, truth = Crops((videos,), (1.0,), 16), videos[:1, :3].float() / 255

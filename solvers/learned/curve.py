@@ -55,17 +55,20 @@ class Curve:
 
 def draw(rows: Sequence[Row]) -> Figure:
     """Loss and validation PSNR of each problem against the videos seen."""
-    from matplotlib.figure import Figure  # here: matplotlib takes a third of a second to import
+    from matplotlib import cycler, rcParams  # here: matplotlib takes a third of a second to import
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
     videos = [row["videos"] for row in rows]
     left.plot(videos, [row["loss"] for row in rows], color="black", marker=".")  # one validation alone is no line
     left.set(xlabel="training videos", ylabel="loss")
+    right.set_prop_cycle(cycler(linestyle=["-", "--"], marker=[".", "x"]) * rcParams["axes.prop_cycle"])
     for name in rows[0]:
         if name not in PLAIN:
-            style: dict[str, Any] = {"color": "black", "linewidth": 2.5} if name == "mean" else {"linewidth": 1}
-            right.plot(videos, [row[name] for row in rows], label=f"{name} {rows[-1][name]:.1f}", marker=".", **style)
+            mean = {"color": "black", "linewidth": 2.5, "linestyle": "-", "marker": "."}
+            style: dict[str, Any] = mean if name == "mean" else {"linewidth": 1}
+            right.plot(videos, [row[name] for row in rows], label=f"{name} {rows[-1][name]:.1f}", **style)
     right.set(xlabel="training videos", ylabel="validation PSNR in dB")
     right.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small", frameon=False)
     return figure
