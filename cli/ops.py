@@ -11,6 +11,7 @@ from rich.text import Text
 
 from linops_video import OPERATORS, PROBLEMS
 from linops_video.cli.options import check_seed, parse_shape
+from linops_video.cli.progress import bar
 from linops_video.expressions.named_blur import KERNELS
 from linops_video.problems.description import describe
 from linops_video.problems.measurement import BLUR, model_of
@@ -32,7 +33,8 @@ def ops(
         _list(console)
         return
     model = model_of(expression, parse_shape(shape), seed)
-    facts = describe(model.operator, seed)
+    with bar("norm, condition and inverse", None):  # of large matrices this takes minutes
+        facts = describe(model.operator, seed)
     condition = "not computed: the solve is iterative" if facts.condition is None else f"{facts.condition:.4g}"
     table = Table(show_header=False)
     summary = BLUR_SUMMARY if expression == BLUR else PROBLEMS[model.name].summary if model.name else None
