@@ -61,7 +61,8 @@ def read_video(path: str | Path, frames: int | None = None) -> Video:
     """Read a video file, or a folder of PNGs or JPEGs in natural order (2.png, 10.png); at most `frames` frames.
 
     Anything that FFmpeg decodes is taken (mp4, avi, mkv, gif, one image, …) and given as 8-bit values / 255,
-    turned upright where the file says so (what is mirrored stays so). Gray formats give one channel, all others RGB.
+    turned upright where the file says so (what is mirrored stays so). Gray formats give one channel, all others RGB;
+    transparency is dropped.
     A folder has no frame rate: `DEFAULT_FPS`.
 
     Raises `FileError` for a missing file, one that is not a video, an empty one, frames of different sizes, and damage
