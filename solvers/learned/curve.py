@@ -55,8 +55,9 @@ class Curve:
 
 def draw(rows: Sequence[Row]) -> Figure:
     """Loss and validation PSNR of each problem against the videos seen."""
-    from matplotlib import cycler, rcParams  # here: matplotlib takes a third of a second to import
+    from matplotlib import rcParams  # here: matplotlib takes a third of a second to import
     from matplotlib.figure import Figure
+    from matplotlib.rcsetup import cycler
 
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
