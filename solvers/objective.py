@@ -79,8 +79,8 @@ def check_on_videos(problem: InverseProblem) -> None:
     shape = problem.operator.in_shape
     if len(shape) != VIDEO_AXES:
         raise ShapeError(
-            f"this solver is for videos (T, C, H, W), the operator is for {show(shape)}: an image is a video of one "
-            "frame, (1, C, H, W); further axes are joined with one of these, or are a batch"
+            f"this solver is for videos (T, C, H, W), the operator is for {show(shape)}: build it for (1, C, H, W), as "
+            "an image is a video of one frame; further axes are joined with one of these, or are a batch"
         )
 
 
