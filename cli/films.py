@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -220,6 +221,9 @@ def _solve_windows(request: Request, input: Path, film: Film, outputs: Outputs, 
         def on_step(step: int, now: Any, residual: float) -> None:
             advance(None, f"{input.name}: windows, residual {residual:.1e}")
 
+        def rounded(window: Window) -> Window:
+            return window if parts is None else replace(window, frames=parts.rounded(window.frames))
+
         def kept(window: Window) -> Finished:
             if parts is not None:
                 parts.add(window.frames, window.state)
@@ -227,7 +231,7 @@ def _solve_windows(request: Request, input: Path, film: Film, outputs: Outputs, 
 
         given = (request.solver, request.fields, request.device)
         solved = solve_film(film, *given, state, on_step, share, beside)
-        for state in behind(kept, solved):
+        for state in behind(kept, map(rounded, solved)):
             advance(state.windows - mine.start)
             release_freed_memory()
     states = parts.finish(sound) if parts is not None else [state] if state is not None else None

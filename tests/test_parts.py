@@ -31,7 +31,9 @@ def test_parts_become_the_film(tmp_path, name):
     assert parts.finished() is None
     parts.add(video[:4], finished(1))
     assert parts.finish(None) is None
-    parts.add(video[4:], finished(2))
+    rounded = parts.rounded(video[4:])
+    assert rounded.dtype == (torch.float32 if name == "out.npz" else torch.uint8)
+    parts.add(rounded, finished(2))
     assert parts.finish(None) is not None
     assert [p.name for p in tmp_path.iterdir()] == [name]
     out = read_clip(tmp_path / name)

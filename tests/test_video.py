@@ -13,7 +13,15 @@ import torch
 
 from linops_video.errors import FileError, FileWarning, LinopsError, ShapeError
 from linops_video.media.files import check_writable, identity_of_file, replacing
-from linops_video.media.video import DEFAULT_FPS, IMAGE_SUFFIXES, demo_clip, pixel_aspect, read_video, write_video
+from linops_video.media.video import (
+    DEFAULT_FPS,
+    IMAGE_SUFFIXES,
+    demo_clip,
+    in_bytes,
+    pixel_aspect,
+    read_video,
+    write_video,
+)
 from linops_video.metrics import psnr
 
 LOSSLESS = ["clip.mkv", "clip.avi", "clip"]
@@ -50,6 +58,8 @@ def test_values_are_clipped_and_rounded(tmp_path):
     frames = torch.tensor([-0.3, 0.5 / 255 + 1e-4, 1.4]).reshape(3, 1, 1, 1).expand(3, 1, 16, 16)
     write_video(tmp_path / "clip.mkv", frames)
     assert torch.equal(read_video(tmp_path / "clip.mkv").frames[:, 0, 0, 0], torch.tensor([0, 1 / 255, 1.0]))
+    write_video(tmp_path / "bytes.mkv", in_bytes(frames))
+    assert torch.equal(read_video(tmp_path / "bytes.mkv").frames, read_video(tmp_path / "clip.mkv").frames)
 
 
 def test_frames_limits_what_is_read(tmp_path):

@@ -22,7 +22,7 @@ from linops_video.errors import FileError
 from linops_video.media.arrays import write_array
 from linops_video.media.encoding import SQUARE
 from linops_video.media.files import replacing, short_name, told
-from linops_video.media.video import DEFAULT_FPS, join_videos, write_video
+from linops_video.media.video import DEFAULT_FPS, in_bytes, join_videos, write_video
 
 STATE = "state.safetensors"
 """How far a share is; of several shares, the number of each stands before it."""
@@ -113,8 +113,12 @@ class Parts:
             shutil.rmtree(self.folder, ignore_errors=True)
         return state
 
+    def rounded(self, frames: Tensor) -> Tensor:
+        """Frames as the file of their window has them: uint8, which takes a quarter of the memory, but for `.npz`."""
+        return frames if self._suffix == ".npz" else in_bytes(frames)
+
     def add(self, frames: Tensor, state: Finished) -> None:
-        """Keep the frames that window number `state.windows − 1` has finished."""
+        """Keep the frames that window number `state.windows − 1` has finished, `rounded` or not yet."""
         with told(self.folder):
             self.folder.mkdir(exist_ok=True)
         part = self._part(state.windows - 1)

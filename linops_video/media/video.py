@@ -123,7 +123,7 @@ def write_video(
     sound: str | Path | None = None,
     aspect: Fraction = SQUARE,
 ) -> None:
-    """Write frames `(T, C, H, W)` with C = 1 or 3, clipped to [0, 1] and rounded to 8 bits.
+    """Write frames `(T, C, H, W)` with C = 1 or 3: uint8, or clipped to [0, 1] and rounded to that.
 
     By the suffix of `path`: .mp4 is H.264 (for looking at; 4:2:0, for odd sizes 4:4:4), .mkv and .avi are FFV1
     (lossless), .gif has one palette of 256 colours, and no suffix makes a folder of PNGs (lossless). The file
@@ -141,10 +141,8 @@ def write_video(
     path = Path(path)
     check_video_suffix(path)
     check_video_shape(frames.shape)
-    if not all(bool(torch.isfinite(frame).all()) for frame in frames):
-        raise LinopsError("a video to write must be finite: this one has NaN or infinite values")
     check_frame_rate(path, fps)
-    arrays = [to_pixels(frame) for frame in frames]  # one after the other: of a film in less memory
+    arrays = [to_pixels(frame) for frame in in_bytes(frames)]
     with replacing(path) as temporary, _refused(path):
         encode(temporary, lambda: arrays, fps, None if sound is None else Path(sound), aspect)
 
@@ -172,10 +170,21 @@ def _refused(path: Path) -> Iterator[None]:
         raise FileError(f"cannot write {path}: {error.strerror or error}") from None
 
 
+def in_bytes(frames: Tensor) -> Tensor:
+    """Frames (T, C, H, W) as uint8, clipped to [0, 1] and rounded where they are not; `LinopsError` for NaN or inf."""
+    if not all(bool(torch.isfinite(frame).all()) for frame in frames):
+        raise LinopsError("a video to write must be finite: this one has NaN or infinite values")
+    return torch.stack([_bytes(frame) for frame in frames])  # one after the other: of a film in less memory
+
+
 def to_pixels(frame: Tensor) -> np.ndarray:
-    """A frame (C, H, W) in [0, 1] as an 8-bit array (H, W, C), clipped and rounded."""
-    pixels = frame.detach().cpu().float().clamp(0, 1).mul(255).round().to(torch.uint8)
-    return np.ascontiguousarray(pixels.permute(1, 2, 0).numpy())
+    """A frame (C, H, W), as `in_bytes` takes it, as an 8-bit array (H, W, C)."""
+    return np.ascontiguousarray(_bytes(frame).permute(1, 2, 0).numpy())
+
+
+def _bytes(frame: Tensor) -> Tensor:
+    frame = frame.detach().cpu()
+    return frame if frame.dtype == torch.uint8 else frame.float().clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
 def check_limit(most: int | None, what: str = "frames") -> None:
