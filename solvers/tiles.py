@@ -128,6 +128,7 @@ def run_tiles(
         total[(..., *(slice(a, b) for a, b in box))] += weight.to(part.x) * part.x
         statuses.append(part.status)
         steps = max(steps, part.steps)
+        del part  # with its state, several times as large: gone before the next tile is solved
     assert total is not None
     status = "max_steps" if "max_steps" in statuses else statuses[0]
     return Solution(total, status, steps)
