@@ -16,8 +16,7 @@ def bar(name: str, total: int | None, done: int = 0) -> Iterator[Callable[..., N
     """Give an `advance(done)` that draws how many of `total` things (None: who knows) are done, `done` already.
 
     Drawn on standard error while the block runs, and only on a terminal: reports and pipes stay clean. A bar within
-    another one stands below it. `advance` also takes another `name` or
-    `total`; `done` None leaves the number as it is.
+    another one stands below it. `advance` also takes another `name` or `total`; `done` None leaves the number as it is.
     """
     columns = (
         TextColumn("{task.description}", markup=False),

@@ -17,7 +17,6 @@ from torch import Tensor
 from linops_video.algebra.operator import Adjoint, Compose, Identity, LinearOperator, Scaled, Sum, compose
 from linops_video.algebra.parameters import (
     Parameters,
-    Shape,
     added,
     as_tensor,
     double,
@@ -282,14 +281,10 @@ def _of_dense(G: Dense) -> Spectral:
     return Spectral(Dense(vectors, values.shape[-1:], G.in_shape), values)
 
 
-def zero_on(shape: Shape) -> Spectral:
-    """That of 0."""
-    return Spectral(Identity(shape), torch.zeros((1,) * len(shape), dtype=torch.float64))
-
-
 def _of_dense_gram(G: DenseGram) -> Spectral:
     """MᴴM through the SVD of M or, where that takes minutes, through MMᴴ = UΛUᴴ with the eigenvectors MᴴUΛ^(−1/2)."""
-    zero, matrix = zero_on(G.in_shape), double(G.matrix)
+    zero = Spectral(Identity(G.in_shape), torch.zeros((1,) * len(G.in_shape), dtype=torch.float64))
+    matrix = double(G.matrix)
     if matrix.shape[-2] <= SVD_LIMIT:
         _, singular, rows = torch.linalg.svd(matrix, full_matrices=False)
         return Spectral(Dense(rows.mH, singular.shape[-1:], G.in_shape), singular**2, zero)

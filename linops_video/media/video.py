@@ -172,6 +172,8 @@ def _refused(path: Path) -> Iterator[None]:
 
 def in_bytes(frames: Tensor) -> Tensor:
     """Frames (T, C, H, W) as uint8, clipped to [0, 1] and rounded where they are not; `LinopsError` for NaN or inf."""
+    if frames.dtype == torch.uint8:
+        return frames
     if not all(bool(torch.isfinite(frame).all()) for frame in frames):
         raise LinopsError("a video to write must be finite: this one has NaN or infinite values")
     return torch.stack([_bytes(frame) for frame in frames])  # one after the other: of a film in less memory
