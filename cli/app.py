@@ -19,7 +19,7 @@ from linops_video import LinopsError, __version__
 from linops_video.cli.data import data
 from linops_video.cli.evaluate import evaluate
 from linops_video.cli.figure import figure
-from linops_video.cli.heap import is_out_of_memory
+from linops_video.cli.heap import is_out_of_memory, reuse_freed_memory
 from linops_video.cli.ops import ops
 from linops_video.cli.solve import solve
 from linops_video.cli.train import train
@@ -64,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit codes: 0 done; 1 films of a folder failed; 2 bad input, with one sentence on standard error; 130 interrupted;
     143 terminated; 129 where its terminal was closed.
     """
+    reuse_freed_memory()
     for stream in (sys.stdout, sys.stderr):  # what a terminal cannot show is no reason to lose the work
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

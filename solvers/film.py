@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, Solution
+from linops_video.algebra.slabs import CACHED
 from linops_video.films.film import Film
 from linops_video.films.parts import WHOLE, Finished, Share, Tallies, Tally
 from linops_video.films.threads import ahead
@@ -21,6 +22,7 @@ from linops_video.solvers.baselines import BASELINES
 from linops_video.solvers.evaluation import Score
 from linops_video.solvers.iteration import OnStep
 from linops_video.solvers.learned.checkpoint import locate
+from linops_video.solvers.objective import energy
 from linops_video.solvers.registry import SOLVERS, build
 from linops_video.solvers.tiles import Span, cut_in_tiles, ramp, run_tiles, spans
 
@@ -117,15 +119,16 @@ def solve_film(
         solved = _solved(ways[solver], group, on_step)
         others = {name: _solved(ways[name], group) for name in beside} if group.stop > mine.start else {}
         for index, truth in enumerate(group.truths, group.start):
+            tallies, done = {}, _finished(windows, index)
+            for name, found in others.items():
+                other, told = found[index - group.start]
+                tallies[name] = told | _errors(other[:done], truth)
             frames, tally = solved.pop(0)
-            frames, tail = _blended(frames, windows, index, state.tail)
+            tail = _blend(frames, windows, index, state.tail)
+            frames = frames[:done]
             if index not in mine:
                 state = Finished(index + 1, tail, {})
                 continue
-            tallies = {}
-            for name, found in others.items():
-                other, told = found[index - group.start]
-                tallies[name] = told | _errors(other[: len(frames)], truth)
             tallies[solver] = tally | _errors(frames, truth)
             state = Finished(index + 1, tail, total([state.tallies, tallies]))
             yield Window(frames, state)
@@ -199,25 +202,32 @@ def _solved(way: Way, group: _Group, on_step: OnStep | None = None) -> list[tupl
         solution, tiles = way(problem, on_step)
     x = solution.x.cpu()  # which waits for CUDA
     seconds = time.perf_counter() - began
-    squares = (problem.operator(solution.x) - problem.y).abs().double().square().reshape(count, -1)
+    errors = (problem.operator(solution.x) - problem.y).reshape(count, -1)
     alike = {
-        "measurements": squares[0].numel(),
+        "measurements": errors[0].numel(),
         "steps": solution.steps,
         "stopped": solution.status == "max_steps",
         "seconds": seconds / count,
         "tiles": tiles,
     }
-    misfits = [{"squared misfit": float(own.sum())} for own in squares]
+    misfits = [{"squared misfit": float(sum(energy(part, 1) for part in own.split(CACHED)))} for own in errors]
     return [(own, misfit | alike) for own, misfit in zip(x.reshape(count, *x.shape[-4:]), misfits, strict=True)]
 
 
-def _blended(frames: Tensor, windows: list[Span], index: int, tail: Tensor) -> tuple[Tensor, Tensor]:
-    """The finished frames of a solved window, blended with what the one before left for it; what it leaves itself."""
-    blended = frames * ramp(windows, index).reshape(-1, 1, 1, 1)
-    blended[: len(tail)] += tail
+def _finished(windows: list[Span], index: int) -> int:
+    """How many frames of a window the next one does not see."""
     start, stop = windows[index]
-    finished = (windows[index + 1][0] if index + 1 < len(windows) else stop) - start
-    return blended[:finished], blended[finished:].clone()
+    return (windows[index + 1][0] if index + 1 < len(windows) else stop) - start
+
+
+def _blend(frames: Tensor, windows: list[Span], index: int, tail: Tensor) -> Tensor:
+    """Blend a solved window with what the one before left for it, in place; give what it leaves itself."""
+    weights, done = ramp(windows, index).reshape(-1, 1, 1, 1), _finished(windows, index)
+    shared = slice(len(tail)), slice(done, None)
+    for part in shared:
+        frames[part].mul_(weights[part])
+    frames[: len(tail)] += tail
+    return frames[done:].clone()
 
 
 def total(many: Iterable[Tallies]) -> Tallies:

@@ -119,17 +119,16 @@ def run_tiles(
     if len(tiles) == 1:
         return run(solver, problem, on_step)
     check_problem(problem)
-    total: Tensor | None = None
-    statuses, steps = [], 0
+    first = tiles[0][2]
+    back = first.operator.H(first.y)  # made first, in one piece of memory, not amid what the tiles leave
+    total, statuses, steps = back.new_zeros(*problem.batch_shape, *problem.operator.in_shape), [], 0
+    del back
     for number, (box, weight, cut) in enumerate(tiles):
         part = run(solver, cut, _shifted(on_step, number * solver.max_steps))
-        if total is None:
-            total = part.x.new_zeros(*problem.batch_shape, *problem.operator.in_shape)
         total[(..., *(slice(a, b) for a, b in box))] += weight.to(part.x) * part.x
         statuses.append(part.status)
         steps = max(steps, part.steps)
         del part  # with its state, several times as large: gone before the next tile is solved
-    assert total is not None
     status = "max_steps" if "max_steps" in statuses else statuses[0]
     return Solution(total, status, steps)
 

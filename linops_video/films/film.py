@@ -12,6 +12,7 @@ from torch import Tensor
 from linops_video.algebra.parameters import Shape
 from linops_video.errors import CutError, ShapeError
 from linops_video.expressions.names import PROBLEMS, stream
+from linops_video.films.cut import cut_problem, whole
 from linops_video.films.film_model import FilmModel, Footage, Rolling, film_model
 from linops_video.media.arrays import EIGHT_BIT_NOISE, NUMPY, read_clip, read_measurement
 from linops_video.media.video import frame_rate, stream_video
@@ -117,10 +118,11 @@ class Film:
             y = (gray_of(y) if self._gray else y)[(..., *(slice(a, b) for a, b in box[1:]))]
             if tuple(y.shape) != A.out_shape:
                 raise ShapeError(f"{A!r} measures {A.out_shape}, but these frames of the film are {tuple(y.shape)}")
-            y = y * reached(A, y)  # what a file holds at lost entries means nothing
         problem = InverseProblem(A, y, self.noise_std, self.name)
         if not self._simulated:
-            check_range(problem)
+            for part in _frames_of(problem) if self.model.frame_by_frame else [problem]:
+                part.y.mul_(reached(part.operator, part.y))  # what a file holds at lost entries means nothing
+                check_range(part)
         return problem
 
     def truth(self, start: int, stop: int) -> Tensor | None:
@@ -180,6 +182,15 @@ def simulated_film(
     if noise_std is None:
         noise_std = PROBLEMS[name].noise_std if name in PROBLEMS else 0.0
     return Film(film_model(spec, source.shape, seed, mask, kernel), source, spec, noise_std, seed)
+
+
+def _frames_of(problem: InverseProblem) -> list[InverseProblem]:
+    """The problem of each frame, of its part of y: so that no more than a frame is in memory once again."""
+    frame = whole(problem.operator.in_shape)[1:]
+    try:
+        return [cut_problem(problem, ((i, i + 1), *frame)) for i in range(problem.operator.in_shape[0])]
+    except CutError:
+        return [problem]
 
 
 def _draws(frame: Shape, seed: int) -> Iterator[Tensor]:

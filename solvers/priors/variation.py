@@ -150,7 +150,7 @@ class TotalVariation(Differences):
 
     def __call__(self, v: Tensor, step: Step, memory: Memory = (), relaxation: float = 1.0) -> tuple[Tensor, Memory]:
         s = self.balance
-        w, d = memory or self._split(s * self.analyse(v), step)
+        w, d = memory or self._split(self.analyse(s * v), step)
         x = self.inverse(s**2, v + self.synthesise(w - d).mul_(s))
         q = self.analyse(relaxation * s * x).add_(d)
         if relaxation != 1:
@@ -186,7 +186,8 @@ class TotalVariation(Differences):
         """w = prox of step · g at q, g(w) = weight · φ(‖w‖/s) summed, and d = q − w."""
         t, s = per_sample(step, 5) * self.weight, self.balance
         d = q * self._clip_factor(q, t / s, (t + s**2 * self.huber) / s)
-        return q - d, d
+        w = q - d if d.requires_grad or isinstance(t, Tensor) else q.sub_(d)  # the largest tensors: one less
+        return w, d
 
     def _clip_factor(self, q: Tensor, limit: Step, start: Step) -> Tensor:
         """limit/max(‖q‖, start) for every place."""
