@@ -6,6 +6,7 @@
     python benchmarks/films.py kill FILM             kill -9 in the middle of 256 frames, then the same command again
     python benchmarks/films.py processes FILM        8 files by 1 and by 2 processes of torchrun, one thread each
     python benchmarks/films.py threads FILM          reading ahead and writing behind, against one after another
+    python benchmarks/films.py reuse FILM            freed memory used again, against handed back to the system
     python benchmarks/films.py network FILM          the network as `solve` runs it, against eager float32
 
 FILM is any video file; the numbers in docs/films.md are for one of 960×540. One thread. `--json FILE` adds the
@@ -19,6 +20,7 @@ import argparse
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -47,24 +49,28 @@ from linops_video.solvers.tiles import run_in_tiles, tiles_of
 
 SOLVERS = ("admm-tv", "videoonet")
 SIZES = {"240p": (240, 424), "480p": (480, 848), "1080p": (1080, 1920)}
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 CLI = [sys.executable, "-m", "linops_video.cli", "solve"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    measurements = {f.__name__: f for f in (seams, scale, memory, kill, processes, threads, network)}
+    measurements = {f.__name__: f for f in (seams, scale, memory, kill, processes, threads, reuse, network)}
     parser.add_argument("what", choices=measurements)
     parser.add_argument("film", type=Path)
     parser.add_argument("--solver", action="append", help=f"default: {SOLVERS[0]} and {SOLVERS[1]}")
     parser.add_argument("--op", default="sr4")
-    counts = "of `seams` (60, a tenth of them for tiles), `scale` (4), `network` (2), `kill` (256), `threads` (104)"
+    counts = (
+        "of `seams` (60, a tenth of them for tiles), `scale` (4), `network` (2), `kill` (256), `threads` (104), "
+        "`reuse` (48)"
+    )
     parser.add_argument("--frames", type=int, help=counts)
-    parser.add_argument("--size", choices=SIZES, default="240p", help="of `memory`")
+    parser.add_argument("--size", choices=SIZES, default="240p", help="of `memory` and `reuse`")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for solver in arguments.solver or SOLVERS:
-        more = (arguments.size,) if arguments.what == "memory" else ()
+        more = (arguments.size,) if arguments.what in ("memory", "reuse") else ()
         row = measurements[arguments.what](arguments.film, arguments.op, solver, arguments.frames, *more)
         print(json.dumps(row), flush=True)
         if arguments.json is not None:
@@ -152,27 +158,61 @@ def memory(film: Path, op: str, solver: str, frames: int | None, size: str = "24
     """Of a film that was measured: without the truth, with which nothing is compared. `op` measures frames alone. Both
     lengths at the same time, each by a process with one thread: memory does not depend on what else runs.
 
-    VmHWM is of the command alone, where `ru_maxrss` begins at what the process had that started it. In frames of
-    176×144 the tensors are below the 32 MB from which glibc hands each one back when it is freed, and the peak is a
-    matter of chance: 900 to 1,060 MB for the same 64 frames.
+    VmHWM is of the command alone, where `ru_maxrss` begins at what the process had that started it.
     """
     running, peaks = {}, {}
     with tempfile.TemporaryDirectory() as name:
         for count in (64, 256):
-            path = Path(name) / f"{count} measured.mkv"
-            clip = F.interpolate(read_video(film, 60).frames, SIZES[size], mode="area")
-            measured = torch.cat([forward_model(op, (1, *f.shape)).operator(f[None]) for f in clip])
-            write_video(path, measured[_back_and_forth(len(measured), count)], 25)
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            command = [sys.executable, "-c", COMMAND, "solve", str(path), "--op", op, "--solver", solver]
-            command += ["-o", str(path.with_name(f"{count} out.mkv"))]
-            running[str(count)] = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+            path = _measured(film, op, count, size, Path(name))
+            command = _command(path, op, solver)
+            running[str(count)] = subprocess.Popen(command, env=ONE_THREAD, stdout=subprocess.PIPE, text=True)
         for count, process in running.items():
             said, _ = process.communicate()
             if process.returncode:
                 raise subprocess.CalledProcessError(process.returncode, process.args)
             peaks[count] = int(said.split()[-1]) / 1024
     return {"size": size, "peak [MB]": peaks, "256 relative to 64": peaks["256"] / peaks["64"]}
+
+
+def _measured(film: Path, op: str, frames: int, size: str, folder: Path) -> Path:
+    """What `op`, which measures frames alone, gives of the film at a size, back and forth until it has the frames."""
+    path = folder / f"{frames} measured.mkv"
+    clip = F.interpolate(read_video(film, 60).frames, SIZES[size], mode="area")
+    measured = torch.cat([forward_model(op, (1, *f.shape)).operator(f[None]) for f in clip])
+    write_video(path, measured[_back_and_forth(len(measured), frames)], 25)
+    return path
+
+
+def _command(path: Path, op: str, solver: str, before: str = "") -> list[str]:
+    """The command in a process whose last word is the peak of its memory; `before`: what Python is to do first."""
+    out = str(path.with_suffix(".out.mkv"))
+    return [sys.executable, "-c", before + COMMAND, "solve", str(path), "--op", op, "--solver", solver, "-o", out]
+
+
+def reuse(film: Path, op: str, solver: str, frames: int | None, size: str = "240p") -> dict:
+    """Processor time and peak memory of the command, and of one that leaves the heap as glibc has it; best of 2."""
+    ways = {"used again": "", "handed back": "import linops_video.cli.app as a; a.reuse_freed_memory = lambda: None"}
+    taken, peaks = {}, {}
+    with tempfile.TemporaryDirectory() as name:
+        path = _measured(film, op, frames or 48, size, Path(name))
+        for way in 2 * list(ways):
+            start = _children()
+            command = _command(path, op, solver, ways[way])
+            said = subprocess.run(command, env=ONE_THREAD, check=True, capture_output=True, text=True).stdout
+            taken[way] = min(taken.get(way, float("inf")), _children() - start)
+            peaks[way] = max(peaks.get(way, 0.0), int(said.split()[-1]) / 1024)
+    return {
+        "size": size,
+        "seconds": taken,
+        "times faster": taken["handed back"] / taken["used again"],
+        "peak [MB]": peaks,
+    }
+
+
+def _children() -> float:
+    """Processor time of the processes that were started and have ended, the system's for them included."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def kill(film: Path, op: str, solver: str, frames: int | None) -> dict:
@@ -209,7 +249,7 @@ def processes(film: Path, op: str, solver: str, frames: int | None) -> dict:
             command += [str(folder / "films"), "--simulate", "--op", op, "--solver", solver]
             command += ["-o", str(folder / f"{count}")]
             start = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+            subprocess.run(command, check=True, capture_output=True, env=ONE_THREAD)
             taken[str(count)] = time.perf_counter() - start
         equal = all(torch.equal(a, b) for i in range(8) for a, b in _frames(folder / "1", folder / "2", f"{i}.mkv"))
     return {"seconds": taken, "times faster": taken["1"] / taken["2"], "frames equal": equal}

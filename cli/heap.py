@@ -7,7 +7,6 @@ import platform
 
 import torch
 
-
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 """What glibc's `mallopt` calls them in malloc.h."""
 

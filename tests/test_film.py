@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from videos import film_clip
 
 from linops_video import Diagonal, forward_model
@@ -209,6 +210,29 @@ def test_a_measured_film_reads_what_belongs_to_the_window(tmp_path, spec):
         assert (problem.y - expected).abs().max() < 0.51 / 255
         assert film.truth(start, stop) is None
     assert stored.shape[0] == film.model.out_shape[0]
+
+
+class Largest(TorchDispatchMode):
+    """Notes how many entries the largest result of any operation has."""
+
+    entries = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for part in result if isinstance(result, tuple | list) else (result,):
+            self.entries = max(self.entries, part.numel() if isinstance(part, torch.Tensor) else 0)
+        return result
+
+
+@pytest.mark.parametrize("spec", ["sr4", "denoise", "pid", "dd", "color"])
+def test_reading_a_window_takes_no_more_than_its_measurements(tmp_path, spec):
+    """And a few frames: it goes on while the window before is solved, and both at once would be the peak of memory."""
+    video = film_clip(40, 64, 64)
+    write_video(tmp_path / "y.mkv", forward_model(spec, tuple(video.shape), 4).operator(video))
+    film = measured_film(open_film(tmp_path / "y.mkv"), spec, seed=4)
+    with Largest() as largest:
+        problem = film.problem(0, 32)
+    assert largest.entries <= max(problem.y.numel(), 3 * video[0].numel())
 
 
 def test_the_noise_of_a_film_is_estimated_from_frames_all_over_it(tmp_path):
