@@ -11,7 +11,7 @@ operator of the data term it is given one, so that the methods are compared, not
 before the clock starts. Libraries that are not installed are left out. `--agreement`: float64, means over 2×2 boxes in
 the place of 4×4, the objectives that the convex solvers reach.
 
-Tensors of all methods that use PyTorch take pages of 2 MB, as the command `linops-video` and arrays of NumPy do.
+Tensors of all methods that use PyTorch take pages of 2 MB, as arrays of NumPy do.
 """
 
 from __future__ import annotations

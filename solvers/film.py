@@ -57,16 +57,17 @@ class Window:
 
 
 def windows_of(frames: int) -> list[Span]:
-    """The windows of a film: of `WINDOW` frames, so that memory is the same for all lengths; the last two are equal.
+    """The windows of a film: of `WINDOW` frames, so that memory is the same for all lengths; where less than half of
+    one would be left for the last, the last two are equal.
 
     Example:
-        >>> windows_of(64)
-        [(0, 32), (24, 48), (40, 64)]
+        >>> windows_of(64), windows_of(36)
+        ([(0, 32), (24, 56), (48, 64)], [(0, 24), (12, 36)])
     """
-    full, start = [], 0
-    while frames - start > 2 * WINDOW - OVERLAP:
+    full, start, step = [], 0, WINDOW - OVERLAP
+    while frames - start >= step + WINDOW // 2:
         full.append((start, start + WINDOW))
-        start += WINDOW - OVERLAP
+        start += step
     return full + [(start + a, start + b) for a, b in spans(frames - start, WINDOW, OVERLAP, PERIOD)]
 
 

@@ -303,7 +303,7 @@ def test_a_film_without_a_name_is_solved_like_its_first_window_wherever_a_run_be
 
 @pytest.mark.parametrize(
     ("spec", "batches"),
-    [("sr2", [3, 1, 2]), ("fi2", [3, 1, 2]), ("tblur(box, 3)", [1, 3, 1, 1]), ("pid", 6 * [1])],
+    [("sr2", [3, 2, 1]), ("fi2", [3, 2, 1]), ("tblur(box, 3)", [1, 3, 1, 1]), ("pid", 6 * [1])],
 )
 def test_windows_of_one_operator_are_solved_as_a_batch(monkeypatch, spec, batches):
     """Masks differ from window to window; the first and last window have no frames on one side."""
