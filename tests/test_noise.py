@@ -9,10 +9,12 @@ from linops_video import (
     Diagonal,
     ForwardModel,
     InverseProblem,
+    NormalSolver,
     Select,
     collate,
     estimate_noise,
     forward_model,
+    linear_function,
     noise_level,
     parse,
 )
@@ -48,6 +50,20 @@ def test_what_the_operator_cannot_reach_is_all_noise():
     """A full convolution has a margin to spare: σ is told whatever the video is, white noise even."""
     video = torch.rand(4, 1, 24, 24, generator=torch.Generator().manual_seed(0))
     assert noise_level(measured("dd", video, 0.05)) == pytest.approx(0.05, rel=0.05)
+
+
+@pytest.mark.parametrize("text", ["mask(0.7) @ blur(gaussian, 2, circular)", "blur(disk, 17, 8, valid)"])
+def test_the_noise_beside_an_iterative_inverse_takes_no_iterations(clip, text, monkeypatch):
+    problem = measured(text, clip, 0.02)
+    assert not problem.normal.exact
+    monkeypatch.setattr(NormalSolver, "pinv", lambda *_: pytest.fail("A⁺ of noise takes minutes"))
+    assert noise_level(problem) == pytest.approx(0.02, rel=0.15)
+
+
+def test_an_iterative_inverse_tells_the_noise_of_what_is_no_video():
+    A = linear_function(lambda x: torch.cat([x, x.flip(-1), x.cumsum(-1)], -1), (100,))
+    problem = ForwardModel(A, 0.1).measure(torch.rand(100, generator=torch.Generator().manual_seed(0)))
+    assert noise_level(problem) == pytest.approx(0.1, rel=0.1)
 
 
 def test_little_noise_in_few_entries_is_told_in_float32():

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from linops_video.algebra.krylov import Map
 from linops_video.algebra.operator import LinearOperator
 from linops_video.errors import MeasurementError
 from linops_video.operators.stack import Stack
@@ -25,8 +26,9 @@ def noise_level(problem: InverseProblem) -> float:
     """σ of the white noise on y = A x + noise, estimated from y; `problem.noise_std` is not looked at.
 
     Where y has more entries than A can reach (dropped entries, margins of a full convolution), what is left of it,
-    y − A A⁺ y, is nothing but noise, and its norm beside that of white noise treated in the same way is σ. Where y is a
-    video, or a stack that begins with one, σ is that of its patches (`estimate_noise`).
+    y − A A⁺ y, is nothing but noise, and its norm beside that of white noise treated in the same way is σ. Where A⁺ is
+    iterative, only entries that A does not reach at all are taken so. Else, where y is a video, or a stack that begins
+    with one, σ is that of its patches (`estimate_noise`).
 
     Raises:
         MeasurementError: if A reaches all of y, and y is no video, or too small a one, or one with a pattern of random
@@ -45,22 +47,34 @@ def noise_level(problem: InverseProblem) -> float:
         return (sum(squares) / len(squares)) ** 0.5
     A, y = problem.operator, problem.y
     normal = problem.normal
-    wide = torch.complex128 if y.is_complex() else torch.float64
-    white = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=wide).to(y)
-    left, left_of_white = (v - A(normal.pinv(v)) for v in (y, white))
-    freedom, power, all_of_it = (v.abs().double().square().sum() for v in (left_of_white, left, y))
-    rounding = torch.finfo(y.dtype).eps ** 1.5 * all_of_it  # y − A A⁺ y of y = A x: eps² of it, or little more
-    if freedom >= max(LEAST, 1e-3 * y.numel()) and power > rounding:
-        return float((power / freedom).sqrt())
+
+    def beyond_the_range(v: Tensor) -> Tensor:
+        return v - A(normal.pinv(v))
+
+    exact, unreached = normal.exact, ~reached(A, y)
+    told = _left_over(y, beyond_the_range if exact else unreached.mul)  # A⁺ of noise by conjugate gradients: minutes
+    if told is not None:
+        return told
     if isinstance(A, Stack):
         A = A.operators[0]
         y = problem.operator.split(y)[0]  # type: ignore[attr-defined]  # of a Stack
     told = _estimate(y, reached(A, y)) if len(A.out_shape) == 4 else None
+    if told is None and not exact and (left := _left_over(problem.y, beyond_the_range)) is not None:
+        return left
     if told is None:
         raise MeasurementError(f"the noise of {A!r} cannot be told from y, which is no video, or small: give noise_std")
     if _pattern(A, y) > told / 2:
         raise MeasurementError(f"the noise of {A!r} cannot be told from the pattern that A lays over y: give noise_std")
     return told
+
+
+def _left_over(y: Tensor, left: Map) -> float | None:
+    """σ by what a projection leaves of y beside what it leaves of white noise; None if that is next to nothing."""
+    wide = torch.complex128 if y.is_complex() else torch.float64
+    white = torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=wide).to(y)
+    freedom, power, all_of_it = (v.abs().double().square().sum() for v in (left(white), left(y), y))
+    rounding = torch.finfo(y.dtype).eps ** 1.5 * all_of_it  # y − A A⁺ y of y = A x: eps² of it, or little more
+    return float((power / freedom).sqrt()) if freedom >= max(LEAST, 1e-3 * y.numel()) and power > rounding else None
 
 
 def _pattern(A: LinearOperator, y: Tensor) -> float:
