@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from linops_video import ConvergenceWarning, InverseProblem
 from linops_video.errors import SpecError
-from linops_video.solvers.iteration import Solver, check_problem, feasible, in_single, run
+from linops_video.solvers.iteration import Solver, check_problem, check_solver, feasible, in_single, run
 
 
 def unrolled(solver: Solver, problem: InverseProblem, steps: int, checkpointing: bool = True) -> Tensor:
@@ -33,6 +33,7 @@ def unrolled(solver: Solver, problem: InverseProblem, steps: int, checkpointing:
         >>> weight.grad.isfinite().item()
         True
     """
+    check_solver(solver)
     check_problem(problem)
     if solver.tol < 0 and steps > solver.max_steps:
         raise SpecError(f"{type(solver).__name__} has {solver.max_steps} steps, not {steps}: take at most as many")
@@ -76,6 +77,7 @@ def implicit(solver: Solver, problem: InverseProblem, gradient_steps: int = 200,
         >>> weight.grad.isfinite().item()
         True
     """
+    check_solver(solver)
     check_problem(problem)
     if in_single(problem) is not problem:
         return implicit(solver, in_single(problem), gradient_steps, gradient_tol).to(problem.y.dtype)

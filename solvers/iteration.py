@@ -130,6 +130,7 @@ def run(
         >>> run(AdmmTV(max_steps=5, tol=0), problem, start=first, history=True).history.objective.shape
         torch.Size([5])
     """
+    check_solver(solver)
     check_problem(problem)
     _check_given(problem, start, truth)
     problem = problem.broadcast()
@@ -185,6 +186,13 @@ def in_single(problem: InverseProblem) -> InverseProblem:
 def feasible(solver: Any, x: Tensor) -> Tensor:
     """x within the bounds among the solver's priors: an iterate of a splitting is there in the limit only."""
     return reduce(lambda x, prior: prior.feasible(x), getattr(solver, "priors", ()), x)
+
+
+def check_solver(solver: object) -> None:
+    """Raise SpecError unless this is a solver object."""
+    if isinstance(solver, type) or not callable(getattr(solver, "step", None)):
+        got = solver if isinstance(solver, str | type) else type(solver).__name__
+        raise SpecError(f"a solver is an object, as AdmmTV(), or for `solve` a name, as admm-tv, got {got}")
 
 
 def check_problem(problem: InverseProblem) -> None:

@@ -54,9 +54,8 @@ class Regularised(ABC):
             raise SpecError(f"{type(self).__name__} needs at least one prior, got none: Pinv has none")
         for prior in self.priors:
             if not isinstance(prior, Prior):
-                raise SpecError(
-                    f"a prior is a `Prior` or a tuple of them, got {prior!r}: wrap a denoiser in PlugAndPlay"
-                )
+                got = prior if isinstance(prior, type) else type(prior).__name__
+                raise SpecError(f"a prior is a `Prior` or a tuple of them, got {got}: wrap a denoiser in PlugAndPlay")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from linops_video.errors import SpecError, near_names
 from linops_video.solvers.admm import Admm, AdmmTV, AdmmWavelet
 from linops_video.solvers.defaults import scale, tuned, tuned_prior
 from linops_video.solvers.hqs import HalfQuadratic
-from linops_video.solvers.iteration import OnStep, Solver, check_problem, run
+from linops_video.solvers.iteration import OnStep, Solver, check_problem, check_solver, run
 from linops_video.solvers.learned.onenet import OneNet
 from linops_video.solvers.learned.solver import fast_precision
 from linops_video.solvers.learned.videoonet import VideoOneNet
@@ -87,8 +87,7 @@ def build(problem: InverseProblem, solver: str | Solver, **fields: Any) -> Solve
         if start is not None:
             return dataclasses.replace(start, **fields)
         return SOLVERS[solver](**{**_prior_fields(SOLVERS[solver], problem), **fields})
-    if isinstance(solver, type) or not dataclasses.is_dataclass(solver):
-        raise SpecError(f"a solver is a name, as admm-tv, or an object, as AdmmTV(), not {solver!r}")
+    check_solver(solver)
     check_fields(type(solver), fields)
     return dataclasses.replace(solver, **fields)  # type: ignore[type-var]  # every solver is a dataclass
 

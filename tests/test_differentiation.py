@@ -183,6 +183,13 @@ def test_what_has_no_fixed_point_is_told(solver):
         implicit(solver, problem_with(y))
 
 
+@pytest.mark.parametrize("call", [run, implicit, lambda solver, problem: unrolled(solver, problem, 3)])
+def test_names_of_solvers_are_for_solve(call):
+    problem = InverseProblem(Diagonal(torch.ones(EVENT), EVENT), torch.rand(EVENT))
+    with pytest.raises(SpecError, match=r"a solver is an object, as AdmmTV\(\), or for `solve` a name"):
+        call("admm-tv", problem)
+
+
 def test_a_network_has_no_more_steps_than_its_own():
     problem = InverseProblem(Diagonal(torch.ones(2, 3, 8, 8), (2, 3, 8, 8)), torch.rand(2, 3, 8, 8))
     with pytest.raises(SpecError, match=r"OneNet has \d steps, not 50"):

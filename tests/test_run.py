@@ -142,7 +142,9 @@ def with_y(y, noise_std: float | torch.Tensor = 0.0):
         (GOOD, "admm-wavelet", {"levels": (1, 1)}, SpecError, "each of T, H, W"),
         (GOOD, "admm-tv", {"weight": "0.1"}, SpecError, "weight must be one finite number, 0 or more, got '0.1'"),
         (GOOD, AdmmTV, {}, SpecError, "an object, as AdmmTV"),
-        (GOOD, None, {}, SpecError, "a solver is a name"),
+        (GOOD, None, {}, SpecError, "a solver is an object, as AdmmTV.., or for `solve` a name, .* got NoneType"),
+        (GOOD, PlugAndPlay(lambda x, _: x), {}, SpecError, "a solver is an object, .* got PlugAndPlay"),
+        (GOOD, "admm", {"prior": torch.nn.Sequential(torch.nn.Flatten())}, SpecError, "got Sequential: wrap"),
         (GOOD, "admm-tv", {"truth": torch.rand(2, 2)}, ShapeError, "the truth must be a video of shape .2×3×8×8."),
         (
             GOOD,
