@@ -74,20 +74,21 @@ def _short(value: object) -> str:
 
 
 def print_table(console: Console, headline: str, rows: list[Row]) -> None:
-    """Print the rows, the last of which is the solver that was asked for."""
+    """Print the rows, the last of which is the solver that was asked for, without columns that say nothing."""
     console.print(headline, highlight=False, markup=False)
+    columns = {
+        escape("PSNR [dB]"): [_fixed(row.score.psnr, 2) for row in rows],
+        "SSIM": [_fixed(row.score.ssim, 4) for row in rows],
+        "data misfit": [f"{row.score.data_misfit:.1e}" for row in rows],
+        "seconds": [f"{row.seconds:.1f}" for row in rows],
+    }
+    columns = {heading: cells for heading, cells in columns.items() if set(cells) != {"–"}}
     table = Table()
     table.add_column("solver", overflow="fold")  # a narrow terminal cuts off no digit
-    for heading in (escape("PSNR [dB]"), "SSIM", "data misfit", "seconds"):
+    for heading in columns:
         table.add_column(heading, justify="right", overflow="fold")
-    for index, row in enumerate(rows):
-        cells = (
-            _fixed(row.score.psnr, 2),
-            _fixed(row.score.ssim, 4),
-            f"{row.score.data_misfit:.1e}",
-            f"{row.seconds:.1f}",
-        )
-        table.add_row(row.name, *cells, style="bold" if index == len(rows) - 1 else None)
+    for row, *cells in zip(rows, *columns.values(), strict=True):
+        table.add_row(row.name, *cells, style="bold" if row is rows[-1] else None)
     console.print(table)
 
 
