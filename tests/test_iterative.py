@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -9,7 +10,18 @@ import torch
 from memory import in_use, needs_linux
 from scipy.sparse.linalg import aslinearoperator
 
-from linops_video import BlockDiagonal, Convolution, Diagonal, Identity, LinearOperator, NormalSolver, Shape, batch
+from linops_video import (
+    BlockDiagonal,
+    ConvergenceWarning,
+    Convolution,
+    Diagonal,
+    Identity,
+    LinearOperator,
+    NormalSolver,
+    Shape,
+    batch,
+    linear_function,
+)
 from linops_video.algebra.krylov import conjugate_gradient, lanczos_norm
 from linops_video.algebra.parameters import like, tensor_field
 from linops_video.interop import from_scipy
@@ -114,6 +126,70 @@ def test_blocks_that_are_iterated_report_it_and_take_a_start():
     torch.testing.assert_close(solved.residual, gap.norm(dim=-1) / b.norm(dim=-1))
     again = normal.solve(0.3, b, start=solved.x)
     assert int(again.iterations.max()) <= 1
+
+
+def with_singular_values(rows: int, columns: int, singular: torch.Tensor, single: bool = False) -> tuple:
+    """U diag(σ) Vᵀ as a function of which nothing else is known, U and V; `single`: computed in float32 inside."""
+    left, right = (torch.linalg.qr(random(n, len(singular), seed=n)).Q for n in (rows, columns))
+    M = left * singular @ right.mT
+    return linear_function(lambda x: x @ (M.float() if single else M.to(x)).mT, (columns,)), left, right
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    ("rows", "columns", "smallest"), [(24, 24, 0.5), (24, 24, 1e-4), (12, 30, 1e-2), (30, 12, 1e-8)]
+)
+def test_data_steps_are_as_accurate_as_they_say(rows: int, columns: int, smallest: float, dtype: torch.dtype) -> None:
+    """Relative to the solution, whatever ρ: the misfit says nothing of what A barely sees."""
+    n = min(rows, columns)
+    singular = torch.logspace(0, math.log10(smallest), n, dtype=torch.float64)
+    for size in (1e-8, 1.0, 1e8):
+        A, left, right = with_singular_values(rows, columns, size * singular)
+        normal, v = NormalSolver.of(A), random(2, columns, seed=1).to(dtype)
+        y = (A(random(2, columns, seed=2)) + size * random(2, rows, seed=3)).to(dtype)
+        assert normal.method == "cg, not preconditioned"
+        for ratio in (1e-8, 1e-6, 1e-4, 1e-2, 1.0, 100.0):
+            filters = singular / (singular**2 + ratio) / size
+            change = (y.double() - A(v.double())) @ left * filters @ right.mT
+            found = normal.prox(ratio * size**2, v, y).double() - v.double()
+            allowed = 1e-6 if dtype == torch.float64 else 1e-6 + 2e-7 / min(1.0, ratio**0.5)  # y − A v is in float32
+            # of v + change, float32 rounds
+            error = (found - change).norm(dim=-1) / (change.norm(dim=-1) + (dtype == torch.float32) * v.norm(dim=-1))
+            assert float(error.max()) <= allowed
+
+
+def test_a_function_in_float32_says_how_far_it_comes() -> None:
+    A, _, _ = with_singular_values(24, 24, torch.logspace(0, -3, 24, dtype=torch.float64), single=True)
+    normal, y = NormalSolver.of(A), random(24)
+    with pytest.warns(ConvergenceWarning, match="a relative error of up to"):
+        normal.prox(1e-6, 0 * y, y)
+    assert torch.isfinite(normal.prox(10.0, 0 * y, y)).all()
+
+
+def test_the_residual_is_that_of_the_rounded_solution() -> None:
+    A, rho, b = masked_blur(), 1e-4, random(2, *FRAME).float()
+    solved = NormalSolver.of(A).solve(rho, b)
+    z, wide = solved.x.double(), b.double()
+    gap = A.H(A(z)) + rho * z - wide
+    torch.testing.assert_close(solved.residual, gap.flatten(1).norm(dim=1) / wide.flatten(1).norm(dim=1))
+
+
+def test_the_pseudoinverse_of_what_is_out_of_reach_is_zero() -> None:
+    for single in (False, True):
+        A, left, right = with_singular_values(40, 30, torch.logspace(0, -1, 20, dtype=torch.float64), single)
+        y, reached = random(3, 40), torch.tensor([[0.0], [1.0], [0.0]], dtype=torch.float64)
+        y = y - (1 - reached) * (y @ left @ left.mT)  # of the first and the last sample A reaches nothing
+        x, singular = NormalSolver.of(A).pinv(y), torch.logspace(0, -1, 20, dtype=torch.float64)
+        expected = y @ left / singular @ right.mT
+        assert float((x - expected).abs().max()) <= (1e-3 if single else 1e-7)
+
+
+def test_the_pseudoinverse_finds_small_singular_values() -> None:
+    singular = torch.logspace(0, -4, 20, dtype=torch.float64)
+    A, left, right = with_singular_values(40, 30, singular)
+    y = random(40)
+    expected = y @ left / singular @ right.mT
+    assert float((NormalSolver.of(A).pinv(y) - expected).norm() / expected.norm()) <= 1e-3
 
 
 @needs_linux

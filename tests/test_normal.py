@@ -126,7 +126,7 @@ def test_frames_whose_margins_are_too_large_together_are_solved_by_iteration() -
 
 def test_too_few_steps_warn() -> None:
     A = Convolution(disk(7, 3.5), (1, 1, 96, 96), "same")
-    with pytest.warns(ConvergenceWarning, match="relative residual"):
+    with pytest.warns(ConvergenceWarning, match="a relative error of up to"):
         NormalSolver.of(A)(1e-9, random(1, 1, 96, 96, dtype=torch.float32))
 
 

@@ -10,12 +10,17 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_batchedtensor
 
+from linops_video.algebra.parameters import like, moved
 from linops_video.errors import SpecError
 
 Map = Callable[[Tensor], Tensor]
 
-CYCLES = 4
+CYCLES = 6
 """Restarts from the true residual: the one that the recurrence carries drifts from it by rounding."""
+
+DIGITS = 1e-4
+"""What a cycle in less precision than the residual's leaves of it, in 100 steps. Where more than ten times that is
+left, the cycle counts for nothing, and the next is in full precision."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +37,24 @@ def conjugate_gradient(
     b: Tensor,
     event_ndim: int,
     preconditioner: Map | None = None,
-    rtol: float = 1e-6,
-    max_steps: int = 500,
+    rtol: float | Tensor = 1e-6,
+    max_steps: int = 1000,
     start: Tensor | None = None,
+    least: float | Tensor | None = None,
+    dtype: torch.dtype | None = None,
 ) -> IterativeSolve:
     """Solve G x = b for a self-adjoint positive G by preconditioned conjugate gradients.
 
-    Each sample (all axes before the last `event_ndim`) has its own step lengths and stops at its own residual
-    ‖b − G x‖ ≤ rtol ‖b‖; a sample that has stopped is left as it is. Source: Hestenes and Stiefel (1952).
+    Each sample (all axes before the last `event_ndim`) has its own step lengths and stops at its own residual: at
+    ‖b − G x‖ ≤ rtol ‖b‖, or, where no eigenvalue of G is below `least`, at ‖b − G x‖ ≤ rtol · least ‖x‖: x is then
+    within rtol ‖x‖ of the solution. A sample that has stopped is left as it is. Source: Hestenes and Stiefel (1952).
 
     Args:
         G: the map x ↦ G x, which must treat samples separately.
         preconditioner: an approximate inverse of G, self-adjoint and positive.
+        rtol, least: numbers, or tensors with one for each sample and event axes of length 1.
         start: the first x; zero if not given.
+        dtype: the precision of the steps while they gain digits in it; residuals and x are in that of b.
 
     Example:
         >>> import torch
@@ -56,21 +66,41 @@ def conjugate_gradient(
     def dot(u: Tensor, v: Tensor) -> Tensor:
         return (u.conj() * v).sum(event, keepdim=True).real
 
+    def limit(x: Tensor) -> Tensor:
+        scaled = None if least is None else like(least, x.real) * x
+        return rtol**2 * (size if scaled is None else dot(scaled, scaled))
+
     largest = b.abs().amax(event, keepdim=True)
     unit = torch.where(largest > 0, largest, 1)  # squares of what is very large or small leave the range of floats
     b = b / unit
     size = dot(b, b)
-    limit = rtol**2 * size
     x = torch.zeros_like(b) if start is None else torch.where(largest > 0, start.to(b.dtype) / unit, 0)
     residual = b if start is None else b - G(x)
-    iterations = torch.zeros_like(size, dtype=torch.long)
+    squares, iterations = dot(residual, residual), torch.zeros_like(size, dtype=torch.long)
+    precise = b.dtype.to_real()
+    dtype = dtype or precise
     for _ in range(CYCLES):
-        correction, done = _cycle(G, residual, limit, preconditioner, max_steps - int(iterations.max()), dot)
-        x, iterations = x + correction, iterations + done
-        residual = b - G(x)
-        if bool((dot(residual, residual) <= limit).all()) or int(iterations.max()) >= max_steps:
+        coarse = dtype != precise
+        known, least_left = moved(x, None, dtype), coarse * DIGITS**2 * squares
+
+        def going(d: Tensor, r: Tensor, known: Tensor = known, least_left: Tensor = least_left) -> Tensor:
+            return dot(r, r) > torch.maximum(limit(known + d), least_left)
+
+        steps = max_steps - int(iterations.max())
+        steps = min(100, steps) if coarse else steps
+        d, done = _cycle(G, moved(residual, None, dtype), going, preconditioner, steps, dot)
+        iterations = iterations + done
+        closer = x + d
+        left = b - G(closer)
+        remaining, allowed = dot(left, left), limit(closer)
+        gained = (remaining <= torch.maximum(allowed, 100 * least_left)) | (not coarse)
+        x, residual, squares = (
+            torch.where(gained, new, old) for new, old in ((closer, x), (left, residual), (remaining, squares))
+        )
+        if bool((squares <= allowed).all()) or int(iterations.max()) >= max_steps:
             break
-    relative = torch.where(size == 0, 0, dot(residual, residual) / size).sqrt()
+        dtype = dtype if bool(gained.all()) else precise
+    relative = torch.where(size == 0, 0, squares / size).sqrt()
     x = unit * torch.where(size.isfinite(), x, torch.nan)  # no step is taken from what is not finite
     return IterativeSolve(x, iterations.flatten(-event_ndim).squeeze(-1), relative.flatten(-event_ndim).squeeze(-1))
 
@@ -78,16 +108,17 @@ def conjugate_gradient(
 def _cycle(
     G: Map,
     r: Tensor,
-    limit: Tensor,
+    going: Callable[[Tensor, Tensor], Tensor],
     preconditioner: Map | None,
     max_steps: int,
     dot: Callable[[Tensor, Tensor], Tensor],
 ) -> tuple[Tensor, Tensor]:
-    """G d = r from d = 0 until the recurrence says ‖r − G d‖² ≤ limit; d, and the steps of each sample."""
+    """G d = r from d = 0 for as long as `going(d, r − G d)`, with r − G d of the recurrence; d, and the steps of each
+    sample."""
     d = torch.zeros_like(r)
     z = preconditioner(r) if preconditioner else r
     p, rz = z, dot(r, z)
-    active = dot(r, r) > limit
+    active = going(d, r)
     steps = torch.zeros_like(active, dtype=torch.long)
     for _ in range(max_steps):
         if not active.any():
@@ -96,7 +127,7 @@ def _cycle(
         alpha = torch.where(active, rz / dot(p, Gp), 0.0)
         d, r = d + alpha * p, r - alpha * Gp
         steps += active
-        active = active & (dot(r, r) > limit)
+        active = active & going(d, r)
         z = preconditioner(r) if preconditioner else r
         before, rz = rz, dot(r, z)
         p = z + torch.where(active, rz / before, 0.0) * p

@@ -224,13 +224,21 @@ class OuterInverse(ExactInverse):
         return self.decomposition.logdet(rho) + surplus * torch.log(torch.as_tensor(rho, dtype=torch.float64))
 
 
+PINV_STEPS, PINV_RTOL = 10_000, 1e-8
+"""Of the pseudoinverse by conjugate gradients: most steps, and ‖Aᴴ(y − A z)‖/‖Aᴴy‖ at which it stops."""
+
+
 @dataclass(frozen=True, eq=False)
 class IterativeInverse(Inverse):
     """By conjugate gradients, one system a sample, preconditioned by the inverse of a structured operator near AᴴA.
 
+    AᴴA + ρI has no eigenvalue below ρ, so that x is within ‖b − (AᴴA + ρI) x‖/ρ of the solution. A sample stops where
+    that is `rtol` ‖x‖; in float32 the steps are, while they gain digits, and the residual, x and later steps are in
+    float64: rounding them would cost ‖A‖²/ρ of their precision.
+
     Attributes:
         near: the decomposition of that operator, None if there is none.
-        rtol: the relative residual ‖b − (AᴴA + ρI) x‖/‖b‖ at which a sample stops.
+        rtol: the relative error.
     """
 
     operator: LinearOperator
@@ -240,43 +248,57 @@ class IterativeInverse(Inverse):
     iterative = True
 
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
-        return self.solve(rho, b).x
+        return narrow(self._iterate(rho, double(b), None, b.dtype.to_real()).x, b)
 
     def solve(self, rho: float | Tensor, b: Tensor, start: Tensor | None = None) -> IterativeSolve:
         """(AᴴA + ρI)⁻¹ b from `start`, with the iterations and the relative residual of every sample."""
-        result = self._iterate(rho, b, start, self.rtol)
-        warn_of_residual(result, self.rtol, f" on {self.operator!r}", "use a larger rho, a larger rtol, or float64")
-        return result
+        wide, A = double(b), self.operator.to(dtype=torch.float64)
+        found = self._iterate(rho, wide, start, b.dtype.to_real())
+        x = narrow(found.x, b)
+        if x.dtype == found.x.dtype:
+            return found
+        rounded = exactly_solved(double(x), wide, A.H(A(double(x))), rho, len(A.in_shape))
+        return IterativeSolve(x, found.iterations, rounded.residual)
 
-    def _iterate(self, rho: float | Tensor, b: Tensor, start: Tensor | None, rtol: float) -> IterativeSolve:
-        A, near = self.operator, self.near
-        precondition: Map | None = None if near is None else lambda r: near.solve(rho, r)
-        n = len(A.in_shape)
+    def _iterate(self, rho: float | Tensor, b: Tensor, start: Tensor | None, dtype: torch.dtype) -> IterativeSolve:
+        """For b in float64, with the first steps in `dtype`."""
+        near, n = self.near, len(self.operator.in_shape)
+        exact, own = (self.operator.to(dtype=kind) for kind in (torch.float64, dtype))
         numbers = rho.shape if isinstance(rho, Tensor) else ()
-        b = b.expand(*torch.broadcast_shapes(b.shape[: b.ndim - n], A.batch_shape, numbers), *A.in_shape)
+        b = b.expand(*torch.broadcast_shapes(b.shape[: b.ndim - n], exact.batch_shape, numbers), *exact.in_shape)
         shift = per_sample(like(rho, b.real), n)
+
+        def G(x: Tensor) -> Tensor:
+            A = own if x.dtype.to_real() == dtype else exact
+            return A.H(A(x)) + like(shift, x.real) * x
+
+        precondition: Map | None = None if near is None else lambda r: near.solve(rho, r)
         with torch.no_grad():
-            return conjugate_gradient(lambda x: A.H(A(x)) + shift * x, b, n, precondition, rtol, start=start)
+            found = conjugate_gradient(G, b, n, precondition, self.rtol, start=start, least=shift, dtype=dtype)
+        size, length = (torch.linalg.vector_norm(t, dim=tuple(range(-n, 0))) for t in (b, shift * found.x))
+        error, where = found.residual * size / length, f" on {self.operator!r}"
+        warn_of_residual(found, self.rtol, where, "use a larger rho or a larger rtol", error)
+        return found
 
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
-        return self.normal(rho, self.operator.H(residual))
+        b = self.operator.to(dtype=torch.float64).H(double(residual))
+        return narrow(self._iterate(rho, b, None, residual.dtype.to_real()).x, residual)
 
     def pinv(self, y: Tensor) -> Tensor:
-        """By Tikhonov steps in float64, until the data misfit Aᴴ(y − A z) is below 1e-6 of Aᴴy or no longer falls."""
-        A = self.operator.to(dtype=torch.float64)
-        # not preconditioned: only then do the iterates stay in the range of Aᴴ, where the solution of least norm is
-        exact = IterativeInverse(A, self.method, None, self.rtol)
-        target = double(y)
-        event = tuple(range(-len(A.in_shape), 0))
-        rho = 1e-8 * A.norm() ** 2
-        x = torch.zeros_like(A.H(target))
-        first = misfit = torch.linalg.vector_norm(A.H(target), dim=event)
-        for _ in range(20):
-            x = x + exact._iterate(rho, A.H(target - A(x)), None, 1e-4).x
-            before, misfit = misfit, torch.linalg.vector_norm(A.H(target - A(x)), dim=event)
-            if bool(((misfit <= 1e-6 * first) | (misfit > 0.9 * before)).all()):
-                break
-        return narrow(x, y)
+        """By conjugate gradients in float64 from zero, until ‖Aᴴ(y − A z)‖ is 1e-8 of ‖Aᴴy‖ or rounding of Aᴴy.
+
+        Not preconditioned: only then do the iterates stay in the range of Aᴴ, where the solution of least norm is.
+        """
+        A, target, n = self.operator.to(dtype=torch.float64), double(y), len(self.operator.in_shape)
+        b, event = A.H(target), tuple(range(-n, 0))
+        # in A's own arithmetic: functions may compute in float32; where A does not reach y, all of Aᴴy is rounding
+        size, rounding = (torch.linalg.vector_norm(t, dim=event, keepdim=True) for t in (b, b - 3 * A.H(target / 3)))
+        rtol = torch.where(size > 0, 100 * rounding / size, 0).clamp(min=PINV_RTOL)
+        with torch.no_grad():
+            found = conjugate_gradient(lambda x: A.H(A(x)), b, n, None, rtol, PINV_STEPS)
+        excess = found.residual * (PINV_RTOL / rtol.reshape(found.residual.shape))
+        warn_of_residual(replace(found, residual=excess), 10 * PINV_RTOL, f" on {self.operator!r}", "use a data step")
+        return narrow(found.x, y)
 
     def pinv_adjoint(self, x: Tensor) -> Tensor:
         return IterativeInverse(self.operator.H, self.method, None, self.rtol).pinv(x)
@@ -291,13 +313,13 @@ def exactly_solved(x: Tensor, b: Tensor, Gx: Tensor, rho: float | Tensor, event_
     return IterativeSolve(x, torch.zeros_like(relative, dtype=torch.long), relative)
 
 
-def warn_of_residual(result: IterativeSolve, rtol: float, where: str, remedy: str) -> None:
-    """Give a `ConvergenceWarning` if a relative residual is above `rtol`, or ten times that in float32."""
-    rounding = 1 if torch.finfo(result.x.dtype).eps < 1e-10 else 10  # what rounding x may add to the residual
-    if bool((result.residual > rounding * rtol).any()):
+def warn_of_residual(result: IterativeSolve, rtol: float, where: str, remedy: str, error: Tensor | None = None) -> None:
+    """Give a `ConvergenceWarning` if a relative residual, or the bound of the error that it gives, is above `rtol`."""
+    if bool(((result.residual if error is None else error) > rtol).any()):
+        bound = "" if error is None else f", a relative error of up to {float(error.max()):.1e}"
         warnings.warn(
             f"conjugate gradients{where} stopped after {int(result.iterations.max())} iterations at a relative "
-            f"residual of {float(result.residual.max()):.1e} (wanted {rtol:.0e}): {remedy}",
+            f"residual of {float(result.residual.max()):.1e}{bound} (wanted {rtol:.0e}): {remedy}",
             ConvergenceWarning,
             stacklevel=6,
         )

@@ -25,7 +25,7 @@ from linops_video.inverses.weight import root
 __all__ = ["ConvergenceWarning", "NormalSolver"]
 
 RTOL = 1e-6
-"""Relative residual at which an iterative solve stops."""
+"""Relative error at which an iterative solve stops."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class NormalSolver:
         weight: W, None for I.
         whiten: W^½, None for I.
         versions: the tensors of A and W, and torch's counts of their changes at set-up.
-        rtol: the relative residual at which an iterative solve stops.
+        rtol: the relative error at which an iterative solve stops.
 
     Example:
         >>> import torch
@@ -82,7 +82,8 @@ class NormalSolver:
         Args:
             weight: W for weighted least squares, a `Diagonal` of inverse noise variances or another positive
                 semidefinite operator that can be diagonalised.
-            rtol: the relative residual at which an iterative solve stops.
+            rtol: the relative error at which an iterative solve stops: where ‖b − (AᴴWA + ρI) x‖/ρ, from which the
+                error of x cannot be larger, is so small beside ‖x‖.
 
         Raises:
             DtypeError: if A or the weight is not an operator.
@@ -118,7 +119,8 @@ class NormalSolver:
     def __call__(self, rho: float | Tensor, b: Tensor) -> Tensor:
         """(AᴴWA + ρI)⁻¹ b.
 
-        An iterative solve that misses its tolerance gives a `ConvergenceWarning`; `solve` returns the residual.
+        An iterative solve that may be less accurate than `rtol` gives a `ConvergenceWarning`, which says how much less;
+        `solve` returns the residual.
         """
         rho = self._check(rho, b)
         if not self._implicit:
@@ -126,7 +128,8 @@ class NormalSolver:
         return self._with_gradient(rho, b, self._detached(self.inverse.normal, rho, b))
 
     def solve(self, rho: float | Tensor, b: Tensor, start: Tensor | None = None) -> IterativeSolve:
-        """The same with the number of iterations (0 for an exact solve) and the relative residual of each sample.
+        """The same with the number of iterations (0 for an exact solve) and the relative residual of each sample,
+        ‖b − (AᴴWA + ρI) x‖/‖b‖ of the x that is returned.
 
         Args:
             start: where an iterative solve begins, such as the solution for a nearby b; zero if not given.
@@ -168,8 +171,9 @@ class NormalSolver:
         """A⁺ y, of all z with the smallest ‖y − A z‖_W the one of smallest norm.
 
         Exact up to singular values below 1e-6 of the largest (of each block's in a `BlockDiagonal`), which count as
-        zero. An iterative solve takes Tikhonov steps in float64 until the data misfit Aᴴ(y − A z) is below 1e-6 of Aᴴy
-        or no longer falls. The gradient with respect to A's own tensors is that at constant rank.
+        zero. An iterative solve takes steps of conjugate gradients in float64 until the data misfit Aᴴ(y − A z) is
+        1e-8 of Aᴴy; what belongs to a singular value of s times the largest then has an error of up to 1e-8/s². The
+        gradient with respect to A's own tensors is that at constant rank.
         """
         self._check(y=y)
         B = self.inverse
