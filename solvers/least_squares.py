@@ -18,6 +18,7 @@ from linops_video.solvers.objective import (
     check_positive,
     check_stopping,
     energy,
+    same_measurements,
     squared_misfit,
     squared_norm,
     times,
@@ -94,9 +95,9 @@ class Cgls:
 
     def resume(self, problem: InverseProblem, state: CglsState) -> CglsState:
         """The state; for another problem than its own, its x with the residual and the gradient of that one."""
-        if problem is state.problem:
+        A, event, own = problem.operator, len(problem.operator.in_shape), state.problem
+        if problem is own or (A is own.operator and same_measurements(problem, own)):
             return state
-        A, event = problem.operator, len(problem.operator.in_shape)
         r = problem.y - A(state.x)
         p = A.H(r)
         return CglsState(problem, state.x, r, p, energy(p, event), energy(A.H(problem.y), event))

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pickle
+import sys
 from typing import Any
 
 import numpy as np
@@ -338,6 +339,22 @@ def test_a_start_in_another_precision(solver, dtype):
     assert fine.x.dtype == other
     expected = solve(problem, solver, max_steps=3, tol=0.0, start=solve(problem, solver, max_steps=3, tol=0.0))
     torch.testing.assert_close(fine.x.double(), expected.x, rtol=0, atol=2e-5)
+
+
+def test_conjugate_gradients_go_on_in_half_precision():
+    problem = tv_problem("blur")
+    problem = dataclasses.replace(problem, y=problem.y.half())
+    whole, part = (run(Cgls(max_steps=steps, tol=0), problem) for steps in (6, 3))
+    assert torch.equal(run(Cgls(max_steps=3, tol=0), problem, start=part).state.x, whole.state.x)
+
+
+def test_a_start_is_not_made_twice_when_a_solver_goes_on(monkeypatch):
+    problem, made = inpainting(4, 1, 8, 8), []
+    part = run(PrimalDual(TotalVariation(0.01), max_steps=2), problem)
+    begin = sys.modules[PrimalDual.__module__].start  # type: ignore[attr-defined]
+    monkeypatch.setattr("linops_video.solvers.primal_dual.start", lambda *given: made.append(given) or begin(*given))
+    run(PrimalDual(TotalVariation(0.01), max_steps=2), problem, start=part)
+    assert len(made) == 1  # the state that the given one is compared with
 
 
 def test_half_quadratic_splitting_goes_on_from_a_pickled_solution():
