@@ -65,6 +65,15 @@ def test_a_norm_found_by_iteration_in_vmap():
         torch.func.vmap(lambda d: (Convolution(kernel, shape) @ Diagonal(d, shape)).norm())(weights)
 
 
+def test_a_solve_by_iteration_says_in_vmap_that_it_has_none():
+    shape, kernel, weights = (2, 1, 8, 8), normal_numbers(1)(3, 3), normal_numbers(2)(3, 2, 1, 8, 8)
+    blur = Convolution(kernel, shape, "circular")
+    with pytest.raises(
+        SpecError, match=r"solves by iteration.* cannot be transformed .* batch axes in the place of vmap"
+    ):
+        torch.func.vmap(lambda d: NormalSolver.of(Diagonal(d, shape) @ blur)(0.3, weights[0]))(weights)
+
+
 def parts(whole: Any) -> Iterator[tuple[Any, ...]]:
     """Each type within, with those of its fields that choose what runs: words and flags."""
     values = [getattr(whole, f.name) for f in dataclasses.fields(whole)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from linops_video.algebra.operator import Compose, Identity, LinearOperator, Scaled, Sum, add, scale
@@ -42,9 +43,10 @@ def nearest_gram(A: LinearOperator, weight: LinearOperator | None = None) -> Lin
 
 def _mean_eigenvalue(G: LinearOperator) -> torch.Tensor:
     """tr(G)/n of every sample, estimated as the mean of ⟨s, G s⟩/n over random signs s."""
-    generator, probes = torch.Generator().manual_seed(0), -(-PROBED // G.in_size)
-    signs = torch.randint(0, 2, (probes, *(1,) * len(G.batch_shape), *G.in_shape), generator=generator)
-    s = (2 * signs - 1).to(G.device, torch.float64).expand(probes, *G.batch_shape, *G.in_shape)
+    probes = -(-PROBED // G.in_size)
+    # by NumPy: within torch.func.vmap torch draws no random numbers
+    signs = np.random.default_rng(0).integers(0, 2, (probes, *(1,) * len(G.batch_shape), *G.in_shape))
+    s = torch.from_numpy(2.0 * signs - 1).to(G.device).expand(probes, *G.batch_shape, *G.in_shape)
     products = (s * G(s).real).flatten(s.ndim - len(G.in_shape))
     return products.mean(-1).mean(0)
 
