@@ -186,7 +186,8 @@ class Tikhonov(Direct):
         if normal.exact and ratio > 1e-10:  # a smaller one is below what the pseudoinverse counts as zero
             flat = y.flatten(y.ndim - len(A.out_shape))
             return normal.pinv(torch.cat((flat, flat.new_zeros(*flat.shape[:-1], *D.out_shape)), -1))
-        if ratio > 10 and b.dtype.to_real() == torch.float32:  # rounding of weight · DᵀD x is what A says of x
+        # in float32 rounding is what A says of x beside a large weight · DᵀD x, or what that says beside AᴴA x
+        if b.dtype.to_real() == torch.float32:
             return self._solve(problem.to(dtype=torch.float64)).to(b.dtype)
         # what A does not see is told by the prior alone: a residual that counts there is as small as its weight
         rtol = max(1e-6 * min(1.0, ratio), 8 * torch.finfo(b.dtype).eps)
@@ -197,6 +198,5 @@ class Tikhonov(Direct):
                 return conjugate_gradient(G, r, len(A.in_shape), lambda r: prior.inverse(ratio, r), rtol)
 
         found = solved(b.detach())
-        rounding = 1 if b.dtype.to_real() == torch.float64 else 10  # what rounding x may add to the residual
-        warn_of_residual(found, rounding * rtol, "", "use a larger weight, or float64")
+        warn_of_residual(found, rtol, "", "use a larger weight")
         return implicit_solution(found.x, b - G(found.x), lambda r: solved(r).x)

@@ -115,6 +115,15 @@ def test_a_large_weight_of_tikhonov_gives_the_mean(text, weight):
     torch.testing.assert_close(x, mean.expand(x.shape), rtol=0, atol=20 / weight + 1e-6)
 
 
+@pytest.mark.parametrize("weight", [1e-6, 1e-4, 1e-2])
+def test_tikhonov_in_float32_keeps_its_digits_at_a_small_weight(weight):
+    shape = (4, 1, 8, 8)
+    A = Diagonal((torch.rand(shape, generator=torch.Generator().manual_seed(0)) > 0.5).double(), shape)
+    problem = InverseProblem(A, A(torch.rand(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)))
+    wide, single = (run(Tikhonov(weight), p).x.double() for p in (problem, problem.to(dtype=torch.float32)))
+    assert float((single - wide).norm() / wide.norm()) <= 1e-6
+
+
 def test_cgls_has_arrived_where_its_residual_is_small():
     """Not where the one that it updates is, which drifts from it."""
     A = parse("blur(gaussian, 2, circular)", (2, 1, 16, 16))
