@@ -12,12 +12,13 @@ from linops_video.algebra.krylov import Map
 from linops_video.algebra.operator import Compose, LinearOperator, Scaled
 from linops_video.algebra.parameters import complex_dtype, in_range, like, multiplied, per_sample, widened
 from linops_video.inverses.inverse import ExactInverse, Inverse, mixes
-from linops_video.inverses.phases import Steps, sampling_steps
 from linops_video.operators.circulant import Circulant, whole_spectrum
 from linops_video.operators.convolution import Convolution, circular
 from linops_video.operators.fourier import sum_of_products
 from linops_video.operators.sampling import BoxMean
 from linops_video.operators.select import Slice
+
+Steps = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +182,7 @@ def _transfer(A: LinearOperator) -> tuple[Tensor, Steps] | None:
 
 def _sampling(A: BoxMean | Slice) -> tuple[Tensor, Steps] | None:
     """Decimation as a shift before it, box means as the mean of such shifts."""
-    steps, lines = sampling_steps(A), []
+    steps, lines = _steps(A), []
     if steps is None:
         return None
     for axis, step in zip((-2, -1), steps, strict=True):
@@ -189,3 +190,17 @@ def _sampling(A: BoxMean | Slice) -> tuple[Tensor, Steps] | None:
         shifts = range(step) if isinstance(A, BoxMean) else [range(n)[A.slices[axis]][0]]
         lines.append(torch.stack([_wave(n, shift, A) for shift in shifts]).mean(0))
     return lines[0].unsqueeze(-1) * lines[1][: A.in_shape[-1] // 2 + 1], steps
+
+
+def _steps(A: BoxMean | Slice) -> Steps | None:
+    """k and m where A keeps every k-th row and m-th column of each frame, or means of as many, none left over."""
+    steps = [n // few for n, few in zip(A.in_shape, A.out_shape, strict=True)]
+    whole = all(step * few == n for step, few, n in zip(steps, A.out_shape, A.in_shape, strict=True))
+    if not whole or len(steps) < 2 or any(step > 1 for step in steps[:-2]):
+        return None
+    if isinstance(A, BoxMean):
+        even = all(step in (1, A.factor) for step in steps)
+    else:
+        kept = [range(n)[line] for n, line in zip(A.in_shape, A.slices, strict=True)]
+        even = all(line == range(line[0], n, step) for line, n, step in zip(kept, A.in_shape, steps, strict=True))
+    return (steps[-2], steps[-1]) if even else None

@@ -54,7 +54,7 @@ def _exactly(A: LinearOperator) -> Inverse | None:
         inverse = _exactly(B)
         if inverse is not None:
             return TurnedInverse(A, inverse.method, inverse, Q, c)
-    way = plan_phases(exact)
+    way = plan_phases(exact.gram())
     return way and GramInverse(A, f"exact: {way.name}, from the Gram", _built(way), exact, True)
 
 

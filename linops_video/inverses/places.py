@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from itertools import accumulate
 
 import torch
 
-from linops_video.algebra.operator import Adjoint, Compose, Identity, LinearOperator, Scaled, Sum
+from linops_video.algebra.operator import LinearOperator
+from linops_video.inverses.axes import along
 from linops_video.operators.blocks import ENTRIES_LIMIT, SIDE_LIMIT, Blocks
-from linops_video.operators.diagonal import Diagonal
-from linops_video.operators.multiplier import Multiplier
 
 
 def mixed_axis(G: LinearOperator) -> int | None:
@@ -22,8 +20,8 @@ def mixed_axis(G: LinearOperator) -> int | None:
         >>> mixed_axis(Diagonal(torch.rand(4, 3), (4, 3)) + Difference(0, (4, 3)).gram())
         0
     """
-    axes = _mixed(G)
-    if axes is None or len(axes) != 1:
+    axes = [axis for axis, each in enumerate(along(G) or ()) if each.mixes]
+    if len(axes) != 1:
         return None
     (axis,) = axes
     n = G.in_shape[axis]
@@ -42,35 +40,3 @@ def at_every_place(G: LinearOperator, axis: int) -> Blocks:
         columns.append(G(ones).movedim(dim, -1))
     matrices = torch.stack(columns, -1)
     return Blocks((matrices + matrices.mH) / 2, axis, G.in_shape)
-
-
-def _mixed(A: LinearOperator) -> set[int] | None:
-    """The event axes along which A mixes entries; None where they are not known, or A renames axes."""
-    if isinstance(A, (Identity, Diagonal)):
-        return set()
-    if isinstance(A, (Scaled, Adjoint)):
-        return _mixed(A.operator)
-    if isinstance(A, (Sum, Compose)):
-        return _united([_mixed(part) for part in (A.terms if isinstance(A, Sum) else (A.left, A.right))])
-    if isinstance(A, Blocks):
-        return {A.axis}
-    if isinstance(A, Multiplier) and (own := A.transform._separable_axes()):
-        return {axis for axis in own if A.values.shape[axis - len(A.in_shape)] > 1}  # UᴴU = I along the others
-    factors = A._factors() or ()
-    if len(factors) == 1:
-        return {0} if _is_line(A) else None
-    axes: list[set[int] | None] = []
-    for F, start in zip(factors, accumulate((len(F.in_shape) for F in factors), initial=0), strict=False):
-        mixed = {0} if _is_line(F) and not isinstance(F, (Identity, Diagonal)) else _mixed(F)
-        lost = mixed is None or len(F.in_shape) != len(F.out_shape)
-        axes.append(None if lost else {start + axis for axis in mixed or ()})
-    return _united(axes) if axes else None
-
-
-def _united(axes: list[set[int] | None]) -> set[int] | None:
-    known = [some for some in axes if some is not None]
-    return set().union(*known) if len(known) == len(axes) else None
-
-
-def _is_line(A: LinearOperator) -> bool:
-    return len(A.in_shape) == len(A.out_shape) == 1

@@ -22,6 +22,7 @@ from linops_video.algebra.parameters import (
     scaled,
     show,
     tensor_field,
+    together,
     widened,
 )
 from linops_video.errors import DtypeError, ShapeError
@@ -354,10 +355,10 @@ def _outer_of_blocks(A: AxisMatrix, weight: LinearOperator | None) -> LinearOper
 def _outer_of_diagonal(A: AxisMatrix, weight: Diagonal) -> LinearOperator | None:
     """M diag(w) Mᴴ at every place of the other axes: Σⱼ M[i, j] conj(M[k, j]) wⱼ, a matrix of pairs (i, k) times w."""
     (m, n), dim = A.matrix.shape[-2:], A.axis - len(A.in_shape)
-    w = weight.diagonal.expand(replaced(weight.diagonal.shape, dim, n))
+    matrix, w = together(A.matrix, weight.diagonal.expand(replaced(weight.diagonal.shape, dim, n)))
     if m > 1 and (m > SIDE_LIMIT or w.numel() // n * m * m > ENTRIES_LIMIT):
         return None
-    pairs = (A.matrix.unsqueeze(-2) * A.matrix.conj().unsqueeze(-3)).flatten(-3, -2)
+    pairs = (matrix.unsqueeze(-2) * matrix.conj().unsqueeze(-3)).flatten(-3, -2)
     dtype = torch.promote_types(pairs.dtype, w.dtype)
     product = AxisMatrix(pairs.to(dtype), A.axis, tuple(w.shape[w.ndim - len(A.in_shape) :]))._apply(w.to(dtype))
     if m == 1:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import Field, dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape, by_parts, from_first, like, tensor_field, widened
+from linops_video.algebra.parameters import Shape, by_parts, from_first, like, tensor_field
 from linops_video.operators.kron import along_later_axes, axis_by_axis
 from linops_video.operators.multiplier import undone, unitary_gram, unitary_outer
 
@@ -98,15 +99,16 @@ class RealFourier(LinearOperator):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PhaseFourier(LinearOperator):
-    """c ↦ the real frames x whose k·m phases x[…, a::k, b::m] have the half spectra V c, V a matrix per frequency.
+    """c ↦ the real x whose Πᵢ sᵢ phases x[a::s₁, b::s₂, …] have the half spectra V c, V a matrix per frequency.
 
-    Real and imaginary parts of c stand along a last axis of 2: (…, k·m, H/k, W/m//2 + 1, 2) to (…, H, W). Its `.H`
-    is a right inverse if the V are unitary. A real operator, for complex data too.
+    Real and imaginary parts of c stand along a last axis of 2: (…, Πᵢ sᵢ, H/k, W/m//2 + 1, 2) to (…, H, W), where k and
+    m are the last steps, and n/s entries are left of n along the other axes, which are not transformed: there a step of
+    n lets V mix all entries. Its `.H` is a right inverse if the V are unitary. A real operator, for complex data too.
 
     Args:
-        matrices: V, complex, shape (*batch, k·m, k·m, H/k, W/m//2 + 1).
-        steps: k and m, which divide H and W.
-        out_shape: the shape of the frames.
+        matrices: V, complex, shape (*batch, …, Πᵢ sᵢ, Πᵢ sᵢ, H/k, W/m//2 + 1), 1 along other axes where it is the same.
+        steps: sᵢ, one an axis of `out_shape`, which they divide.
+        out_shape: the event shape (…, H, W).
 
     Example:
         >>> import torch
@@ -115,12 +117,15 @@ class PhaseFourier(LinearOperator):
         True
     """
 
-    matrices: Tensor = tensor_field(4)
-    steps: tuple[int, int] = (1, 1)
+    matrices: Tensor = tensor_field(None)
+    steps: tuple[int, ...] = (1, 1)
     out_shape: Shape = ()
 
+    def _event_ndim(self, f: Field) -> int:
+        return len(self.out_shape) + 2
+
     def _tensors(self) -> Iterator[tuple[Tensor, int]]:
-        yield self.matrices.real, 4  # the operator is real, though its matrices are not
+        yield self.matrices.real, len(self.out_shape) + 2  # the operator is real, though its matrices are not
 
     def is_complex(self) -> bool:
         return False
@@ -132,8 +137,8 @@ class PhaseFourier(LinearOperator):
     @property
     def transform(self) -> RealFourier:
         """That of the phases, each a frame of its own."""
-        (k, m), (*others, height, width) = self.steps, self.out_shape
-        return RealFourier((*others, k * m, height // k, width // m))
+        *others, height, width = (n // step for n, step in zip(self.out_shape, self.steps, strict=True))
+        return RealFourier((*others, math.prod(self.steps), height, width))
 
     def _apply(self, x: Tensor) -> Tensor:
         spectra = by_parts(lambda part: self._mixed(self.matrices, part), x)
@@ -145,7 +150,7 @@ class PhaseFourier(LinearOperator):
 
     def _mixed(self, V: Tensor, x: Tensor) -> Tensor:
         spectra = torch.complex(*x.unbind(-1))
-        columns = widened(like(V, spectra), len(self.out_shape) - 2, 4).unbind(-3)
+        columns = like(V, spectra).unbind(-3)
         return torch.view_as_real(sum_of_products(columns, spectra.unsqueeze(-4).unbind(-3)))
 
 
@@ -157,12 +162,23 @@ def sum_of_products(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
     return total
 
 
-def split_phases(x: Tensor, steps: tuple[int, int]) -> Tensor:
-    """The k·m phases of frames: (…, H, W) to (…, k·m, H/k, W/m)."""
-    k, m = steps
-    return x.unflatten(-1, (-1, m)).unflatten(-3, (-1, k)).movedim((-3, -1), (-4, -3)).flatten(-4, -3)
+def split_phases(x: Tensor, steps: Sequence[int]) -> Tensor:
+    """The Πᵢ sᵢ phases x[…, a::s₁, b::s₂, …] of steps sᵢ along the last axes: (…, H, W) to (…, Πᵢ sᵢ, H/k, W/m)."""
+    sizes = zip(x.shape[x.ndim - len(steps) :], steps, strict=True)
+    x = x.reshape(*x.shape[: x.ndim - len(steps)], *(part for n, step in sizes for part in (n // step, step)))
+    return x.permute(_apart(x.ndim, len(steps))).flatten(-2 - len(steps), -3)
 
 
-def joined_phases(x: Tensor, steps: tuple[int, int]) -> Tensor:
+def joined_phases(x: Tensor, steps: Sequence[int]) -> Tensor:
     """The inverse of `split_phases`."""
-    return x.unflatten(-3, steps).movedim((-4, -3), (-3, -1)).flatten(-2).flatten(-3, -2)
+    x = x.unflatten(-3, tuple(steps))
+    order = _apart(x.ndim, len(steps))
+    x = x.permute([order.index(dim) for dim in range(x.ndim)])
+    first = x.ndim - 2 * len(steps)
+    return x.reshape(*x.shape[:first], *(math.prod(x.shape[dim : dim + 2]) for dim in range(first, x.ndim, 2)))
+
+
+def _apart(ndim: int, count: int) -> list[int]:
+    """Of `count` last axes, each in two, the order that puts the second ones together, before the two of frames."""
+    places, phases = range(ndim - 2 * count, ndim, 2), range(ndim - 2 * count + 1, ndim, 2)
+    return [*range(ndim - 2 * count), *places[:-2], *phases, *places[-2:]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from linops_video.algebra.operator import LinearOperator
+from linops_video.algebra.operator import Identity, LinearOperator
 from linops_video.algebra.parameters import Shape, check_tensor, show
 from linops_video.errors import ShapeError, SpecError
 from linops_video.operators.dense import AxisMatrix
@@ -71,6 +71,12 @@ class Bayer(LinearOperator):
 
     def outer(self, weight: LinearOperator | None = None) -> LinearOperator:
         return kept_outer(self, weight, 3) or super().outer(weight)
+
+    def _factors(self) -> tuple[LinearOperator, ...]:
+        return (*(Identity((n,)) for n in self.in_shape[:-3]), Bayer(self.pattern, self.in_shape[-3:]))
+
+    def _embed(self, before: Shape, behind: Shape) -> LinearOperator | None:
+        return None if behind else Bayer(self.pattern, (*before, *self.in_shape))
 
 
 def _places(pattern: str) -> list[tuple[int, slice, slice]]:

@@ -1,9 +1,12 @@
-"""Stacks whose Gram commutes with shifts by some rows and columns: multi-frame super-resolution."""
+"""Operators whose Gram commutes with shifts by some rows and columns: multi-frame super-resolution, repeating masks."""
 
 from __future__ import annotations
 
+import torch
+
 from linops_video import (
     AxisMatrix,
+    Bayer,
     BlockDiagonal,
     BoxMean,
     Convolution,
@@ -17,16 +20,27 @@ from linops_video import (
     Stack,
     circulant,
     decimate,
+    resize,
+    shutter,
 )
 from zoo.animal import GRAM, OUTER, Animal
 
-EVEN = (2, 3, 6, 4)
+EVEN, MOSAIC = (2, 3, 6, 4), (2, 1, 6, 4)
 ODD = (1, 9, 10)
 
 
 def blurs(r, shape: tuple[int, ...]) -> Convolution:
     """One circular blur a sample."""
     return Convolution(r(2, 3, 2), shape, "circular")
+
+
+def luma(r) -> AxisMatrix:
+    return AxisMatrix(r(1, 3), 1, EVEN)
+
+
+def repeated(r) -> Diagonal:
+    """Weights of a mosaic that repeat themselves every two rows, others a frame."""
+    return Diagonal(r(2, 1, 2, 1).repeat(1, 1, 3, 1), MOSAIC)
 
 
 ANIMALS = [
@@ -84,9 +98,74 @@ ANIMALS = [
         for name, B in (
             ("of frames upside down", lambda r: BoxMean(2, EVEN) @ Flip((2,), EVEN) @ blurs(r, EVEN)),
             ("a decimation that leaves over", lambda r: decimate(4, EVEN) @ blurs(r, EVEN)),
+        )
+    ),
+    *(
+        Animal(
+            f"box means of a roll, and {name}",
+            lambda r, B=B: Stack((BoxMean(2, EVEN) @ Roll((1, 1), (2, 3), EVEN), B(r))),
+            "exact: FFT, then eigh of 4×4 per frequency" + GRAM,
+        )
+        for name, B in (
             ("a gain for every channel", lambda r: BoxMean(2, EVEN) @ Diagonal(r(1, 3, 1, 1), EVEN) @ blurs(r, EVEN)),
             ("a roll in time", lambda r: decimate(2, EVEN) @ Roll((1, 1), (0, 3), EVEN) @ blurs(r, EVEN)),
         )
+    ),
+    *(
+        Animal(name, make, f"exact: FFT, then eigh of {n}×{n} per frequency" + GRAM)
+        for name, n, make in (
+            ("Bayer mosaic of one blur a sample", 4, lambda r: r(2) * Bayer("gbrg", EVEN) @ blurs(r, EVEN)),
+            (
+                "Bayer mosaic of a rolled blur, weighted",
+                4,
+                lambda r: repeated(r) @ Bayer("rggb", EVEN) @ Roll((1, 3), (2, 3), EVEN) @ blurs(r, EVEN),
+            ),
+            (
+                "Bayer mosaic of mixed colors of a blur",
+                12,
+                lambda r: Bayer("rggb", EVEN) @ AxisMatrix(r(3, 3), 1, EVEN) @ blurs(r, EVEN),
+            ),
+            ("blur of a Bayer mosaic of a blur", 12, lambda r: blurs(r, MOSAIC) @ Bayer("bggr", EVEN) @ blurs(r, EVEN)),
+            (
+                "Bayer mosaic of a blur, and box means",
+                4,
+                lambda r: Stack((Bayer("grbg", EVEN) @ blurs(r, EVEN), BoxMean(2, EVEN))),
+            ),
+            (
+                "mean over time of a Bayer mosaic of a blur",
+                4,
+                lambda r: shutter(2, 2, MOSAIC) @ Bayer("grbg", EVEN) @ blurs(r, EVEN),
+            ),
+            ("luma of a blur, and box means of it", 12, lambda r: Stack((luma(r), BoxMean(2, EVEN))) @ blurs(r, EVEN)),
+            (
+                "mask that repeats itself, one a sample, of a blur",
+                6,
+                lambda r: Diagonal(r(2, 1, 3, 2).repeat(1, 1, 3, 5), ODD) @ blurs(r, ODD),
+            ),
+            (
+                "interlaced frames of a blur",
+                2,
+                lambda r: (
+                    Diagonal(torch.eye(2, dtype=torch.bool).repeat(1, 3)[:, None, :, None], EVEN)
+                    @ Convolution(r(3, 1), EVEN, "circular")
+                ),
+            ),
+            (
+                "rows of every channel of a frame, weighted, of a blur",
+                3,
+                lambda r: Diagonal(r(3, 3, 1).repeat(1, 3, 1), (3, 9, 5)) @ Convolution(r(2, 3), (3, 9, 5), "circular"),
+            ),
+            (
+                "means over areas of one and a half rows of a blur",
+                3,
+                lambda r: resize((4, 5), (1, 6, 5), "area") @ Convolution(r(2, 3), (1, 6, 5), "circular"),
+            ),
+        )
+    ),
+    Animal(
+        "Bayer mosaic of a blur of an odd number of rows",
+        lambda r: Bayer("rggb", (3, 5, 4)) @ Convolution(r(2, 2), (3, 5, 4), "circular"),
+        "cg, preconditioned by FFT",
     ),
     Animal(
         "decimations by 9 of blurs, more phases than a matrix takes",
