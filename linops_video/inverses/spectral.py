@@ -222,10 +222,13 @@ def _plan_permuted(G: Compose) -> Plan | None:
     return inner and replace(inner, build=lambda: permuted(inner.build()), basis=None)
 
 
+def _plan_complete(G: LinearOperator, limit: int) -> Plan | None:
+    """A plan, with all eigenvectors for an MᴴM of no more than so many rows."""
+    return plan(G.dense if isinstance(G, DenseGram) and G.in_size <= limit else G)
+
+
 def _plan_block_diagonal(G: BlockDiagonal) -> Plan | None:
-    # MᴴM as a matrix where that is small enough
-    grams = [A.dense if isinstance(A, DenseGram) and A.in_size <= EIGH_LIMIT else A for A in G.operators]
-    plans = [plan(A) for A in grams]
+    plans = [_plan_complete(A, EIGH_LIMIT) for A in G.operators]
     ready = [p for p in plans if p is not None and p.complete]
     if len(ready) < len(plans):
         return None
@@ -316,18 +319,21 @@ class Axes:
         return Axes(known.basis, [s and s.eigenvalues for s in ready], rest)
 
 
-def _plan_kron_sum(terms: Factors) -> Plan | None:
-    """Σₖ cₖ ⊗ᵢ Fᵢₖ, exact where on every group of axes but one short one all Fᵢₖ have the same eigenvectors."""
+def _plan_kron_sum(terms: Factors, limit: int = 0) -> Plan | None:
+    """Σₖ cₖ ⊗ᵢ Fᵢₖ, exact where on every group of axes but one short one all Fᵢₖ have the same eigenvectors, of which
+    some may be left out on one group: on longer axes than `limit`, few distinct eigenvalues are quick to iterate on."""
     factors = [(A.factor, A.operator) if isinstance(A, Scaled) else (1.0, A) for A in terms]
     groups = align(*((A, "in_shape") for _, A in factors))
     if groups is None:
         return _plan_single(terms)
-    plans = [_plans_with_one_basis(group) for group in groups]
+    plans = [_plans_with_one_basis(group, limit) for group in groups]
     mixed = [i for i, found in enumerate(plans) if found is None]
     if len(mixed) > 1 or any(len(groups[i][0].in_shape) > 1 or groups[i][0].in_shape[0] > SIDE_LIMIT for i in mixed):
         return None
     distinct = {id(p): p for found in plans for p in found or ()}.values()
-    if sum(not p.complete for p in distinct) > 1 or not distinct:
+    if sum(not p.complete for p in distinct) > 1:
+        return None if limit else _plan_kron_sum(terms, SVD_LIMIT)
+    if not distinct:
         return None
     costs = sorted((p.cost, p.name) for p in distinct)
     name = costs[-1][1] if not mixed else f"{costs[-1][1]}, then eigh per eigenvalue"
@@ -346,12 +352,12 @@ def _plan_single(terms: Factors) -> Plan | None:
     return plan(factors[0]) if factors and len(factors) == 1 and type(factors[0]) is not type(terms[0]) else None
 
 
-def _plans_with_one_basis(group: Factors) -> list[Plan] | None:
+def _plans_with_one_basis(group: Factors, limit: int) -> list[Plan] | None:
     """A plan for each operator on a group of axes, all with the same eigenvectors; None where there are none such."""
     known: list[tuple[LinearOperator, Plan]] = []
     found: list[Plan | None] = []
     for F in group:
-        p = next((p for G, p in known if same(F, G)), None) or plan(F)
+        p = next((p for G, p in known if same(F, G)), None) or _plan_complete(F, limit)
         if p is None:
             return None
         known.append((F, p))

@@ -27,6 +27,7 @@ from linops_video import (
     cacti,
     circulant,
     kron,
+    shutter,
 )
 from linops_video.operators.convolution import Boundary
 from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
@@ -324,6 +325,16 @@ ANIMALS = [
         "mask, and differences of a blur",
         lambda r: Stack((Diagonal(mask(r, *VIDEO), VIDEO), 0.5 * Convolution(r(3, 3), VIDEO, "circular"))),
         "cg, preconditioned by FFT",
+    ),
+    Animal(
+        "luma, one a sample, and box means that leave over, flipped",
+        lambda r: 2.0 * Stack((AxisMatrix(r(2, 1, 3), 1, VIDEO), BoxMean(2, VIDEO))) @ Flip((0, 3), VIDEO),
+        "exact: eigh of 6×6" + GRAM,
+    ),
+    Animal(
+        "means over time, luma, and box means that leave over",
+        lambda r: Stack((shutter(3, 1, VIDEO), r(2) * AxisMatrix(r(1, 3), 1, VIDEO), BoxMean(2, VIDEO))),
+        "exact: eigh of 6×6" + GRAM,
     ),
 ]
 
