@@ -19,6 +19,8 @@ from linops_video.operators.stack import BlockDiagonal, Stack
 
 def splits(A: LinearOperator) -> Iterator[tuple[LinearOperator, LinearOperator, float | Tensor]]:
     """B, Q and c for the ways to write A = B Q with QQᴴ = c·I."""
+    if isinstance(A, Scaled):
+        yield from ((scale(A.factor, B), Q, c) for B, Q, c in splits(A.operator))
     chain = _chain(A) if isinstance(A, Compose) else []
     for i in reversed(range(len(chain))):
         first = _first(chain, i)

@@ -327,6 +327,11 @@ ANIMALS = [
         "cg, preconditioned by FFT",
     ),
     Animal(
+        "one multiple a sample of a full blur of wavelet synthesis",
+        lambda r: r(2) * (Convolution(r(2, 3), EVEN, "full") @ Wavelet(EVEN, "haar", 1).H),
+        "exact: FFT and a margin of 18 pixels" + GRAM,
+    ),
+    Animal(
         "luma, one a sample, and box means that leave over, flipped",
         lambda r: 2.0 * Stack((AxisMatrix(r(2, 1, 3), 1, VIDEO), BoxMean(2, VIDEO))) @ Flip((0, 3), VIDEO),
         "exact: eigh of 6×6" + GRAM,
