@@ -124,6 +124,14 @@ def test_frames_whose_margins_are_too_large_together_are_solved_by_iteration() -
     assert not NormalSolver.of(Stack(parts)).exact
 
 
+def test_singular_values_that_are_too_far_apart_are_not_taken_apart() -> None:
+    shape = (2, 1, 6, 5)
+    blur = Convolution(torch.tensor([[1.0, 2.0], [3.0, 5.0]]), shape, "full")
+    for smallest, way in ((1e-5, "exact"), (1e-7, "cg"), (0.0, "exact")):
+        mix = AxisMatrix(torch.tensor([[1.0, 1.0], [smallest, -smallest]], dtype=torch.float64), 0, shape)
+        assert NormalSolver.of(blur @ mix).method.startswith(way)
+
+
 def test_too_few_steps_warn() -> None:
     A = Convolution(disk(7, 3.5), (1, 1, 96, 96), "same")
     with pytest.warns(ConvergenceWarning, match="a relative error of up to"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
-from linops_video.algebra.operator import LinearOperator
+from linops_video.algebra.operator import Identity, LinearOperator, scale
 from linops_video.algebra.parameters import in_range
 from linops_video.inverses.composite import BlockInverse, TurnedInverse
 from linops_video.inverses.inverse import (
@@ -21,7 +22,7 @@ from linops_video.inverses.inverse import (
 from linops_video.inverses.phases import plan_phases
 from linops_video.inverses.preconditioner import nearest_gram
 from linops_video.inverses.spectral import Plan, Spectral, plan
-from linops_video.inverses.splits import splits
+from linops_video.inverses.splits import separated, splits
 from linops_video.inverses.toeplitz import MARGIN_LIMIT, ToeplitzInverse
 from linops_video.operators.blocks import ENTRIES_LIMIT
 from linops_video.operators.stack import BlockDiagonal
@@ -54,12 +55,28 @@ def _exactly(A: LinearOperator) -> Inverse | None:
         inverse = _exactly(B)
         if inverse is not None:
             return TurnedInverse(A, inverse.method, inverse, Q, c)
+    for sigma, R, L, Q in separated(A):
+        inverse = _exactly(R)
+        if inverse is not None and sigma.numel() * _margin_entries(inverse) <= ENTRIES_LIMIT:
+            return TurnedInverse(A, inverse.method, _multiples(inverse, sigma), Q, 1.0, L)
     way = plan_phases(exact.gram())
     return way and GramInverse(A, f"exact: {way.name}, from the Gram", _built(way), exact, True)
 
 
+def _multiples(inverse: Inverse, factors: Tensor) -> BlockInverse:
+    """Of a block c A for every factor c, from that of A."""
+    A = inverse.operator
+    one = Identity(A.in_shape)
+    blocks = [TurnedInverse(scale(c, A), inverse.method, inverse, scale(c, one), c**2) for c in factors.unbind(-1)]
+    return BlockInverse(BlockDiagonal(tuple(block.operator for block in blocks)), tuple(blocks))
+
+
 def _margin_entries(inverse: Inverse) -> int:
     """How many entries the margin systems of full and valid convolutions have."""
+    if isinstance(inverse, TurnedInverse):
+        return _margin_entries(inverse.inverse)
+    if isinstance(inverse, BlockInverse):
+        return sum(map(_margin_entries, inverse.blocks))
     G = inverse.decomposition if isinstance(inverse, ExactInverse) else None
     return math.prod(G.operator.batch_shape) * G.operator.margin**2 if isinstance(G, ToeplitzInverse) else 0
 

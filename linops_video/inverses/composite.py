@@ -84,14 +84,16 @@ class BlockInverse(Inverse):
 
 @dataclass(frozen=True, eq=False)
 class TurnedInverse(Inverse):
-    """That of B Q with QQᴴ = c·I, from that of B:
+    """That of L B Q with LᴴL = I and QQᴴ = c·I, from that of B:
 
         (QᴴBᴴBQ + ρI)⁻¹ = Qᴴ(BᴴB + ρ/c I)⁻¹Q/c² + (I − QᴴQ/c)/ρ,
 
     whose last term, what Q does not see, is zero where Q is square.
 
     Attributes:
+        turn: Q.
         length: c, a number or one per sample.
+        left: L, None for I.
     """
 
     operator: LinearOperator
@@ -99,6 +101,7 @@ class TurnedInverse(Inverse):
     inverse: Inverse
     turn: LinearOperator
     length: float | Tensor
+    left: LinearOperator | None = None
 
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
         if self._square:
@@ -108,13 +111,13 @@ class TurnedInverse(Inverse):
         return narrow(seen + self._unseen(wide) / per_sample(like(rho, wide.real), len(self.operator.in_shape)), b)
 
     def change(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
-        return self._back(self.inverse.change(rho / self._divisor, self.turn(v), y))
+        return self._back(self.inverse.change(rho / self._divisor, self.turn(v), self._before(y)))
 
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
-        return self._back(self.inverse.correction(rho / self._divisor, residual))
+        return self._back(self.inverse.correction(rho / self._divisor, self._before(residual)))
 
     def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
-        step = self.inverse.data_step(rho / self._divisor, y)
+        step = self.inverse.data_step(rho / self._divisor, self._before(y))
         if self._square:
             return lambda v: self._back(step(self.turn(v)))
 
@@ -125,10 +128,11 @@ class TurnedInverse(Inverse):
         return change
 
     def pinv(self, y: Tensor) -> Tensor:
-        return self._back(self.inverse.pinv(y))
+        return self._back(self.inverse.pinv(self._before(y)))
 
     def pinv_adjoint(self, x: Tensor) -> Tensor:
         z = self.inverse.pinv_adjoint(self.turn(x))
+        z = z if self.left is None else self.left(z)
         return z / per_sample(like(self._divisor, z.real), len(self.operator.out_shape))
 
     def null(self, x: Tensor) -> Tensor:
@@ -158,6 +162,10 @@ class TurnedInverse(Inverse):
     def _divisor(self) -> float | Tensor:
         """c, and 1 where Q, and so all that is divided, is zero."""
         return torch.where(self.length > 0, self.length, 1) if isinstance(self.length, Tensor) else self.length
+
+    def _before(self, y: Tensor) -> Tensor:
+        """Lᴴy, all that the inverse sees of it."""
+        return y if self.left is None else self.left.H(y)
 
     def _back(self, z: Tensor, power: int = 1) -> Tensor:
         """Qᴴz/cᵖ."""

@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from functools import reduce
 from itertools import groupby
 
+import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
 
 from linops_video.algebra.operator import Compose, Identity, LinearOperator, Scaled, compose, scalar, scale
+from linops_video.algebra.parameters import double, replaced
+from linops_video.inverses.spectral import SVD_LIMIT, ZERO
+from linops_video.operators.dense import AxisMatrix
 from linops_video.operators.diagonal import Diagonal
-from linops_video.operators.kron import swapped
+from linops_video.operators.kron import kron, split_identities, swapped
 from linops_video.operators.select import Select
 from linops_video.operators.stack import BlockDiagonal, Stack
 
@@ -29,6 +34,43 @@ def splits(A: LinearOperator) -> Iterator[tuple[LinearOperator, LinearOperator, 
             break
     if (parts := apart(A)) is not None:
         yield *parts, 1.0
+
+
+def separated(A: LinearOperator) -> Iterator[tuple[Tensor, LinearOperator, LinearOperator, LinearOperator]]:
+    """σ, R, L and Q for the ways to write A, a matrix along one axis and what treats the axis alike, as L B Q with
+    LᴴL = QQᴴ = I and B the σᵢR side by side (overlapping exposures, or mixed colours, of a full convolution): by the
+    singular values σ, shape (*batch, n), of the matrix. R is the other factor, on the axis cut to one entry."""
+    if isinstance(A, Scaled):
+        yield from ((sigma, scale(A.factor, R), L, Q) for sigma, R, L, Q in separated(A.operator))
+    for axis in range(len(A.in_shape)):
+        parts = [_at_axis(B, axis) for B in _chain(A)]
+        pairs = [pair for pair in parts if pair is not None]
+        if len(pairs) < len(parts) or all(isinstance(line, Identity) for line, _ in pairs):
+            continue
+        line, R = (reduce(compose, operators) for operators in zip(*pairs, strict=True))
+        if max(line.in_size, line.out_size) > SVD_LIMIT or any(map(is_functorch_wrapped_tensor, line.tensors())):
+            continue
+        U, sigma, V = torch.linalg.svd(double(line.to_dense()), full_matrices=False)
+        rank = int((sigma > ZERO * sigma[..., :1]).sum(-1).amax())
+        sigma = sigma[..., :rank]
+        if not rank or bool((sigma[..., -1:] <= 1e-6 * sigma[..., :1]).any()):
+            continue  # A⁺ takes the σᵢR for zero by their own norms, and not by that of A
+        into, out = (replaced(shape, axis, rank) for shape in (R.in_shape, R.out_shape))
+        deal, gather = (Stack(tuple(Select((i,), axis, shape) for i in range(rank))) for shape in (into, out))
+        L = compose(AxisMatrix(U[..., :rank], axis, out), gather.H)
+        yield sigma, R, L, compose(deal, AxisMatrix(V[..., :rank, :], axis, A.in_shape))
+
+
+def _at_axis(A: LinearOperator, axis: int) -> tuple[LinearOperator, LinearOperator] | None:
+    """F and R of A = F ⊗ R, F along this axis, and R on it cut to one entry; None where A is no such product."""
+    factors, first = split_identities(A._factors() or ()), 0
+    for i, F in enumerate(factors):
+        if first == axis and len(F.in_shape) == len(F.out_shape) == 1:
+            return F, kron(*factors[:i], Identity((1,)), *factors[i + 1 :])
+        if len(F.in_shape) != len(F.out_shape):
+            return None
+        first += len(F.in_shape)
+    return None
 
 
 def apart(A: LinearOperator) -> tuple[BlockDiagonal, Stack] | None:

@@ -9,6 +9,7 @@ import torch
 
 from linops_video import (
     AxisMatrix,
+    Bayer,
     BlockDiagonal,
     BoxMean,
     Convolution,
@@ -43,6 +44,10 @@ ROUND = torch.tensor([[0.0, 1, 0], [1, 2, 1], [0, 1, 0]], dtype=torch.float64) /
 
 def even_disk(r) -> torch.Tensor:
     return ROUND + 0.1 * torch.outer(BINOMIAL, BINOMIAL)
+
+
+def low_rank(r, n: int, rank: int) -> Dense:
+    return Dense(r(n, rank) @ r(rank, n), (n,), (n,))
 
 
 ANIMALS = [
@@ -330,6 +335,35 @@ ANIMALS = [
         "one multiple a sample of a full blur of wavelet synthesis",
         lambda r: r(2) * (Convolution(r(2, 3), EVEN, "full") @ Wavelet(EVEN, "haar", 1).H),
         "exact: FFT and a margin of 18 pixels" + GRAM,
+    ),
+    Animal(
+        "overlapping shutters of a full blur",
+        lambda r: shutter(3, 1, (4, 3, 7, 6)) @ Convolution(r(2, 2), VIDEO, "full"),
+        "exact: FFT and a margin of 12 pixels" + GRAM,
+    ),
+    Animal(
+        "one color matrix a sample of a valid blur of every second frame",
+        lambda r: (
+            AxisMatrix(r(2, 3, 3), 1, (2, 3, 5, 3))
+            @ Convolution(r(2, 3), (2, 3, 6, 5), "valid")
+            @ Select((0, 2), 0, VIDEO)
+        ),
+        "exact: FFT and a margin of 15 pixels" + OUTER,
+    ),
+    Animal(
+        "full blur, one a sample, of mixed times, of rank one, and mixed colors",
+        lambda r: (
+            r(2)
+            * (Convolution(r(2, 2, 3), EVEN, "full") @ kron(low_rank(r, 2, 1), low_rank(r, 3, 3), Identity((6, 4))))
+        ),
+        "exact: FFT and a margin of 18 pixels" + GRAM,
+    ),
+    Animal(
+        "overlapping shutters of a Bayer mosaic of a blur",
+        lambda r: (
+            shutter(3, 1, (4, 1, 6, 4)) @ Bayer("rggb", (4, 3, 6, 4)) @ Convolution(r(3, 2), (4, 3, 6, 4), "circular")
+        ),
+        "exact: FFT, then eigh of 4×4 per frequency" + GRAM,
     ),
     Animal(
         "luma, one a sample, and box means that leave over, flipped",
