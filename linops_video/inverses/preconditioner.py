@@ -53,20 +53,31 @@ def _mean_eigenvalue(G: LinearOperator) -> torch.Tensor:
 
 def _or_mean(A: LinearOperator) -> LinearOperator:
     near = nearest_gram(A)
-    return scale(_mean_eigenvalue(A.gram()), Identity(A.in_shape)) if near is None else near
+    return _mean(A.gram()) if near is None else near
 
 
 def _sum_of(grams: list[LinearOperator]) -> LinearOperator | None:
-    """The sum, with the pointwise terms as means where they stand in the way."""
+    """The sum, with the pointwise terms as means where they stand in the way, or all terms but those of fast bases."""
     total = add(*grams)
-    if plan(total) is not None:
-        return total
     terms = total.terms if isinstance(total, Sum) else (total,)
-    means = [(scale(_mean_eigenvalue(t), Identity(t.in_shape)) if _pointwise(t) else t) for t in terms]
-    total = add(*means)
-    return total if plan(total) is not None else None
+    pointwise, slow = map(_pointwise, terms), map(_slow, terms)
+    for replaced in ((False for _ in terms), pointwise, slow):
+        means = [(_mean(t) if in_the_way else t) for t, in_the_way in zip(terms, replaced, strict=True)]
+        total = add(*means)
+        if plan(total) is not None:
+            return total
+    return None
+
+
+def _mean(A: LinearOperator) -> LinearOperator:
+    return scale(_mean_eigenvalue(A), Identity(A.in_shape))
 
 
 def _pointwise(A: LinearOperator) -> bool:
     way = plan(A)
     return way is not None and way.name == "pointwise"
+
+
+def _slow(A: LinearOperator) -> bool:
+    way = plan(A)
+    return way is None or way.basis is None or way.name == "pointwise"

@@ -366,6 +366,11 @@ ANIMALS = [
         "exact: FFT, then eigh of 4×4 per frequency" + GRAM,
     ),
     Animal(
+        "box means, and a mask of a circular blur",
+        lambda r: Stack((BoxMean(2, EVEN), Diagonal(mask(r, *EVEN), EVEN) @ Convolution(r(2, 2), EVEN, "circular"))),
+        "cg, preconditioned by FFT",
+    ),
+    Animal(
         "luma, one a sample, and box means that leave over, flipped",
         lambda r: 2.0 * Stack((AxisMatrix(r(2, 1, 3), 1, VIDEO), BoxMean(2, VIDEO))) @ Flip((0, 3), VIDEO),
         "exact: eigh of 6×6" + GRAM,
