@@ -131,19 +131,14 @@ def _step_of_line(A: LinearOperator) -> int:
     m, rounding = matrix.shape[-2], 1e-15 * matrix.abs().max()
 
     def repeats(step: int) -> bool:
-        rolled = matrix.roll((step * m // n, step), (-2, -1))
-        return step * m % n == 0 and bool(((rolled - matrix).abs() <= rounding).all())
+        down = step * m // n
+        if step * m % n or bool(((matrix[..., 0].roll(down, -1) - matrix[..., step]).abs() > rounding).any()):
+            return False  # seen in one column, without all the others
+        return bool(((matrix.roll((down, step), (-2, -1)) - matrix).abs() <= rounding).all())
 
     return _least(n, repeats)
 
 
 def _least(n: int, repeats: Callable[[int], bool]) -> int:
-    """The smallest divisor of n that is a step: all steps are multiples of it."""
-    step, left, p = n, n, 2
-    while left > 1:
-        if left % p:
-            p += 1
-            continue
-        left //= p
-        step = step // p if step % p == 0 and repeats(step // p) else step
-    return step
+    """The smallest divisor of n that is a step, as n is."""
+    return next(step for step in range(1, n + 1) if step == n or (n % step == 0 and repeats(step)))

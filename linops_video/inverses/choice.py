@@ -59,7 +59,7 @@ def _exactly(A: LinearOperator) -> Inverse | None:
         inverse = _exactly(R)
         if inverse is not None and sigma.numel() * _margin_entries(inverse) <= ENTRIES_LIMIT:
             return TurnedInverse(A, inverse.method, _multiples(inverse, sigma), Q, 1.0, L)
-    way = plan_phases(exact.gram())
+    way = plan_phases(exact)
     return way and GramInverse(A, f"exact: {way.name}, from the Gram", _built(way), exact, True)
 
 
