@@ -6,21 +6,29 @@ import torch
 from torch import Tensor
 
 from linops_video import InverseProblem, NormalSolver
+from linops_video.algebra.krylov import conjugate_gradient
 from linops_video.algebra.parameters import per_sample
 from linops_video.problems.noise import covered
 from linops_video.solvers.priors.prior import VIDEO_AXES
+
+ROUGH = 1e-3
+"""‖Aᴴ(y − A z)‖/‖Aᴴy‖ of a start that is found by iteration."""
 
 
 def start(problem: InverseProblem, back: Tensor | None = None) -> tuple[NormalSolver, Tensor]:
     """The data step's solver, and where to begin: A⁺ y without noise, (AᴴA + σ²I)⁻¹ Aᴴ y with noise of σ, `filled`.
 
     The second is the most likely video of unit variance: small singular values do not magnify the noise, as A⁺ does,
-    out of whose amplified noise no prior finds back. `back`: Aᴴ y, if it is known.
+    out of whose amplified noise no prior finds back. Where both are iterative, (AᴴA + σ²I)⁻¹ Aᴴ y to `ROUGH`: what is
+    left is to be found by the iteration that begins here. `back`: Aᴴ y, if it is known.
     """
     A, y, normal = problem.operator, problem.y, problem.normal
     noise_std = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype.to_real())
     noisy, back = noise_std > 0, A.H(y) if back is None else back
-    if not bool(noisy.any()):
+    if not normal.exact:
+        shift = per_sample(noise_std**2, len(A.in_shape))
+        z = conjugate_gradient(lambda x: A.H(A(x)) + shift * x, back, len(A.in_shape), rtol=ROUGH).x
+    elif not bool(noisy.any()):
         z = normal.pinv(y)
     else:
         z = normal(torch.where(noisy, noise_std**2, 1.0), back)

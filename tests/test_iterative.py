@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -22,7 +24,7 @@ from linops_video import (
     batch,
     linear_function,
 )
-from linops_video.algebra.krylov import conjugate_gradient, lanczos_norm
+from linops_video.algebra.krylov import IterativeSolve, conjugate_gradient, lanczos_norm
 from linops_video.algebra.parameters import like, tensor_field
 from linops_video.interop import from_scipy
 
@@ -153,9 +155,27 @@ def test_data_steps_are_as_accurate_as_they_say(rows: int, columns: int, smalles
             change = (y.double() - A(v.double())) @ left * filters @ right.mT
             found = normal.prox(ratio * size**2, v, y).double() - v.double()
             allowed = 1e-6 if dtype == torch.float64 else 1e-6 + 2e-7 / min(1.0, ratio**0.5)  # y − A v is in float32
-            # of v + change, float32 rounds
-            error = (found - change).norm(dim=-1) / (change.norm(dim=-1) + (dtype == torch.float32) * v.norm(dim=-1))
+            error = (found - change).norm(dim=-1) / (v.double() + change).norm(dim=-1)
             assert float(error.max()) <= allowed
+
+
+def test_data_steps_go_on_from_the_last_one() -> None:
+    """Within an iteration, whose steps change v less and less."""
+    A = masked_blur()
+    y, v, taken = A(random(*FRAME)), random(*FRAME, seed=1), []
+
+    def counted(*arguments: Any, **fields: Any) -> IterativeSolve:
+        taken.append(conjugate_gradient(*arguments, **fields))
+        return taken[-1]
+
+    normal = NormalSolver.of(A)
+    with patch("linops_video.inverses.inverse.conjugate_gradient", counted):
+        step, last = normal.data_step(1e-3, y), v
+        for change in (0.0, 1e-3, 1e-6):
+            last = last + change * random(*FRAME, seed=2)
+            torch.testing.assert_close(step(last), normal.prox(1e-3, last, y), rtol=0, atol=1e-5)
+    first, fresh, second, _, third, _ = (int(found.iterations) for found in taken)
+    assert first == fresh > second > third
 
 
 def test_a_function_in_float32_says_how_far_it_comes() -> None:

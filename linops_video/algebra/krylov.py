@@ -41,19 +41,22 @@ def conjugate_gradient(
     max_steps: int = 1000,
     start: Tensor | None = None,
     least: float | Tensor | None = None,
+    base: Tensor | None = None,
     dtype: torch.dtype | None = None,
 ) -> IterativeSolve:
     """Solve G x = b for a self-adjoint positive G by preconditioned conjugate gradients.
 
     Each sample (all axes before the last `event_ndim`) has its own step lengths and stops at its own residual: at
-    ‖b − G x‖ ≤ rtol ‖b‖, or, where no eigenvalue of G is below `least`, at ‖b − G x‖ ≤ rtol · least ‖x‖: x is then
-    within rtol ‖x‖ of the solution. A sample that has stopped is left as it is. Source: Hestenes and Stiefel (1952).
+    ‖b − G x‖ ≤ rtol ‖b‖, or, where no eigenvalue of G is below `least`, at ‖b − G x‖ ≤ rtol · least ‖base + x‖: x is
+    then within rtol ‖base + x‖ of the solution. A sample that has stopped is left as it is. Source: Hestenes and
+    Stiefel (1952).
 
     Args:
         G: the map x ↦ G x, which must treat samples separately.
         preconditioner: an approximate inverse of G, self-adjoint and positive.
         rtol, least: numbers, or tensors with one for each sample and event axes of length 1.
         start: the first x; zero if not given.
+        base: what x is to be added to; zero if not given.
         dtype: the precision of the steps while they gain digits in it; residuals and x are in that of b.
 
     Example:
@@ -67,12 +70,14 @@ def conjugate_gradient(
         return (u.conj() * v).sum(event, keepdim=True).real
 
     def limit(x: Tensor) -> Tensor:
-        scaled = None if least is None else like(least, x.real) * x
-        return rtol**2 * (size if scaled is None else dot(scaled, scaled))
+        if least is None:
+            return rtol**2 * size
+        scaled = like(least, x.real) * (x if base is None else x + base.to(x))
+        return rtol**2 * dot(scaled, scaled)
 
     largest = b.abs().amax(event, keepdim=True)
     unit = torch.where(largest > 0, largest, 1)  # squares of what is very large or small leave the range of floats
-    b = b / unit
+    b, base = b / unit, None if base is None else base / unit
     size = dot(b, b)
     x = torch.zeros_like(b) if start is None else torch.where(largest > 0, start.to(b.dtype) / unit, 0)
     residual = b if start is None else b - G(x)

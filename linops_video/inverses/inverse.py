@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -40,6 +41,10 @@ class Decomposition(Protocol):
     def logdet(self, rho: float | Tensor) -> Tensor: ...
 
 
+Change = Callable[[float | Tensor, Tensor, Tensor], Tensor]
+"""ρ, v, y ↦ what a data step adds to v."""
+
+
 class Inverse(ABC):
     """(AᴴA + ρI)⁻¹ and A⁺ of one operator A, as linear maps of tensors; results carry no gradient with respect to A.
 
@@ -65,6 +70,10 @@ class Inverse(ABC):
     def change(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
         """(AᴴA + ρI)⁻¹ Aᴴ (y − A v), what a data step adds to v."""
         return self.correction(rho, y - self.operator(v))
+
+    def changes(self) -> Change:
+        """`change` for many v that approach each other."""
+        return self.change
 
     @abstractmethod
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
@@ -233,8 +242,8 @@ class IterativeInverse(Inverse):
     """By conjugate gradients, one system a sample, preconditioned by the inverse of a structured operator near AᴴA.
 
     AᴴA + ρI has no eigenvalue below ρ, so that x is within ‖b − (AᴴA + ρI) x‖/ρ of the solution. A sample stops where
-    that is `rtol` ‖x‖; in float32 the steps are, while they gain digits, and the residual, x and later steps are in
-    float64: rounding them would cost ‖A‖²/ρ of their precision.
+    that is `rtol` ‖x‖, of a data step `rtol` ‖v + x‖; in float32 the steps are, while they gain digits, and the
+    residual, x and later steps are in float64: rounding them would cost ‖A‖²/ρ of their precision.
 
     Attributes:
         near: the decomposition of that operator, None if there is none.
@@ -248,20 +257,27 @@ class IterativeInverse(Inverse):
     iterative = True
 
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
-        return narrow(self._iterate(rho, double(b), None, b.dtype.to_real()).x, b)
+        return narrow(self._iterate(rho, double(b), b.dtype.to_real()).x, b)
 
     def solve(self, rho: float | Tensor, b: Tensor, start: Tensor | None = None) -> IterativeSolve:
         """(AᴴA + ρI)⁻¹ b from `start`, with the iterations and the relative residual of every sample."""
         wide, A = double(b), self.operator.to(dtype=torch.float64)
-        found = self._iterate(rho, wide, start, b.dtype.to_real())
+        found = self._iterate(rho, wide, b.dtype.to_real(), start)
         x = narrow(found.x, b)
         if x.dtype == found.x.dtype:
             return found
         rounded = exactly_solved(double(x), wide, A.H(A(double(x))), rho, len(A.in_shape))
         return IterativeSolve(x, found.iterations, rounded.residual)
 
-    def _iterate(self, rho: float | Tensor, b: Tensor, start: Tensor | None, dtype: torch.dtype) -> IterativeSolve:
-        """For b in float64, with the first steps in `dtype`."""
+    def _iterate(
+        self,
+        rho: float | Tensor,
+        b: Tensor,
+        dtype: torch.dtype,
+        start: Tensor | None = None,
+        base: Tensor | None = None,
+    ) -> IterativeSolve:
+        """For b in float64, with the first steps in `dtype`; the error is relative to what x is to be added to."""
         near, n = self.near, len(self.operator.in_shape)
         exact, own = (self.operator.to(dtype=kind) for kind in (torch.float64, dtype))
         numbers = rho.shape if isinstance(rho, Tensor) else ()
@@ -274,15 +290,35 @@ class IterativeInverse(Inverse):
 
         precondition: Map | None = None if near is None else lambda r: near.solve(rho, r)
         with torch.no_grad():
-            found = conjugate_gradient(G, b, n, precondition, self.rtol, start=start, least=shift, dtype=dtype)
-        size, length = (torch.linalg.vector_norm(t, dim=tuple(range(-n, 0))) for t in (b, shift * found.x))
+            found = conjugate_gradient(G, b, n, precondition, self.rtol, 1000, start, shift, base, dtype)
+        result = found.x if base is None else base + found.x
+        size, length = (torch.linalg.vector_norm(t, dim=tuple(range(-n, 0))) for t in (b, shift * result))
         error, where = found.residual * size / length, f" on {self.operator!r}"
         warn_of_residual(found, self.rtol, where, "use a larger rho or a larger rtol", error)
         return found
 
+    def change(self, rho: float | Tensor, v: Tensor, y: Tensor, start: Tensor | None = None) -> Tensor:
+        return self._corrected(rho, y - self.operator(v), start, double(v))
+
+    def changes(self) -> Change:
+        """Each from the last one: they approach Aᴴ(y − Ax)/ρ with x, the solution of the iteration that calls it."""
+        last: Tensor | None = None
+
+        def change(rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
+            nonlocal last
+            last = self.change(rho, v, y, last if last is not None and last.shape == v.shape else None)
+            return last
+
+        return change
+
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
+        return self._corrected(rho, residual)
+
+    def _corrected(
+        self, rho: float | Tensor, residual: Tensor, start: Tensor | None = None, base: Tensor | None = None
+    ) -> Tensor:
         b = self.operator.to(dtype=torch.float64).H(double(residual))
-        return narrow(self._iterate(rho, b, None, residual.dtype.to_real()).x, residual)
+        return narrow(self._iterate(rho, b, residual.dtype.to_real(), start, base).x, residual)
 
     def pinv(self, y: Tensor) -> Tensor:
         """By conjugate gradients in float64 from zero, until ‖Aᴴ(y − A z)‖ is 1e-8 of ‖Aᴴy‖ or rounding of Aᴴy.

@@ -19,7 +19,7 @@ from linops_video.algebra.parameters import fit, like, per_sample, show, varies
 from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.inverses.aliasing import in_spectrum
 from linops_video.inverses.choice import choose
-from linops_video.inverses.inverse import ConvergenceWarning, Inverse, exactly_solved
+from linops_video.inverses.inverse import Change, ConvergenceWarning, Inverse, exactly_solved
 from linops_video.inverses.weight import root
 
 __all__ = ["ConvergenceWarning", "NormalSolver"]
@@ -147,11 +147,14 @@ class NormalSolver:
         Computed as v + Bᴴ(BBᴴ + ρI)⁻¹(s − B v) or v + (BᴴB + ρI)⁻¹Bᴴ(s − B v) with B = W^½A, s = W^½y: the form on
         Bᴴs + ρv is the same in exact arithmetic and loses up to five digits in float32.
         """
+        return self._prox(rho, v, y, self.inverse.change)
+
+    def _prox(self, rho: float | Tensor, v: Tensor, y: Tensor, change: Change) -> Tensor:
         rho = self._check(rho, v, y)
         target = self._whitened(y)
         if not self._implicit:
-            return v + self.inverse.change(rho, v, target)
-        z = (v + self._detached(self.inverse.change, rho, v, target)).detach()
+            return v + change(rho, v, target)
+        z = (v + self._detached(change, rho, v, target)).detach()
         if not (self._trained or varies(rho, v, y)):
             return z
         slope = self._back(y - self.operator(z)) + per_sample(like(rho, z.real), len(self.operator.in_shape)) * (v - z)
@@ -164,7 +167,8 @@ class NormalSolver:
         """
         rho = self._check(rho, y=y)
         if self._implicit:
-            return lambda v: self.prox(rho, v, y)
+            change = self.inverse.changes()
+            return lambda v: self._prox(rho, v, y, change)
         return self.inverse.data_step(rho, self._whitened(y))
 
     def pinv(self, y: Tensor) -> Tensor:
