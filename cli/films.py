@@ -227,7 +227,7 @@ def _solve_windows(request: Request, input: Path, film: Film, outputs: Outputs, 
         def kept(window: Window) -> Finished:
             if parts is not None:
                 parts.add(window.frames, window.state)
-            return window.state
+            return replace(window.state, tail=torch.zeros(0))  # large, and no longer of use
 
         given = (request.solver, request.fields, request.device)
         solved = solve_film(film, *given, state, on_step, share, beside)
