@@ -169,7 +169,7 @@ def _timed(name: str, solver: Solver, task: Task, tiles: Sequence[Tile]) -> tupl
 def _baselines(solver: str, task: Task) -> list[tuple[Tensor, Row]]:
     """The yardsticks; without the truth one for the figure, by interpolation, where the problem allows it."""
     simple = BASELINES.get(task.problem.name or "", {})
-    names = list(simple)[:1] if task.truth is None else yardsticks(task.problem, solver)
+    names = list(simple)[:1] if task.truth is None else yardsticks(task.problem.name, solver)
     results = []
     for name in names:
         if name in simple:

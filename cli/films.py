@@ -211,7 +211,7 @@ def _solve_windows(request: Request, input: Path, film: Film, outputs: Outputs, 
     first = film.problem(*windows[0])  # which chooses the fields of all
     solver = build(first, request.solver, **request.fields)
     tuning = tuning_line(first, request.solver, solver, request.fields)
-    beside = yardsticks(first, request.solver) if request.simulate else []
+    beside = yardsticks(film.name, request.solver) if request.simulate else []
     del first
     done = 0 if state is None else state.windows - mine.start
     if done:

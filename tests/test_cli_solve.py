@@ -196,12 +196,6 @@ def test_a_picture_shows_an_interpolation_or_else_the_best_baseline(here, monkey
     assert titles == shown
 
 
-def test_an_iterative_pseudoinverse_is_no_yardstick(here):
-    arguments = ("--op", "mask(0.7) @ blur(gaussian, 1, circular)", "--solver", "tikhonov", "--json", "r.json")
-    assert run("solve", "clip.mkv", "--simulate", *arguments) == 0
-    assert set(strict(here / "r.json")["baselines"]) == {"admm-tv"}
-
-
 def test_numbers_that_are_not_finite_are_null_in_json(here):
     """An identity without noise is reconstructed exactly: its PSNR is infinite."""
     arguments = ("--simulate", "--op", "denoise", "--noise", 0, "--solver", "pinv", "--json", "r.json")

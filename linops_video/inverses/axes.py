@@ -16,6 +16,7 @@ from linops_video.operators.circulant import Circulant
 from linops_video.operators.dense import Dense, DenseGram
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.fourier import Fourier
+from linops_video.operators.function import LinearFunction
 from linops_video.operators.imaging import Bayer
 from linops_video.operators.multiplier import Multiplier
 
@@ -87,7 +88,9 @@ def along(A: LinearOperator) -> Axes | None:
     if isinstance(A, Bayer):
         frame = [Along(False, size if size % 2 else 2) for size in A.in_shape[-2:]]
         return [*[ALIKE] * (n - 3), Along(True, 3), *frame]
-    return [Along(True, _step_of_line(A))] if n == 1 else _by_factors(A)
+    if n == 1:  # functions are not looked into: they may compute in less precision than a matrix is wanted in
+        return None if isinstance(A, LinearFunction) else [Along(True, _step_of_line(A))]
+    return _by_factors(A)
 
 
 def _by_factors(A: LinearOperator) -> Axes | None:

@@ -21,7 +21,7 @@ def mixed_axis(G: LinearOperator) -> int | None:
         0
     """
     axes = [axis for axis, each in enumerate(along(G) or ()) if each.mixes]
-    if len(axes) != 1 or len(G.in_shape) < 2:  # one axis alone may be anything, such as a function in float32
+    if len(axes) != 1:
         return None
     (axis,) = axes
     n = G.in_shape[axis]
