@@ -52,7 +52,7 @@ def test_what_the_operator_cannot_reach_is_all_noise():
     assert noise_level(measured("dd", video, 0.05)) == pytest.approx(0.05, rel=0.05)
 
 
-@pytest.mark.parametrize("text", ["mask(0.7) @ blur(gaussian, 2, circular)", "blur(disk, 17, 8, valid)"])
+@pytest.mark.parametrize("text", ["mask(0.7) @ blur(gaussian, 2, circular)", "blur(disk, 27, 13, valid)"])
 def test_the_noise_beside_an_iterative_inverse_takes_no_iterations(clip, text, monkeypatch):
     problem = measured(text, clip, 0.02)
     assert not problem.normal.exact
