@@ -105,7 +105,7 @@ def solve_film(
         >>> from linops_video.media.video import demo_clip
         >>> film = simulated_film(open_film(demo_clip(), frames=40), "sr4")
         >>> [len(window.frames) for window in solve_film(film, "pinv")]
-        [16, 24]
+        [24, 16]
     """
     windows = windows_of(film.shape[0])
     mine = share.windows(len(windows))

@@ -16,7 +16,6 @@ from linops_video.operators.circulant import Circulant
 from linops_video.operators.dense import Dense, DenseGram
 from linops_video.operators.diagonal import Diagonal
 from linops_video.operators.fourier import Fourier
-from linops_video.operators.function import LinearFunction
 from linops_video.operators.imaging import Bayer
 from linops_video.operators.multiplier import Multiplier
 
@@ -88,9 +87,13 @@ def along(A: LinearOperator) -> Axes | None:
     if isinstance(A, Bayer):
         frame = [Along(False, size if size % 2 else 2) for size in A.in_shape[-2:]]
         return [*[ALIKE] * (n - 3), Along(True, 3), *frame]
-    if n == 1:  # functions are not looked into: they may compute in less precision than a matrix is wanted in
-        return None if isinstance(A, LinearFunction) else [Along(True, _step_of_line(A))]
+    if n == 1:  # others are not looked into: they may compute in less precision than a matrix is wanted in
+        return _line(A) if A._factors() else None
     return _by_factors(A)
+
+
+def _line(A: LinearOperator) -> Axes | None:
+    return [Along(True, _step_of_line(A))] if len(A.in_shape) == len(A.out_shape) == 1 else None
 
 
 def _by_factors(A: LinearOperator) -> Axes | None:
@@ -98,7 +101,7 @@ def _by_factors(A: LinearOperator) -> Axes | None:
     factors = A._factors() or ()
     if len(factors) < 2 and not (factors and type(factors[0]) is not type(A)):
         return None
-    parts = [along(factor) for factor in factors]
+    parts = [along(factor) or _line(factor) for factor in factors]
     return None if None in parts else [axis for part in parts for axis in part or ()]
 
 
