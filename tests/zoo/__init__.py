@@ -3,10 +3,10 @@
 A new operator is one line in the file of its family, and inherits every law of test_laws.py.
 """
 
-from zoo import elementary, general, geometry, phases, sampling, structure, transforms
+from zoo import edges, elementary, general, geometry, phases, sampling, structure, transforms
 from zoo.animal import Animal, animal, mask, normal_numbers
 
-FAMILIES = (elementary, transforms, sampling, geometry, general, structure, phases)
+FAMILIES = (elementary, transforms, sampling, geometry, general, structure, edges, phases)
 
 ZOO = [entry for family in FAMILIES for entry in family.ANIMALS]
 

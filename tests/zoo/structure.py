@@ -32,18 +32,10 @@ from linops_video import (
 )
 from linops_video.operators.convolution import Boundary
 from zoo.animal import GRAM, OUTER, VIDEO, Animal, mask
+from zoo.edges import BINOMIAL, even_disk
 
 EVEN = (2, 3, 6, 4)
 FRAME = (1, *VIDEO[1:])
-LONG = (1, 1, 14, 9)
-
-BINOMIAL = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64) / 4
-SLOPED = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
-ROUND = torch.tensor([[0.0, 1, 0], [1, 2, 1], [0, 1, 0]], dtype=torch.float64) / 6
-
-
-def even_disk(r) -> torch.Tensor:
-    return ROUND + 0.1 * torch.outer(BINOMIAL, BINOMIAL)
 
 
 def low_rank(r, n: int, rank: int) -> Dense:
@@ -260,71 +252,10 @@ ANIMALS = [
         lambda r: Convolution(r(2, 3), (4, 1, 6, 5), "full") @ AxisMatrix(r(2, 1, 3), 1, VIDEO),
         "exact: FFT and a margin of 19 pixels" + GRAM,
     ),
-    Animal("symmetric blur", lambda r: Convolution(even_disk(r), VIDEO, "symmetric"), "exact: DCT" + GRAM),
-    Animal(
-        "one symmetric blur a sample",
-        lambda r: Convolution(r(2, 1, 1) * even_disk(r), VIDEO, "symmetric"),
-        "exact: DCT" + GRAM,
-    ),
-    Animal(
-        "box mean of a symmetric blur",
-        lambda r: BoxMean(2, (2, 6, 4)) @ Convolution(even_disk(r), (2, 6, 4), "symmetric"),
-        "exact: DCT" + OUTER,
-    ),
-    Animal(
-        "means of rows of one symmetric blur a sample",
-        lambda r: BoxMean(3, (2, 6, 4), (1,)) @ Convolution(r(2, 1, 1) * even_disk(r), (2, 6, 4), "symmetric"),
-        "exact: DCT" + OUTER,
-    ),
     Animal(
         "means over time and columns of a cosine filter",
         lambda r: BoxMean(2, (4, 3, 6), (0, 2)) @ Multiplier(Cosine((0, 1, 2), (4, 3, 6)), r(4, 1, 6)),
         "exact: DCT" + OUTER,
-    ),
-    Animal(
-        "box mean that leaves over, of a symmetric blur",
-        lambda r: BoxMean(2, (2, 5, 4)) @ Convolution(even_disk(r), (2, 5, 4), "symmetric"),
-        "cg, preconditioned by DCT",
-    ),
-    Animal(
-        "separable symmetric blur",
-        lambda r: Convolution(torch.outer(SLOPED, BINOMIAL), VIDEO, "symmetric"),
-        "exact: eigh of 6×6" + GRAM,
-    ),
-    Animal(
-        "separable reflected blur",
-        lambda r: Convolution(torch.outer(BINOMIAL, SLOPED), VIDEO, "reflect"),
-        "exact: eigh of 6×6" + GRAM,
-    ),
-    Animal(
-        "separable same blur of larger frames",
-        lambda r: Convolution(torch.outer(BINOMIAL, SLOPED), LONG, "same"),
-        "exact: eigh of 14×14" + GRAM,
-    ),
-    Animal(
-        "separable full blur",
-        lambda r: Convolution(torch.outer(SLOPED, BINOMIAL[:2]), VIDEO, "full"),
-        "exact: eigh of 6×6" + GRAM,
-    ),
-    Animal(
-        "separable valid blur",
-        lambda r: Convolution(torch.outer(SLOPED, BINOMIAL[:2]), VIDEO, "valid"),
-        "exact: eigh of 4×4" + OUTER,
-    ),
-    Animal(
-        "box mean of a separable blur",
-        lambda r: BoxMean(2, VIDEO) @ Convolution(torch.outer(SLOPED, BINOMIAL), VIDEO, "reflect"),
-        "exact: eigh of 3×3" + OUTER,
-    ),
-    Animal(
-        "reflected blur of small frames",
-        lambda r: Convolution(r(3, 2), VIDEO, "reflect"),
-        "exact: eigh of 30×30" + GRAM,
-    ),
-    Animal(
-        "symmetric blur of small frames",
-        lambda r: Convolution(r(2, 4), VIDEO, "symmetric"),
-        "exact: eigh of 30×30" + GRAM,
     ),
     Animal(
         "mask, and differences of a blur",
