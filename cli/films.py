@@ -202,6 +202,7 @@ def _solve_windows(request: Request, input: Path, film: Film, outputs: Outputs, 
     """Solve a share of the windows; where it is the last one, make the film, and report."""
     windows, sound = windows_of(film.shape[0]), sound_of(input)
     mine = share.windows(len(windows))
+    beside = yardsticks(film.name, request.solver) if request.simulate else []
     parts, state = None, None
     if outputs.out is not None:
         parts = Parts(outputs.out, film.fps, _job(request, input, film), len(windows), share, aspect_of(input))
@@ -211,7 +212,6 @@ def _solve_windows(request: Request, input: Path, film: Film, outputs: Outputs, 
     first = film.problem(*windows[0])  # which chooses the fields of all
     solver = build(first, request.solver, **request.fields)
     tuning = tuning_line(first, request.solver, solver, request.fields)
-    beside = yardsticks(film.name, request.solver) if request.simulate else []
     del first
     done = 0 if state is None else state.windows - mine.start
     if done:

@@ -15,8 +15,8 @@ def reuse_freed_memory() -> None:
     """Give new tensors the memory that earlier ones have left, those of other threads too: glibc's `mallopt`.
 
     By itself glibc hands 32 MB and more back to the system as soon as they are freed, and the system clears each page
-    when it gives it out again: half of the time of "admm-tv" on large frames. Nothing is done where the C library is
-    another one.
+    when it gives it out again: a third of the time of "admm-tv" at 848×480 (`benchmarks/films.py reuse`). Nothing is
+    done where the C library is another one.
     """
     if platform.libc_ver()[0] == "glibc":
         for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_ARENA_MAX, 1)):

@@ -9,7 +9,7 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from linops_video import InverseProblem, NormalSolver
+from linops_video import InverseProblem
 from linops_video.solvers.iteration import Prepared, least_pull, norm, splitting_residual
 from linops_video.solvers.objective import AnyPriors, check_on_videos, check_positive, check_relaxation
 from linops_video.solvers.priors.prior import Prior, plus
@@ -68,27 +68,21 @@ class PrimalDual(AnyPriors):
     def init(self, problem: InverseProblem) -> PrimalDualState:
         check_on_videos(problem)
         back = problem.operator.H(problem.y)
-        normal, x = start(problem, back)
+        _, x = start(problem, back)
         p = tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors)
-        return self._state(problem, normal, back, x, p, torch.zeros_like(x))
+        return self._state(problem, back, x, p, torch.zeros_like(x))
 
     def resume(self, problem: InverseProblem, state: PrimalDualState) -> PrimalDualState:
         """x and the duals of the state, with the data step and the step lengths of this problem."""
         back = problem.operator.H(problem.y)
-        return self._state(problem, problem.normal, back, state.x, state.p, pulled(self.priors, state.p))
+        return self._state(problem, back, state.x, state.p, pulled(self.priors, state.p))
 
     def _state(
-        self,
-        problem: InverseProblem,
-        normal: NormalSolver,
-        back: Tensor,
-        x: Tensor,
-        p: tuple[Tensor, ...],
-        pull: Tensor,
+        self, problem: InverseProblem, back: Tensor, x: Tensor, p: tuple[Tensor, ...], pull: Tensor
     ) -> PrimalDualState:
         """With the data step and the step lengths of a problem, whose Aᴴy is `back`."""
         squares = sum(prior.norm(problem.operator.in_shape) ** 2 for prior in self.priors)
-        data, least = normal.data_step(self.rho, problem.y), least_pull(back, len(problem.batch_shape))
+        data, least = problem.normal.data_step(self.rho, problem.y), least_pull(back, len(problem.batch_shape))
         return PrimalDualState(x, p, pull, self.rho / max(squares, 1e-12), data, least)
 
     def step(self, problem: InverseProblem, state: PrimalDualState) -> PrimalDualState:

@@ -290,7 +290,9 @@ class IterativeInverse(Inverse):
 
         precondition: Map | None = None if near is None else lambda r: near.solve(rho, r)
         with torch.no_grad():
-            found = conjugate_gradient(G, b, n, precondition, self.rtol, 1000, start, shift, base, dtype)
+            found = conjugate_gradient(
+                G, b, n, precondition, self.rtol, start=start, least=shift, base=base, dtype=dtype
+            )
         result = found.x if base is None else base + found.x
         size, length = (torch.linalg.vector_norm(t, dim=tuple(range(-n, 0))) for t in (b, shift * result))
         error, where = found.residual * size / length, f" on {self.operator!r}"
