@@ -18,7 +18,7 @@ PASSES = 4
 `REACH`. Measured on `sr4`: 4 of 3 frames ahead and back gain as much as 2 of 7 frames."""
 
 RADIUS = 3
-"""Of the windows (7×7 pixels) in which a displacement is taken to be the same, then smoothed; `_window` is for 3."""
+"""Of the windows (7×7 pixels) in which a displacement is the same, then smoothed; `window_mean` is for 3."""
 
 LEVELS, LEAST = 3, 16
 """Scales of the pyramid, as long as frames have `LEAST` rows and columns."""
@@ -54,18 +54,28 @@ def optical_flow(frame: Tensor, other: Tensor) -> Tensor:
     for a, b in reversed(pyramid):
         if flow.shape[-2:] != a.shape[-2:]:
             flow = 2 * F.interpolate(flow, size=a.shape[-2:], mode="bilinear", align_corners=False)
-        padded = F.pad(a, (1, 1, 1, 1), mode="replicate")
-        x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
-        y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-        xx, xy, yy = _window(torch.cat([x * x, x * y, y * y], 1)).split(1, 1)
-        xx, yy = xx + FLATNESS, yy + FLATNESS
+        slopes = Slopes(a)
         for _ in range(UPDATES):
-            error = a - moved(b, places(flow), "bilinear")
-            ex, ey = _window(torch.cat([x * error, y * error], 1)).split(1, 1)
-            step = torch.cat([yy * ex - xy * ey, xx * ey - xy * ex], 1) / (xx * yy - xy * xy)
-            flow = flow + step.clamp(-1, 1)  # what is linear holds for a pixel
-        flow = _window(flow)
+            flow = flow + slopes.newton_step(a - moved(b, places(flow), "bilinear"))
+        flow = window_mean(flow)
     return flow
+
+
+class Slopes:
+    """The gradient of gray frames (N, 1, H, W), and the matrices of its products, summed over windows."""
+
+    def __init__(self, frame: Tensor) -> None:
+        padded = F.pad(frame, (1, 1, 1, 1), mode="replicate")
+        self.x = x = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+        self.y = y = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+        xx, self.xy, yy = window_mean(torch.cat([x * x, x * y, y * y], 1)).split(1, 1)
+        self.xx, self.yy = xx + FLATNESS, yy + FLATNESS
+
+    def newton_step(self, error: Tensor) -> Tensor:
+        """The displacement (N, 2, H, W) that explains an error best, of a pixel at most: so far the frame is linear."""
+        ex, ey = window_mean(torch.cat([self.x * error, self.y * error], 1)).split(1, 1)
+        step = torch.cat([self.yy * ex - self.xy * ey, self.xx * ey - self.xy * ex], 1)
+        return (step / (self.xx * self.yy - self.xy * self.xy)).clamp(-1, 1)
 
 
 def places(flow: Tensor) -> Tensor:
@@ -96,7 +106,7 @@ class Paths:
             there = slice(max(0, offset), frames - max(0, -offset))
             grid = places(optical_flow(gray[:, here].flatten(0, 1), gray[:, there].flatten(0, 1)))
             change = moved(video[:, there].flatten(0, 1), grid) - video[:, here].flatten(0, 1)
-            trust = torch.exp(-_window(change.square().mean(1, keepdim=True)) / (2 * DOUBT**2))
+            trust = torch.exp(-window_mean(change.square().mean(1, keepdim=True)) / (2 * DOUBT**2))
             trust = trust * (measured[:, here] * measured[:, there]).flatten()[:, None, None, None]
             self.pairs.append((here, there, grid, trust))
 
@@ -110,7 +120,7 @@ class Paths:
         return total / weight
 
 
-def _window(values: Tensor) -> Tensor:
+def window_mean(values: Tensor) -> Tensor:
     """Means over windows, of the part of a window that lies in the frame, one axis after the other.
 
     Additions of whole tensors, 7 = 4 + 2 + 1 entries of a row: several times as fast as `avg_pool2d`.

@@ -23,6 +23,7 @@ from linops_video.errors import DtypeError, ShapeError
 from linops_video.solvers.admm import data_step, mean
 from linops_video.solvers.learned.blocks import Context, DataBlock, PriorBlock, pad_frames
 from linops_video.solvers.learned.form import Config
+from linops_video.solvers.learned.missing import MissingFrames
 from linops_video.solvers.learned.motion import PASSES, Paths
 from linops_video.solvers.learned.paper import PaperNetwork
 from linops_video.solvers.learned.start import FROZEN, MOVING, STILL, smooth_start, total_variation_start
@@ -323,15 +324,18 @@ class Unrolled(nn.Module):
 
     @torch.no_grad()
     def _along_motion(self, problem: InverseProblem, state: UnrolledState, z: Tensor) -> Tensor:
-        """The mean of z along its motion, made consistent, and its mean again, `PASSES` times; not differentiated."""
+        """The mean of z along its motion, made consistent, and its mean again, `PASSES` times; then missing frames from
+        the others. Not differentiated."""
         A = problem.operator
         coverage = A.T(A(z.new_ones(*A.batch_shape, *A.in_shape))).expand(z.shape)
         measured = (coverage.abs().amax((-3, -2, -1)) > 0).to(z)
-        paths = Paths(_one_batch(z), measured.reshape(-1, measured.shape[-1]))
+        measured = measured.reshape(-1, measured.shape[-1])
+        paths = Paths(_one_batch(z), measured)
         for k in range(PASSES):
             z = self._make_consistent(state, z, problem.y) if k else z
             z = paths.mean(_one_batch(z)).reshape(z.shape)
-        return z
+        video = _one_batch(z)
+        return MissingFrames(video, measured).fill(video).reshape(z.shape)
 
     def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
         noisy, normal, exact = state.noise_std > 0, state.normal, z

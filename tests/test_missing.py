@@ -1,0 +1,101 @@
+"""Frames of which nothing was measured: from those around them, along the motion."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from test_motion import waves
+from torch import Tensor
+
+from linops_video import forward_model
+from linops_video.solvers.learned.form import Config
+from linops_video.solvers.learned.missing import MissingFrames, flow_between, neighbours
+from linops_video.solvers.learned.unrolled import Unrolled
+
+
+def without(video: Tensor, missing: list[int]) -> tuple[Tensor, Tensor]:
+    """The video with the frame before in the place of each missing one, the one behind it for the first; the flags."""
+    held, measured = video.clone(), torch.ones(video.shape[:2])
+    for t in missing:
+        held[:, t] = held[:, abs(t - 1)]
+        measured[:, t] = 0
+    return held, measured
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        ([1, 0, 0, 1, 0], [(1, 0, 3), (2, 0, 3), (4, 0, 3)]),
+        ([0, 0, 1, 1, 0, 1], [(0, 2, 3), (1, 2, 3), (4, 3, 5)]),
+        ([1, 1, 0, 0], [(2, 0, 1), (3, 0, 1)]),
+        ([0, 1, 0], []),
+        ([0, 0], []),
+        ([1, 1], []),
+    ],
+)
+def test_the_measured_frames_around_or_the_nearest_two(measured: list[float], expected: list[tuple[int, ...]]) -> None:
+    assert list(neighbours(measured)) == expected
+
+
+@pytest.mark.parametrize("at", [-1.0, -0.75, -0.5, 0.0, 1.0])  # beyond the second, between, at the first, ahead of it
+@pytest.mark.parametrize("speed", [(0.0, 0.0), (0.5, -0.25), (-2.0, 3.0)])
+def test_a_shift_is_found_wherever_the_frame_is(speed: tuple[float, float], at: float) -> None:
+    frames = waves(2, speed)
+    ahead = torch.full((1, 1, 1, 1), at, dtype=frames.dtype)
+    flow = flow_between(frames[:1], frames[1:], ahead, ahead + 1)[0, :, 10:-10, 10:-10]
+    assert (flow - torch.tensor(speed, dtype=flow.dtype)[:, None, None]).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize(("missing", "factor"), [([1], 100), ([1, 3], 100), ([2, 3, 4], 100), ([5], 25), ([0, 2], 25)])
+def test_what_moves_is_where_it_was(missing: list[int], factor: int) -> None:
+    """Between two frames, and beyond them, where errors of the displacement do not cancel."""
+    video = waves(6, (0.6, -0.3))[None]
+    held, measured = without(video, missing)
+    filled = MissingFrames(held, measured).fill(held)
+    inside = (..., slice(10, -10), slice(10, -10))
+    assert (filled - video)[inside].square().mean() < (held - video)[inside].square().mean() / factor
+    kept = [t for t in range(6) if t not in missing]
+    assert torch.equal(filled[:, kept], video[:, kept])
+
+
+def test_what_is_still_stays_to_the_last_digit() -> None:
+    video = waves(1, (0.0, 0.0)).float().expand(5, 1, 64, 64)[None]
+    held, measured = without(video, [1, 4])
+    torch.testing.assert_close(MissingFrames(held, measured).fill(held), video, rtol=0, atol=1e-6)
+
+
+def test_frames_that_do_not_fit_each_other_are_not_trusted() -> None:
+    """A cut between the two: the frame stays nearly as it is."""
+    video = torch.cat([waves(2, (0.0, 0.0)), 1 - waves(2, (7.0, 5.0))])[None]
+    filled = MissingFrames(video, torch.tensor([[1, 0, 1, 1]])).fill(video)
+    both = (video[:, 0] + video[:, 2]) / 2
+    assert (filled[:, 1] - video[:, 1]).abs().mean() < (both - video[:, 1]).abs().mean() / 4
+
+
+def test_the_motion_is_not_followed_far_beyond_the_last_frame() -> None:
+    video = waves(6, (3.0, 0.0))[None]
+    held, measured = without(video, [2, 3, 4, 5])
+    change = (MissingFrames(held, measured).fill(held) - held).abs().mean((0, 2, 3, 4))
+    assert change[2] > 10 * change[5]
+
+
+def test_samples_miss_frames_of_their_own() -> None:
+    video = torch.stack([waves(4, (1.0, 0.5)), waves(4, (-0.5, 0.25)), waves(4, (0.0, 1.0))])
+    measured = torch.tensor([[1, 0, 1, 1], [1, 1, 1, 0], [0, 0, 1, 0]])
+    together = MissingFrames(video, measured).fill(video)
+    for i in range(3):
+        alone = MissingFrames(video[i : i + 1], measured[i : i + 1]).fill(video[i : i + 1])
+        torch.testing.assert_close(together[i : i + 1], alone)
+    assert torch.equal(together[2], video[2])  # one frame says nothing of motion
+
+
+@pytest.mark.parametrize("spec", ["fi2", "fp25", "fi2 @ sr(2)"])
+def test_a_network_that_follows_is_told(spec: str) -> None:
+    """Steps of the whole way towards the mean along the motion, nothing of the network's own."""
+    truth = waves(5, (1.0, 0.5), 32).float().expand(5, 3, 32, 32)
+    network, plain = (Unrolled(Config(steps=2, motion=1, features=4, coarse=1)) for _ in range(2))
+    with torch.no_grad():
+        network.get_parameter("prior.1.head.bias")[-4:] = 1.0
+    problem = forward_model(spec, tuple(truth.shape)).measure(truth)
+    errors = [(each(problem) - truth).detach().square().mean() for each in (network, plain)]
+    assert errors[0] < errors[1] / 2
