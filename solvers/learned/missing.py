@@ -42,9 +42,8 @@ class MissingFrames:
         apart = (self.second - self.first).to(video)
         ahead, behind = (((t - self.missing) / apart).reshape(-1, 1, 1, 1) for t in (self.first, self.second))
         self.share = (-ahead).clamp(0, 1)
-        flow = flow_between(
-            *(video[self.sample, t].mean(1, keepdim=True) for t in (self.first, self.second)), ahead, behind
-        )
+        before, after = (video[self.sample, t].mean(1, keepdim=True) for t in (self.first, self.second))
+        flow = flow_between(before, after, ahead, behind)
         self.grids = places(ahead * flow), places(behind * flow)
         a, b = self._moved(video)
         beyond = flow * torch.maximum(ahead, -behind).clamp(min=0)
