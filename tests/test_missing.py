@@ -9,7 +9,7 @@ from torch import Tensor
 
 from linops_video import forward_model
 from linops_video.solvers.learned.form import Config
-from linops_video.solvers.learned.missing import MissingFrames, flow_between, neighbours
+from linops_video.solvers.learned.missing import fill_missing, flow_between, neighbours
 from linops_video.solvers.learned.unrolled import Unrolled
 
 
@@ -51,7 +51,7 @@ def test_what_moves_is_where_it_was(missing: list[int], factor: int) -> None:
     """Between two frames, and beyond them, where errors of the displacement do not cancel."""
     video = waves(6, (0.6, -0.3))[None]
     held, measured = without(video, missing)
-    filled = MissingFrames(held, measured).fill(held)
+    filled = fill_missing(held, measured)
     inside = (..., slice(10, -10), slice(10, -10))
     assert (filled - video)[inside].square().mean() < (held - video)[inside].square().mean() / factor
     kept = [t for t in range(6) if t not in missing]
@@ -61,13 +61,13 @@ def test_what_moves_is_where_it_was(missing: list[int], factor: int) -> None:
 def test_what_is_still_stays_to_the_last_digit() -> None:
     video = waves(1, (0.0, 0.0)).float().expand(5, 1, 64, 64)[None]
     held, measured = without(video, [1, 4])
-    torch.testing.assert_close(MissingFrames(held, measured).fill(held), video, rtol=0, atol=1e-6)
+    torch.testing.assert_close(fill_missing(held, measured), video, rtol=0, atol=1e-6)
 
 
 def test_frames_that_do_not_fit_each_other_are_not_trusted() -> None:
     """A cut between the two: the frame stays nearly as it is."""
     video = torch.cat([waves(2, (0.0, 0.0)), 1 - waves(2, (7.0, 5.0))])[None]
-    filled = MissingFrames(video, torch.tensor([[1, 0, 1, 1]])).fill(video)
+    filled = fill_missing(video, torch.tensor([[1, 0, 1, 1]]))
     both = (video[:, 0] + video[:, 2]) / 2
     assert (filled[:, 1] - video[:, 1]).abs().mean() < (both - video[:, 1]).abs().mean() / 4
 
@@ -75,16 +75,16 @@ def test_frames_that_do_not_fit_each_other_are_not_trusted() -> None:
 def test_the_motion_is_not_followed_far_beyond_the_last_frame() -> None:
     video = waves(6, (3.0, 0.0))[None]
     held, measured = without(video, [2, 3, 4, 5])
-    change = (MissingFrames(held, measured).fill(held) - held).abs().mean((0, 2, 3, 4))
+    change = (fill_missing(held, measured) - held).abs().mean((0, 2, 3, 4))
     assert change[2] > 10 * change[5]
 
 
 def test_samples_miss_frames_of_their_own() -> None:
     video = torch.stack([waves(4, (1.0, 0.5)), waves(4, (-0.5, 0.25)), waves(4, (0.0, 1.0))])
     measured = torch.tensor([[1, 0, 1, 1], [1, 1, 1, 0], [0, 0, 1, 0]])
-    together = MissingFrames(video, measured).fill(video)
+    together = fill_missing(video, measured)
     for i in range(3):
-        alone = MissingFrames(video[i : i + 1], measured[i : i + 1]).fill(video[i : i + 1])
+        alone = fill_missing(video[i : i + 1], measured[i : i + 1])
         torch.testing.assert_close(together[i : i + 1], alone)
     assert torch.equal(together[2], video[2])  # one frame says nothing of motion
 

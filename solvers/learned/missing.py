@@ -27,43 +27,28 @@ HORIZON = 2.0
 """Pixels beyond the nearest frame at which the motion is trusted exp(−½): speeds change."""
 
 
-class MissingFrames:
-    """Which frames of a video (B, T, C, H, W) are missing, and the displacements from each to two others.
+def fill_missing(video: Tensor, measured: Tensor) -> Tensor:
+    """The video with its missing frames moved towards what the motion says, as far as that is to be trusted.
 
-    `measured` (B, T), 1 or 0. A missing frame stays as it is where fewer than two of its sample were measured.
+    Args:
+        video: shape (B, T, C, H, W).
+        measured: shape (B, T), 1 or 0. A missing frame stays as it is where fewer than two of its sample were measured.
     """
-
-    def __init__(self, video: Tensor, measured: Tensor) -> None:
-        rows = [(b, *three) for b, flags in enumerate(measured.tolist()) for three in neighbours(flags)]
-        index = torch.tensor(rows, device=video.device).reshape(-1, 4)
-        self.sample, self.missing, self.first, self.second = index.unbind(-1)
-        if not rows:
-            return
-        apart = (self.second - self.first).to(video)
-        ahead, behind = (((t - self.missing) / apart).reshape(-1, 1, 1, 1) for t in (self.first, self.second))
-        self.share = (-ahead).clamp(0, 1)
-        before, after = (video[self.sample, t].mean(1, keepdim=True) for t in (self.first, self.second))
-        flow = flow_between(before, after, ahead, behind)
-        self.grids = places(ahead * flow), places(behind * flow)
-        a, b = self._moved(video)
-        beyond = flow * torch.maximum(ahead, -behind).clamp(min=0)
-        doubt = window_mean((a - b).square().mean(1, keepdim=True)) / DOUBT**2
-        self.trust = torch.exp(-(doubt + beyond.square().sum(1, keepdim=True) / HORIZON**2) / 2)
-
-    def fill(self, video: Tensor) -> Tensor:
-        """The video with its missing frames moved towards what the motion says, as far as that is to be trusted."""
-        if not len(self.missing):
-            return video
-        filled = video.clone()
-        along = torch.lerp(*self._moved(video), self.share)
-        filled[self.sample, self.missing] = torch.lerp(video[self.sample, self.missing], along, self.trust)
-        return filled
-
-    def _moved(self, video: Tensor) -> tuple[Tensor, Tensor]:
-        first, second = (
-            moved(video[self.sample, t], g) for t, g in zip((self.first, self.second), self.grids, strict=True)
-        )
-        return first, second
+    rows = [(b, *three) for b, flags in enumerate(measured.tolist()) for three in neighbours(flags)]
+    if not rows:
+        return video
+    sample, missing, first, second = torch.tensor(rows, device=video.device).unbind(-1)
+    ahead, behind = (((t - missing) / (second - first)).to(video).reshape(-1, 1, 1, 1) for t in (first, second))
+    before, after = video[sample, first], video[sample, second]
+    flow = flow_between(before.mean(1, keepdim=True), after.mean(1, keepdim=True), ahead, behind)
+    before, after = moved(before, places(ahead * flow)), moved(after, places(behind * flow))
+    beyond = flow * torch.maximum(ahead, -behind).clamp(min=0)
+    doubt = window_mean((before - after).square().mean(1, keepdim=True)) / DOUBT**2
+    trust = torch.exp(-(doubt + beyond.square().sum(1, keepdim=True) / HORIZON**2) / 2)
+    filled = video.clone()
+    along = torch.lerp(before, after, (-ahead).clamp(0, 1))
+    filled[sample, missing] = torch.lerp(video[sample, missing], along, trust)
+    return filled
 
 
 def neighbours(measured: list[float]) -> Iterable[tuple[int, int, int]]:

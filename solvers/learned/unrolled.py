@@ -23,7 +23,7 @@ from linops_video.errors import DtypeError, ShapeError
 from linops_video.solvers.admm import data_step, mean
 from linops_video.solvers.learned.blocks import Context, DataBlock, PriorBlock, pad_frames
 from linops_video.solvers.learned.form import Config
-from linops_video.solvers.learned.missing import MissingFrames
+from linops_video.solvers.learned.missing import fill_missing
 from linops_video.solvers.learned.motion import PASSES, Paths
 from linops_video.solvers.learned.paper import PaperNetwork
 from linops_video.solvers.learned.start import FROZEN, MOVING, STILL, smooth_start, total_variation_start
@@ -334,8 +334,7 @@ class Unrolled(nn.Module):
         for k in range(PASSES):
             z = self._make_consistent(state, z, problem.y) if k else z
             z = paths.mean(_one_batch(z)).reshape(z.shape)
-        video = _one_batch(z)
-        return MissingFrames(video, measured).fill(video).reshape(z.shape)
+        return fill_missing(_one_batch(z), measured).reshape(z.shape)
 
     def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
         noisy, normal, exact = state.noise_std > 0, state.normal, z
