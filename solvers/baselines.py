@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from linops_video import InverseProblem
+from linops_video.solvers.motion.missing import fill_missing, measured_frames
 
 Baseline = Callable[[InverseProblem], Tensor]
 
@@ -59,6 +60,22 @@ def linear_in_time(problem: InverseProblem, every: int) -> Tensor:
     return torch.lerp(y.index_select(-4, before), y.index_select(-4, after), share)
 
 
+def along_motion(problem: InverseProblem, baseline: Baseline) -> Tensor:
+    """The baseline with frames that were not measured moved to where the motion of the measured ones says they are.
+
+    Example:
+        >>> import torch
+        >>> from linops_video import forward_model
+        >>> problem = forward_model("fi2", (5, 3, 16, 16)).measure(torch.rand(5, 3, 16, 16))
+        >>> along_motion(problem, BASELINES["fi2"]["linear"]).shape
+        torch.Size([5, 3, 16, 16])
+    """
+    video = baseline(problem)
+    measured = measured_frames(problem.operator, video)
+    flat = fill_missing(video.reshape(-1, *video.shape[-4:]), measured.reshape(-1, video.shape[-4]))
+    return flat.reshape(video.shape)
+
+
 def gray(problem: InverseProblem) -> Tensor:
     """The measured luma in every channel."""
     return problem.y.expand(problem.y.shape[:-4] + problem.operator.in_shape).clone()
@@ -69,14 +86,21 @@ def _enlargements(factor: int) -> dict[str, Baseline]:
     return {"bicubic": plain, "bicubic-consistent": partial(consistent, baseline=plain)}
 
 
+def _interpolations(every: int) -> dict[str, Baseline]:
+    linear = partial(linear_in_time, every=every)
+    return {"hold": partial(hold, every=every), "linear": linear, "motion": partial(along_motion, baseline=linear)}
+
+
+PREDICTIONS: dict[str, Baseline] = {"hold": hold, "motion": partial(along_motion, baseline=hold)}
+
 BASELINES: dict[str, dict[str, Baseline]] = {
     "sr2": _enlargements(2),
     "sr4": _enlargements(4),
-    "fi2": {"hold": partial(hold, every=2), "linear": partial(linear_in_time, every=2)},
-    "fi4": {"hold": partial(hold, every=4), "linear": partial(linear_in_time, every=4)},
-    "fp25": {"hold": hold},
-    "fp50": {"hold": hold},
-    "fp75": {"hold": hold},
+    "fi2": _interpolations(2),
+    "fi4": _interpolations(4),
+    "fp25": PREDICTIONS,
+    "fp50": PREDICTIONS,
+    "fp75": PREDICTIONS,
     "color": {"gray": gray},
 }
 """Problem name -> baseline name -> baseline; problems that are not listed have none."""
@@ -89,6 +113,6 @@ def yardsticks(problem: str | None, solver: str) -> list[str]:
 
     Example:
         >>> yardsticks("fi2", "videoonet")
-        ['pinv', 'hold', 'linear', 'admm-tv']
+        ['pinv', 'hold', 'linear', 'motion', 'admm-tv']
     """
     return [name for name in ("pinv", *BASELINES.get(problem or "", {}), "admm-tv") if name != solver]

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from linops_video import forward_model
 from linops_video.solvers.learned.form import Config
-from linops_video.solvers.learned.missing import fill_missing, flow_between, neighbours
 from linops_video.solvers.learned.unrolled import Unrolled
+from linops_video.solvers.motion.flow import flow_between
+from linops_video.solvers.motion.missing import fill_missing, neighbours
 
 
 def without(video: Tensor, missing: list[int]) -> tuple[Tensor, Tensor]:

@@ -12,8 +12,9 @@ from torch import Tensor
 from linops_video import forward_model
 from linops_video.errors import SpecError
 from linops_video.solvers.learned.form import Config
-from linops_video.solvers.learned.motion import Paths, moved, optical_flow, places
 from linops_video.solvers.learned.unrolled import Unrolled
+from linops_video.solvers.motion.flow import moved, optical_flow, places
+from linops_video.solvers.motion.means import Paths
 
 
 def waves(frames: int, speed: tuple[float, float], size: int = 64) -> Tensor:

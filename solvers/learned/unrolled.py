@@ -23,10 +23,10 @@ from linops_video.errors import DtypeError, ShapeError
 from linops_video.solvers.admm import data_step, mean
 from linops_video.solvers.learned.blocks import Context, DataBlock, PriorBlock, pad_frames
 from linops_video.solvers.learned.form import Config
-from linops_video.solvers.learned.missing import fill_missing
-from linops_video.solvers.learned.motion import PASSES, Paths
 from linops_video.solvers.learned.paper import PaperNetwork
 from linops_video.solvers.learned.start import FROZEN, MOVING, STILL, smooth_start, total_variation_start
+from linops_video.solvers.motion.means import PASSES, Paths
+from linops_video.solvers.motion.missing import fill_missing, measured_frames
 from linops_video.solvers.objective import check_on_videos
 
 NOISE_FLOOR = 1e-3
@@ -326,10 +326,7 @@ class Unrolled(nn.Module):
     def _along_motion(self, problem: InverseProblem, state: UnrolledState, z: Tensor) -> Tensor:
         """The mean of z along its motion, made consistent, and its mean again, `PASSES` times; then missing frames from
         the others. Not differentiated."""
-        A = problem.operator
-        coverage = A.T(A(z.new_ones(*A.batch_shape, *A.in_shape))).expand(z.shape)
-        measured = (coverage.abs().amax((-3, -2, -1)) > 0).to(z)
-        measured = measured.reshape(-1, measured.shape[-1])
+        measured = measured_frames(problem.operator, z).reshape(-1, z.shape[-4])
         paths = Paths(_one_batch(z), measured)
         for k in range(PASSES):
             z = self._make_consistent(state, z, problem.y) if k else z

@@ -1,21 +1,10 @@
-"""Where the entries of a frame are in its neighbours, and the mean of a video along these paths.
-
-Frames of a moving camera see the same scene on other pixels: what the measurement of one frame misses, that of another
-may have. The networks' convolutions look at one place of all frames; here frames are moved onto each other first.
-"""
+"""Where the entries of a frame are in another one, by optical flow, and frames that are moved along it."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-REACH = 4
-"""Frames ahead and back that a frame is compared with."""
-
-PASSES = 4
-"""Means along the motion, each of a video made consistent: they reach further than one, for less time than a longer
-`REACH`. Measured on `sr4`: 4 of 3 frames ahead and back gain as much as 2 of 7 frames."""
 
 RADIUS = 3
 """Of the windows (7×7 pixels) in which a displacement is the same, then smoothed; `window_mean` is for 3."""
@@ -26,11 +15,11 @@ LEVELS, LEAST = 3, 16
 UPDATES = 2
 """Steps of Gauss and Newton at each scale: more follow the errors of the video, and gain less."""
 
+BETWEEN_LEVELS, BETWEEN_UPDATES = 5, 4
+"""The same for `flow_between`: its frames are further apart, and of fewer errors that steps could follow."""
+
 FLATNESS = 3e-4
 """Squared gray values, added to those of the gradients: places without structure stay where the coarser scale is."""
-
-DOUBT = 0.04
-"""Root mean square difference, of gray values in [0, 1], at which a moved frame counts exp(−½)."""
 
 
 def optical_flow(frame: Tensor, other: Tensor) -> Tensor:
@@ -47,17 +36,42 @@ def optical_flow(frame: Tensor, other: Tensor) -> Tensor:
         >>> optical_flow(frame, frame).abs().max().item()
         0.0
     """
-    pyramid = [(frame, other)]
-    while len(pyramid) < LEVELS and min(pyramid[-1][0].shape[-2:]) >= 2 * LEAST:
-        pyramid.append((F.avg_pool2d(pyramid[-1][0], 2), F.avg_pool2d(pyramid[-1][1], 2)))
-    flow = torch.zeros_like(pyramid[-1][0]).repeat(1, 2, 1, 1)
-    for a, b in reversed(pyramid):
-        if flow.shape[-2:] != a.shape[-2:]:
-            flow = 2 * F.interpolate(flow, size=a.shape[-2:], mode="bilinear", align_corners=False)
+    flow = None
+    for a, b in _pyramid(frame, other, LEVELS):
+        flow = _at_scale(flow, a)
         slopes = Slopes(a)
         for _ in range(UPDATES):
             flow = flow + slopes.newton_step(a - moved(b, places(flow), "bilinear"))
         flow = window_mean(flow)
+    assert flow is not None
+    return flow
+
+
+def flow_between(first: Tensor, second: Tensor, ahead: Tensor, behind: Tensor) -> Tensor:
+    """The displacement v(x) with first(x + ahead·v) ≈ second(x + behind·v), behind = ahead + 1.
+
+    From the first frame to the second, on the grid of one between them (ahead from −1 to 0) or beyond; as
+    `optical_flow`, but in every step both frames are moved, and the gradient is that of their mean.
+
+    Args:
+        first, second: gray frames (N, 1, H, W).
+        ahead, behind: shape (N, 1, 1, 1).
+
+    Returns:
+        Columns and rows, in pixels: shape (N, 2, H, W).
+
+    Example:
+        >>> frame = torch.linspace(0, 1, 32).sin().expand(1, 1, 32, 32)
+        >>> flow_between(frame, frame, torch.full((1, 1, 1, 1), -0.5), torch.full((1, 1, 1, 1), 0.5)).abs().max().item()
+        0.0
+    """
+    flow = None
+    for a, b in _pyramid(first, second, BETWEEN_LEVELS):
+        flow = _at_scale(flow, a)
+        for _ in range(BETWEEN_UPDATES):
+            here, there = moved(a, places(ahead * flow), "bilinear"), moved(b, places(behind * flow), "bilinear")
+            flow = window_mean(flow + Slopes((here + there) / 2).newton_step(here - there))
+    assert flow is not None
     return flow
 
 
@@ -92,32 +106,19 @@ def moved(frames: Tensor, grid: Tensor, mode: str = "bicubic") -> Tensor:
     return F.grid_sample(frames, grid, mode=mode, padding_mode="border", align_corners=False)
 
 
-class Paths:
-    """The displacements between the frames of a video (B, T, C, H, W), and how far each is to be trusted.
+def _pyramid(a: Tensor, b: Tensor, levels: int) -> list[tuple[Tensor, Tensor]]:
+    """Both frames at each scale, the coarsest first."""
+    scales = [(a, b)]
+    while len(scales) < levels and min(scales[-1][0].shape[-2:]) >= 2 * LEAST:
+        scales.append((F.avg_pool2d(scales[-1][0], 2), F.avg_pool2d(scales[-1][1], 2)))
+    return scales[::-1]
 
-    `measured` (B, T), 1 or 0: a frame of which nothing was measured stays as it is, and no other is told of it.
-    """
 
-    def __init__(self, video: Tensor, measured: Tensor) -> None:
-        self.pairs = []
-        gray, frames = video.mean(2, keepdim=True), video.shape[1]
-        for offset in (d for d in range(-REACH, REACH + 1) if d != 0 and abs(d) < frames):
-            here = slice(max(0, -offset), frames - max(0, offset))
-            there = slice(max(0, offset), frames - max(0, -offset))
-            grid = places(optical_flow(gray[:, here].flatten(0, 1), gray[:, there].flatten(0, 1)))
-            change = moved(video[:, there].flatten(0, 1), grid) - video[:, here].flatten(0, 1)
-            trust = torch.exp(-window_mean(change.square().mean(1, keepdim=True)) / (2 * DOUBT**2))
-            trust = trust * (measured[:, here] * measured[:, there]).flatten()[:, None, None, None]
-            self.pairs.append((here, there, grid, trust))
-
-    def mean(self, video: Tensor) -> Tensor:
-        """The weighted mean of each frame and of those that are moved onto it, shape as `video`."""
-        total, weight = video.clone(), torch.ones_like(video[:, :, :1])
-        for here, there, grid, trust in self.pairs:
-            part = video[:, there]
-            total[:, here] += (trust * moved(part.flatten(0, 1), grid)).unflatten(0, part.shape[:2])
-            weight[:, here] += trust.unflatten(0, part.shape[:2])
-        return total / weight
+def _at_scale(flow: Tensor | None, frame: Tensor) -> Tensor:
+    """The displacements found at the scale below, or none, on the grid of `frame`."""
+    if flow is None:
+        return torch.zeros_like(frame).repeat(1, 2, 1, 1)
+    return 2 * F.interpolate(flow, size=frame.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def window_mean(values: Tensor) -> Tensor:

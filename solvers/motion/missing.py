@@ -9,16 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from linops_video.solvers.learned.motion import LEAST, Slopes, moved, places, window_mean
-
-LEVELS = 5
-"""Scales of the pyramid at most: frames that are several apart have moved further than neighbours."""
-
-UPDATES = 4
-"""Steps of Gauss and Newton at each scale: both frames are clean, so that more steps do not follow errors."""
+from linops_video import LinearOperator
+from linops_video.solvers.motion.flow import flow_between, moved, places, window_mean
 
 DOUBT = 0.1
 """Root mean square difference of both moved frames, of gray values in [0, 1], at which they count exp(−½)."""
@@ -51,6 +45,12 @@ def fill_missing(video: Tensor, measured: Tensor) -> Tensor:
     return filled
 
 
+def measured_frames(A: LinearOperator, video: Tensor) -> Tensor:
+    """1 for the frames of which A tells something, else 0: shape (*batch, T), for videos as this one."""
+    coverage = A.T(A(video.new_ones(*A.batch_shape, *A.in_shape))).expand(video.shape)
+    return (coverage.abs().amax((-3, -2, -1)) > 0).to(video)
+
+
 def neighbours(measured: list[float]) -> Iterable[tuple[int, int, int]]:
     """(missing frame, first, second): the measured frames around it, else the nearest two on its one side."""
     known = [t for t, flag in enumerate(measured) if flag]
@@ -59,34 +59,3 @@ def neighbours(measured: list[float]) -> Iterable[tuple[int, int, int]]:
             after = sum(k < t for k in known)
             last = min(max(after, 1), len(known) - 1)
             yield t, known[last - 1], known[last]
-
-
-def flow_between(first: Tensor, second: Tensor, ahead: Tensor, behind: Tensor) -> Tensor:
-    """The displacement v(x) with first(x + ahead·v) ≈ second(x + behind·v), behind = ahead + 1.
-
-    From the first frame to the second, on the grid of one between them (ahead from −1 to 0) or beyond; as
-    `optical_flow`, but in every step both frames are moved, and the gradient is that of their mean.
-
-    Args:
-        first, second: gray frames (N, 1, H, W).
-        ahead, behind: shape (N, 1, 1, 1).
-
-    Returns:
-        Columns and rows, in pixels: shape (N, 2, H, W).
-
-    Example:
-        >>> frame = torch.linspace(0, 1, 32).sin().expand(1, 1, 32, 32)
-        >>> flow_between(frame, frame, torch.full((1, 1, 1, 1), -0.5), torch.full((1, 1, 1, 1), 0.5)).abs().max().item()
-        0.0
-    """
-    pyramid = [(first, second)]
-    while len(pyramid) < LEVELS and min(pyramid[-1][0].shape[-2:]) >= 2 * LEAST:
-        pyramid.append((F.avg_pool2d(pyramid[-1][0], 2), F.avg_pool2d(pyramid[-1][1], 2)))
-    flow = torch.zeros_like(pyramid[-1][0]).repeat(1, 2, 1, 1)
-    for a, b in reversed(pyramid):
-        if flow.shape[-2:] != a.shape[-2:]:
-            flow = 2 * F.interpolate(flow, size=a.shape[-2:], mode="bilinear", align_corners=False)
-        for _ in range(UPDATES):
-            here, there = moved(a, places(ahead * flow), "bilinear"), moved(b, places(behind * flow), "bilinear")
-            flow = window_mean(flow + Slopes((here + there) / 2).newton_step(here - there))
-    return flow
