@@ -214,6 +214,9 @@ def test_kernels_of_images_sum_to_one_and_arrays_stay(tmp_path):
     for name, total in (("zero", "0"), ("negative", "-9")):
         with pytest.raises(MeasurementError, match=f"sums to {total}: a blur kernel needs a positive sum"):
             read_kernel(tmp_path / f"{name}.npz")
+    write_video(tmp_path / "colours", torch.rand(1, 3, 9, 9, generator=torch.Generator().manual_seed(0)))
+    with pytest.raises(MeasurementError, match="an image with colours: a blur kernel is gray"):
+        read_kernel(tmp_path / "colours" / "00000.png")
     with pytest.raises(SpecError, match="goes with blur"):
         model_of("dd", (3, 3, 16, 16), kernel=torch.ones(2, 2))
 

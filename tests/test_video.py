@@ -218,6 +218,22 @@ def test_a_failure_while_writing_keeps_the_old_file(tmp_path):
     assert path.read_text() == "old"
 
 
+def test_a_symbolic_link_stays_and_what_it_leads_to_is_written(tmp_path):
+    (tmp_path / "far").mkdir()
+    link = tmp_path / "link.txt"
+    link.symlink_to(tmp_path / "far" / "file.txt")
+    for text in ("new", "newer"):
+        check_writable(link)
+        with replacing(link) as temporary:
+            temporary.write_text(text)
+        assert link.is_symlink()
+        assert (tmp_path / "far" / "file.txt").read_text() == text
+    link.unlink()
+    link.symlink_to(tmp_path / "gone" / "file.txt")
+    with pytest.raises(FileError, match=r"the folder .*/gone does not exist"):
+        check_writable(link)
+
+
 def test_a_disk_that_is_full_is_told_in_a_sentence(tmp_path):
     with pytest.raises(FileError, match=r"cannot write .*/file.txt: no space left on device"):  # noqa: SIM117
         with replacing(tmp_path / "file.txt"):

@@ -192,10 +192,20 @@ def read_mask(path: str | Path, shape: Shape) -> Tensor:
         ) from None
 
 
+GRAY = 0.05
+"""Most that a channel of a gray image differs from their mean: compression leaves some colour."""
+
+
 def read_kernel(path: str | Path) -> Tensor:
-    """Read a blur kernel `(h, w)` from an image (divided by its sum) or a NumPy file (as it is)."""
+    """Read a blur kernel `(h, w)` from a gray image (divided by its sum) or a NumPy file (as it is)."""
     numpy = Path(path).suffix.lower() in NUMPY
-    kernel = read_array(path, "kernel") if numpy else read_video(path, 1).frames[0].mean(dim=0)
+    if numpy:
+        kernel = read_array(path, "kernel")
+    else:
+        image = read_video(path, 1).frames[0]
+        kernel = image.mean(dim=0)
+        if (image - kernel).abs().max() > GRAY:
+            raise MeasurementError(f"the kernel {path} is an image with colours: a blur kernel is gray")
     if kernel.ndim != 2:
         raise ShapeError(f"the kernel {path} must have two axes, not the shape {tuple(kernel.shape)}")
     total = kernel.sum().item()

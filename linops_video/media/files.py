@@ -24,9 +24,10 @@ LONGEST = 200
 def replacing(path: str | Path, within: Path | None = None) -> Iterator[Path]:
     """Give a temporary path that takes the place of `path` when the block ends without an error.
 
-    It is beside `path`, or in the folder `within` on the same disk. The block may write a file or make a folder there;
-    on an error it is removed and `path` stays as it was. Raises `FileError` if the folder is missing or does not allow
-    writing, and where the block meets an `OSError`, as on a full disk.
+    It is beside `path`, or in the folder `within` on the same disk; a symbolic link stays, and what it leads to is
+    written. The block may write a file or make a folder there; on an error it is removed and `path` stays as it was.
+    Raises `FileError` if the folder is missing or does not allow writing, and where the block meets an `OSError`, as on
+    a full disk.
 
     Example:
         >>> with replacing("whole.txt") as temporary:
@@ -34,6 +35,7 @@ def replacing(path: str | Path, within: Path | None = None) -> Iterator[Path]:
     """
     path = Path(path)
     _check_replaceable(path)
+    path = _led_to(path)
     with told(path):
         staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=within or path.parent))
     try:
@@ -58,6 +60,7 @@ def check_writable(path: str | Path, folder: bool = False) -> None:
     """
     path = Path(path)
     _check_replaceable(path)
+    path = _led_to(path)
     if path.is_dir() and not folder:
         raise FileError(f"cannot write {path}: it is a folder; give the name of a file")
     if path.is_dir() and any(path.iterdir()):
@@ -95,6 +98,11 @@ def short_name(path: Path) -> str:
     if len(name) <= LONGEST and name.decode(errors="ignore") == path.name:
         return path.name
     return name[: LONGEST - 17].decode(errors="ignore") + "-" + hashlib.sha256(name).hexdigest()[:16]
+
+
+def _led_to(path: Path) -> Path:
+    """Where a symbolic link leads, which it keeps on doing; any other path as it is."""
+    return path.resolve() if path.is_symlink() else path
 
 
 def _check_replaceable(path: Path) -> None:
