@@ -14,15 +14,18 @@ from torch import Tensor
 from linops_video import LinearOperator
 from linops_video.solvers.motion.flow import flow_between, moved, places, window_mean
 
-DOUBT = 0.1
-"""Root mean square difference of both moved frames, of gray values in [0, 1], at which they count exp(−½)."""
-
-HORIZON = 2.0
+HORIZON = 2.5
 """Pixels beyond the nearest frame at which the motion is trusted exp(−½): speeds change."""
+
+NOTHING = 1e-8
+"""Squared gray values: a change that is none."""
 
 
 def fill_missing(video: Tensor, measured: Tensor) -> Tensor:
     """The video with its missing frames moved towards what the motion says, as far as that is to be trusted.
+
+    It is trusted by the share that it explains of what changed between the two measured frames: where they are alike
+    but for noise, and where another thing is seen in the second, the frame stays as it is.
 
     Args:
         video: shape (B, T, C, H, W).
@@ -34,15 +37,20 @@ def fill_missing(video: Tensor, measured: Tensor) -> Tensor:
     sample, missing, first, second = torch.tensor(rows, device=video.device).unbind(-1)
     ahead, behind = (((t - missing) / (second - first)).to(video).reshape(-1, 1, 1, 1) for t in (first, second))
     before, after = video[sample, first], video[sample, second]
+    change = _windowed_square(before - after)
     flow = flow_between(before.mean(1, keepdim=True), after.mean(1, keepdim=True), ahead, behind)
     before, after = moved(before, places(ahead * flow)), moved(after, places(behind * flow))
     beyond = flow * torch.maximum(ahead, -behind).clamp(min=0)
-    doubt = window_mean((before - after).square().mean(1, keepdim=True)) / DOUBT**2
-    trust = torch.exp(-(doubt + beyond.square().sum(1, keepdim=True) / HORIZON**2) / 2)
+    explained = (1 - _windowed_square(before - after) / change.clamp(min=NOTHING)).clamp(min=0)
+    trust = explained * torch.exp(-beyond.square().sum(1, keepdim=True) / (2 * HORIZON**2))
     filled = video.clone()
     along = torch.lerp(before, after, (-ahead).clamp(0, 1))
     filled[sample, missing] = torch.lerp(video[sample, missing], along, trust)
     return filled
+
+
+def _windowed_square(difference: Tensor) -> Tensor:
+    return window_mean(difference.square().mean(1, keepdim=True))
 
 
 def measured_frames(A: LinearOperator, video: Tensor) -> Tensor:
