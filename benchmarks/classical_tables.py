@@ -12,12 +12,12 @@ from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
 CLASSICAL = "paper-wavelet,pinv,admm-wavelet,admm-tv"
-INTERPOLATION = "bicubic-consistent,hold,linear,gray"
+INTERPOLATION = "bicubic-consistent,hold,linear,motion,gray"
 ALL_BUT_CS = "pid,bi,si,sr2,sr4,vcs,dd,tdd,md3,fi2,fp25,fp50,fp75,color"
 TABLES: dict[str, tuple[str, ...]] = {
     "rotated_mnist_wavelet": ("--data", "rotated-mnist", "--solvers", "paper-wavelet,pinv", "--problems", "table1"),
     "rotated_mnist_classical": (
-        *("--data", "rotated-mnist", "--solvers", f"{CLASSICAL},bicubic-consistent,hold,linear"),
+        *("--data", "rotated-mnist", "--solvers", f"{CLASSICAL},bicubic-consistent,hold,linear,motion"),
         *("--problems", "table1", "--limit", "200"),
     ),
     **{
