@@ -35,7 +35,8 @@ def fill_missing(video: Tensor, measured: Tensor) -> Tensor:
     if not rows:
         return video
     sample, missing, first, second = torch.tensor(rows, device=video.device).unbind(-1)
-    ahead, behind = (((t - missing) / (second - first)).to(video).reshape(-1, 1, 1, 1) for t in (first, second))
+    apart = (second - first).to(video)
+    ahead, behind = (((t - missing) / apart).reshape(-1, 1, 1, 1) for t in (first, second))
     before, after = video[sample, first], video[sample, second]
     change = _windowed_square(before - after)
     flow = flow_between(before.mean(1, keepdim=True), after.mean(1, keepdim=True), ahead, behind)
