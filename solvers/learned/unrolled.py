@@ -204,7 +204,7 @@ class Unrolled(nn.Module):
         z, u = state.z, state.u
         more = ()
         if self._follows(k):
-            z = self._make_consistent(state, z, problem.y)
+            z = self._with_missing_frames(problem, self._make_consistent(state, z, problem.y))
             more = (self._along_motion(problem, state, z),)
         base = z if video else z - u
         prior_input = (z, u) if video else (base,)
@@ -324,13 +324,17 @@ class Unrolled(nn.Module):
 
     @torch.no_grad()
     def _along_motion(self, problem: InverseProblem, state: UnrolledState, z: Tensor) -> Tensor:
-        """The mean of z along its motion, made consistent, and its mean again, `PASSES` times; then missing frames from
-        the others. Not differentiated."""
+        """The mean of z along its motion, made consistent, and its mean again, `PASSES` times; not differentiated."""
         measured = measured_frames(problem.operator, z).reshape(-1, z.shape[-4])
         paths = Paths(_one_batch(z), measured)
         for k in range(PASSES):
             z = self._make_consistent(state, z, problem.y) if k else z
             z = paths.mean(_one_batch(z)).reshape(z.shape)
+        return z
+
+    def _with_missing_frames(self, problem: InverseProblem, z: Tensor) -> Tensor:
+        """z with the frames of which nothing was measured put where the motion of the others says."""
+        measured = measured_frames(problem.operator, z).reshape(-1, z.shape[-4])
         return fill_missing(_one_batch(z), measured).reshape(z.shape)
 
     def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
