@@ -25,7 +25,8 @@ def fill_missing(video: Tensor, measured: Tensor) -> Tensor:
     """The video with its missing frames moved towards what the motion says, as far as that is to be trusted.
 
     It is trusted by the share that it explains of what changed between the two measured frames: where they are alike
-    but for noise, and where another thing is seen in the second, the frame stays as it is.
+    but for noise, and where another thing is seen in the second, the frame stays as it is. Displacements and trust are
+    not differentiated.
 
     Args:
         video: shape (B, T, C, H, W).
@@ -38,12 +39,14 @@ def fill_missing(video: Tensor, measured: Tensor) -> Tensor:
     apart = (second - first).to(video)
     ahead, behind = (((t - missing) / apart).reshape(-1, 1, 1, 1) for t in (first, second))
     before, after = video[sample, first], video[sample, second]
-    change = _windowed_square(before - after)
-    flow = flow_between(before.mean(1, keepdim=True), after.mean(1, keepdim=True), ahead, behind)
+    with torch.no_grad():
+        flow = flow_between(before.mean(1, keepdim=True), after.mean(1, keepdim=True), ahead, behind)
+        change = _windowed_square(before - after)
     before, after = moved(before, places(ahead * flow)), moved(after, places(behind * flow))
-    beyond = flow * torch.maximum(ahead, -behind).clamp(min=0)
-    explained = (1 - _windowed_square(before - after) / change.clamp(min=NOTHING)).clamp(min=0)
-    trust = explained * torch.exp(-beyond.square().sum(1, keepdim=True) / (2 * HORIZON**2))
+    with torch.no_grad():
+        beyond = flow * torch.maximum(ahead, -behind).clamp(min=0)
+        explained = (1 - _windowed_square(before - after) / change.clamp(min=NOTHING)).clamp(min=0)
+        trust = explained * torch.exp(-beyond.square().sum(1, keepdim=True) / (2 * HORIZON**2))
     filled = video.clone()
     along = torch.lerp(before, after, (-ahead).clamp(0, 1))
     filled[sample, missing] = torch.lerp(video[sample, missing], along, trust)
