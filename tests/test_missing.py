@@ -91,12 +91,22 @@ def test_samples_miss_frames_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("spec", ["fi2", "fp25", "fi2 @ sr(2)"])
-def test_a_network_that_follows_is_told(spec: str) -> None:
-    """Steps of the whole way towards the mean along the motion, nothing of the network's own."""
+def test_a_network_that_follows_begins_there(spec: str) -> None:
+    """Before training, as a network adds nothing of its own."""
     truth = waves(5, (1.0, 0.5), 32).float().expand(5, 3, 32, 32)
-    network, plain = (Unrolled(Config(steps=2, motion=1, features=4, coarse=1)) for _ in range(2))
-    with torch.no_grad():
-        network.get_parameter("prior.1.head.bias")[-4:] = 1.0
     problem = forward_model(spec, tuple(truth.shape)).measure(truth)
-    errors = [(each(problem) - truth).detach().square().mean() for each in (network, plain)]
-    assert errors[0] < errors[1] / 2
+    follows, stays = (Unrolled(Config(steps=2, motion=motion, features=4, coarse=1))(problem) for motion in (1, 0))
+    assert (follows - truth).square().mean() < (stays - truth).square().mean() / 2
+
+
+def test_derivatives_take_displacements_as_given() -> None:
+    """The missing frame is then linear in the others: their mean where nothing moves, of other entries elsewhere."""
+    still, moving = (waves(3, speed)[None].requires_grad_() for speed in ((0.0, 0.0), (1.0, 0.5)))
+    of_still, of_moving = (
+        torch.autograd.grad(fill_missing(video, torch.tensor([[1, 0, 1]]))[:, 1].sum(), video)[0]
+        for video in (still, moving)
+    )
+    expected = torch.tensor([0.5, 0, 0.5], dtype=still.dtype)[:, None, None, None].expand(3, 1, 64, 64)
+    torch.testing.assert_close(of_still[0], expected)
+    torch.testing.assert_close(of_moving.sum(), of_still.sum())
+    assert of_moving[:, 1].abs().mean() < of_moving[:, 0].abs().mean() / 4
