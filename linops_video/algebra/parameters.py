@@ -34,14 +34,23 @@ class Fields(ABCMeta):
     """How all `Parameters` are made: lists, arrays and tensors become tuples first where no tensor is declared, numbers
     of NumPy's those of Python, and what is declared a tensor, whole numbers or operators has to be that."""
 
+    declared: tuple[dataclasses.Field, ...] = ()
+    """The fields of a class, from when the first of it is made: asking the dataclass each time takes long."""
+
+    __instancecheck__ = type.__instancecheck__  # that of ABCMeta takes long, for classes that are registered by hand
+
+    def __init__(cls, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        cls.declared = ()  # its own, not those of its base
+
     def __call__(cls, *args: Any, **named: Any):
         if not dataclasses.is_dataclass(cls):
             raise SpecError(
                 f"{cls.__name__} needs to be a dataclass: write @dataclass(frozen=True, eq=False, repr=False) above it"
             )
-        fields = dataclasses.fields(cls)
-        known = {f.name: f for f in fields}
+        fields = cls.declared = cls.declared or dataclasses.fields(cls)
         given = [_checked(cls.__name__, f, value) for f, value in zip(fields, args, strict=False)]
+        known = {f.name: f for f in fields} if named else {}
         named = {k: _checked(cls.__name__, known[k], v) if k in known else v for k, v in named.items()}
         return super().__call__(*given, *args[len(given) :], **named)
 
@@ -55,11 +64,26 @@ class Fields(ABCMeta):
 def _checked(owner: str, f: dataclasses.Field, value: Any) -> Any:
     """The value in Python's own types, or the error of one that is not what its field declares."""
     kind = str(f.type)
+    if _is_declared(kind, value, "event_ndim" in f.metadata):
+        return value
     if "event_ndim" in f.metadata and not ("float" in kind and isinstance(value, Number)):
         check_tensor(value, f"{owner} needs a torch tensor as its {f.name}")
     value = _plain(value, kind)
     _check_kind(owner, f.name, kind, value)
     return value
+
+
+WHOLE, OPERATORS = ("Shape", "tuple[int, ...]"), ("Operators", "tuple[LinearOperator, ...]")
+
+
+def _is_declared(kind: str, value: Any, tensor: bool) -> bool:
+    """Whether the value is at first sight what its field declares, as nearly all are."""
+    if tensor:
+        return isinstance(value, Tensor) and not kind.startswith(("tuple", "Shape"))
+    if type(value) is tuple:
+        entry = int if kind in WHOLE else Parameters if kind in OPERATORS else None
+        return entry is not None and all(isinstance(v, entry) and not isinstance(v, bool) for v in value)
+    return isinstance(value, Parameters) and kind not in (*WHOLE, *OPERATORS, "int")
 
 
 def check_tensor(value: object, need: str) -> None:
@@ -86,9 +110,9 @@ def whole_number(owner: str, name: str, value: Any) -> int:
 def _check_kind(owner: str, name: str, kind: str, value: Any) -> None:
     """Raise a ShapeError for a shape, a SpecError for other fields, unless the value is what its annotation says."""
     whole, several = (int, torch.SymInt), kind != "int"
-    if kind in ("int", "Shape", "tuple[int, ...]"):
+    if kind in ("int", *WHOLE):
         entry, what = whole, "whole number"
-    elif kind in ("Operators", "tuple[LinearOperator, ...]"):
+    elif kind in OPERATORS:
         entry, what = Parameters, "operator"
     else:
         return
@@ -129,8 +153,10 @@ class Parameters(metaclass=Fields):
     def batch_shape(self) -> Shape:
         """The batch axes that the parameters carry, () when all samples share them."""
         shapes = [shape for shape in self._batch_shapes() if shape]
+        if all(shape == shapes[0] for shape in shapes):  # to broadcast them would take longer than small operators do
+            return shapes[0] if shapes else ()
         try:
-            return tuple(torch.broadcast_shapes(*shapes)) if shapes else ()  # which takes longer than a small operator
+            return tuple(torch.broadcast_shapes(*shapes))
         except RuntimeError:
             given = " and ".join(map(show, dict.fromkeys(shapes)))
             raise ShapeError(
@@ -175,9 +201,12 @@ class Parameters(metaclass=Fields):
     def _items(self) -> Iterator[tuple[Any, dataclasses.Field]]:
         """The values of the fields, and of the tuples in them, with their fields."""
         me: Any = self  # every subclass is a dataclass, which the base cannot say
-        for f in dataclasses.fields(me):
+        for f in type(self).declared or dataclasses.fields(me):
             value = getattr(self, f.name)
-            yield from ((item, f) for item in (value if isinstance(value, tuple) else (value,)))
+            if isinstance(value, tuple):
+                yield from ((item, f) for item in value)
+            else:
+                yield value, f
 
     def _map_tensors(self: Self, fn: TensorMap) -> Self:
         def convert(value: Any, n: int) -> Any:

@@ -25,6 +25,7 @@ from linops_video.algebra.parameters import (
     varies,
     widened,
 )
+from linops_video.algebra.shapes import broadcast
 from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.operators.circulant import Circulant, circulant
 from linops_video.operators.cosine import Cosine
@@ -243,7 +244,7 @@ def _with_kernel(A: Convolution, kernel_of: Callable[..., Tensor], x: Tensor) ->
 
 def _convolve(x: Tensor, kernel: Tensor, boundary: Boundary, size: Shape) -> Tensor:
     """The convolution of every plane of x with its kernel; leading axes are broadcast, planes have the given size."""
-    leading = torch.broadcast_shapes(x.shape[:-2], kernel.shape[:-2])
+    leading = broadcast(x.shape[:-2], kernel.shape[:-2])
     # planes as groups of one sample: one kernel a plane, 40 times faster on a CPU than planes as a batch
     planes = x.expand(*leading, *size).reshape(1, -1, *size)
     if boundary in ("full", "same", "valid"):
@@ -258,7 +259,7 @@ def _convolve(x: Tensor, kernel: Tensor, boundary: Boundary, size: Shape) -> Ten
 
 def _convolve_adjoint(y: Tensor, kernel: Tensor, boundary: Boundary, size: Shape) -> Tensor:
     """The adjoint of `_convolve`, into planes of the given size."""
-    leading = torch.broadcast_shapes(y.shape[:-2], kernel.shape[:-2])
+    leading = broadcast(y.shape[:-2], kernel.shape[:-2])
     planes = y.expand(*leading, *y.shape[-2:]).reshape(1, -1, *y.shape[-2:])
     x = F.conv_transpose2d(planes, _one_a_plane(kernel, leading).conj(), groups=planes.shape[1])
     padding = _padding(kernel, boundary)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from linops_video.algebra.operator import Identity, LinearOperator, add, compose, scalar, scale
 from linops_video.algebra.parameters import Shape
+from linops_video.algebra.shapes import broadcast
 from linops_video.algebra.text import call_on, text_of
 from linops_video.errors import ShapeError
 from linops_video.operators.blocks import ENTRIES_LIMIT
@@ -182,7 +183,7 @@ def split_parts(y: Tensor, shapes: list[Shape]) -> tuple[Tensor, ...]:
 def join_parts(parts: list[tuple[Tensor, Shape]]) -> Tensor:
     """Tensors with their event shapes, flattened and joined."""
     flat = [part.reshape(*part.shape[: part.ndim - len(shape)], math.prod(shape)) for part, shape in parts]
-    batch = torch.broadcast_shapes(*(part.shape[:-1] for part in flat))
+    batch = broadcast(*(part.shape[:-1] for part in flat))
     return torch.cat([part.expand(*batch, part.shape[-1]) for part in flat], dim=-1)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape, beside, like, show, tensor_field
+from linops_video.algebra.shapes import broadcast
 from linops_video.errors import ShapeError
 
 
@@ -55,7 +56,7 @@ class Warp(LinearOperator):
     def _apply(self, x: Tensor) -> Tensor:
         pixels, y = x.flatten(-2), None
         for places, weights in _corners(self.flow, x):
-            batch = torch.broadcast_shapes(places.shape[:-1], pixels.shape[:-1])
+            batch = broadcast(places.shape[:-1], pixels.shape[:-1])
             part = weights * pixels.expand(*batch, -1).gather(-1, places.expand(*batch, -1))
             y = part if y is None else y + part
         return y.unflatten(-1, self.in_shape[-2:])  # type: ignore[union-attr]
