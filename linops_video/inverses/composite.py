@@ -105,13 +105,13 @@ class TurnedInverse(Inverse):
 
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
         if self._square:
-            return self._back(self.inverse.normal(rho / self._divisor, self.turn(b)), 2)
+            return self._back(self.inverse.normal(rho / self._divisor, self.turn._apply(b)), 2)
         wide = double(b)  # where b is seen by Q, rounding it would be divided by ρ
-        seen = self._back(self.inverse.normal(rho / self._divisor, self.turn(wide)), 2)
+        seen = self._back(self.inverse.normal(rho / self._divisor, self.turn._apply(wide)), 2)
         return narrow(seen + self._unseen(wide) / per_sample(like(rho, wide.real), len(self.operator.in_shape)), b)
 
     def change(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
-        return self._back(self.inverse.change(rho / self._divisor, self.turn(v), self._before(y)))
+        return self._back(self.inverse.change(rho / self._divisor, self.turn._apply(v), self._before(y)))
 
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
         return self._back(self.inverse.correction(rho / self._divisor, self._before(residual)))
@@ -119,10 +119,10 @@ class TurnedInverse(Inverse):
     def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
         step = self.inverse.data_step(rho / self._divisor, self._before(y))
         if self._square:
-            return lambda v: self._back(step(self.turn(v)))
+            return lambda v: self._back(step(self.turn._apply(v)))
 
         def change(v: Tensor) -> Tensor:
-            seen = self.turn(v)
+            seen = self.turn._apply(v)
             return v + self._back(step(seen) - seen)
 
         return change
@@ -131,15 +131,15 @@ class TurnedInverse(Inverse):
         return self._back(self.inverse.pinv(self._before(y)))
 
     def pinv_adjoint(self, x: Tensor) -> Tensor:
-        z = self.inverse.pinv_adjoint(self.turn(x))
-        z = z if self.left is None else self.left(z)
+        z = self.inverse.pinv_adjoint(self.turn._apply(x))
+        z = z if self.left is None else self.left._apply(z)
         return z / per_sample(like(self._divisor, z.real), len(self.operator.out_shape))
 
     def null(self, x: Tensor) -> Tensor:
         if self._square:
-            return self._back(self.inverse.null(self.turn(x)))
+            return self._back(self.inverse.null(self.turn._apply(x)))
         wide = double(x)
-        return narrow(self._unseen(wide) + self._back(self.inverse.null(self.turn(wide))), x)
+        return narrow(self._unseen(wide) + self._back(self.inverse.null(self.turn._apply(wide))), x)
 
     def eigenvalues(self) -> Tensor:
         own = self.inverse.eigenvalues() * per_sample(self.length, 1)
@@ -165,11 +165,11 @@ class TurnedInverse(Inverse):
 
     def _before(self, y: Tensor) -> Tensor:
         """Lᴴy, all that the inverse sees of it."""
-        return y if self.left is None else self.left.H(y)
+        return y if self.left is None else self.left._apply_adjoint(y)
 
     def _back(self, z: Tensor, power: int = 1) -> Tensor:
         """Qᴴz/cᵖ."""
-        x = self.turn.H(z)
+        x = self.turn._apply_adjoint(z)
         if not isinstance(self.length, Tensor) and self.length == 1:
             return x
         return x / per_sample(like(self._divisor, x.real), len(self.operator.in_shape)) ** power
@@ -177,5 +177,5 @@ class TurnedInverse(Inverse):
     def _unseen(self, x: Tensor) -> Tensor:
         """(I − QᴴQ/c) x, twice, for what rounding leaves the first time."""
         for _ in range(2):
-            x = x - self._back(self.turn(x))
+            x = x - self._back(self.turn._apply(x))
         return x

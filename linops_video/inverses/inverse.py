@@ -36,6 +36,7 @@ class Decomposition(Protocol):
     def solve(self, rho: float | Tensor, b: Tensor) -> Tensor: ...
     def solve_in_range(self, rho: float | Tensor, b: Tensor) -> Tensor: ...
     def prepared(self, rho: float | Tensor) -> Decomposition: ...
+    def pseudoinverse(self) -> Map: ...
     def occurrences(self) -> tuple[Tensor, Tensor]: ...
     def smallest(self) -> Tensor: ...
     def logdet(self, rho: float | Tensor) -> Tensor: ...
@@ -65,11 +66,11 @@ class Inverse(ABC):
     def solve(self, rho: float | Tensor, b: Tensor, start: Tensor | None = None) -> IterativeSolve:
         """The same from `start`, with the iterations and the relative residual of every sample."""
         A, x = self.operator, self.normal(rho, b)
-        return exactly_solved(x, b, A.H(A(x)), rho, len(A.in_shape))
+        return exactly_solved(x, b, A._apply_adjoint(A._apply(x)), rho, len(A.in_shape))
 
     def change(self, rho: float | Tensor, v: Tensor, y: Tensor) -> Tensor:
         """(AᴴA + ρI)⁻¹ Aᴴ (y − A v), what a data step adds to v."""
-        return self.correction(rho, y - self.operator(v))
+        return self.correction(rho, y - self.operator._apply(v))
 
     def changes(self) -> Change:
         """`change` for many v that approach each other."""
@@ -94,7 +95,7 @@ class Inverse(ABC):
     def null(self, x: Tensor) -> Tensor:
         """(I − A⁺A) x; projected twice, for what rounding left of the range the first time."""
         for _ in range(2):
-            x = x - self.pinv(self.operator(x))
+            x = x - self.pinv(self.operator._apply(x))
         return x
 
     def eigenvalues(self) -> Tensor:
@@ -145,7 +146,7 @@ class GramInverse(ExactInverse):
         return narrow(self.decomposition.solve(rho, self._wide(b)), b)
 
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
-        z = self.decomposition.solve_in_range(rho, self.exact.H(self._wide(residual)))
+        z = self.decomposition.solve_in_range(rho, self.exact._apply_adjoint(self._wide(residual)))
         return narrow(z, residual)
 
     def data_step(self, rho: float | Tensor, y: Tensor) -> Map:
@@ -156,19 +157,20 @@ class GramInverse(ExactInverse):
             return super().data_step(rho, y)
         each = per_sample(rho.double() if isinstance(rho, Tensor) else rho, len(G.basis.in_shape))
         scale = 1 / (beside(double(G.eigenvalues), y) + each)
-        known, share = scale * G.basis.H._apply(self.exact.H(self._wide(y))), (each * scale).to(y)
+        known, share = scale * G.basis._apply_adjoint(self.exact._apply_adjoint(self._wide(y))), (each * scale).to(y)
         known = like(known, y)
         basis = G.basis.to(dtype=y.dtype)
-        return lambda v: basis._apply(torch.addcmul(known, share, basis.H._apply(v)))
+        return lambda v: basis._apply(torch.addcmul(known, share, basis._apply_adjoint(v)))
 
     def pinv(self, y: Tensor) -> Tensor:
         A, target = self.exact, self._wide(y)
-        z = self.decomposition.solve_in_range(0.0, A.H(target))
+        G = self.decomposition.pseudoinverse()
+        z = G(A._apply_adjoint(target))
         # one step of refinement: the Gram has the square of A's condition number, and rounding Aᴴy costs that much
-        return narrow(z + self.decomposition.solve_in_range(0.0, A.H(target - A(z))), y)
+        return narrow(z + G(A._apply_adjoint(target - A._apply(z))), y)
 
     def pinv_adjoint(self, x: Tensor) -> Tensor:
-        return narrow(self.exact(self.decomposition.solve_in_range(0.0, self._wide(x))), x)
+        return narrow(self.exact._apply(self.decomposition.pseudoinverse()(self._wide(x))), x)
 
     def eigenvalues(self) -> Tensor:
         return _listed(self.decomposition)
@@ -182,46 +184,49 @@ class OuterInverse(ExactInverse):
     """From a decomposition of AAᴴ."""
 
     def normal(self, rho: float | Tensor, b: Tensor) -> Tensor:
-        A, wide = self.exact, self._wide(b)
-        each = per_sample(like(rho, wide.real), len(A.in_shape))
-        x = self._in_parts(rho, each, wide)
-        # refined: where AAᴴ is not pointwise, A⁺ keeps but three or four digits at a singular value of 1e-6 ‖A‖
-        for _ in range(3 if mixes(self.decomposition) else 1):
-            x = x + self._in_parts(rho, each, wide - A.H(A(x)) - each * x)
-        return narrow(x, b)
-
-    def _in_parts(self, rho: float | Tensor, each: float | Tensor, b: Tensor) -> Tensor:
         """On the range of Aᴴ and on its complement separately: the usual b/ρ − Aᴴ(…)Ab/ρ cancels, and loses ‖A‖²/ρ of
         the precision where b is in the range."""
-        A, H = self.exact, self.decomposition
-        return A.H(H.solve_in_range(0.0, H.solve(rho, A(b)))) + self._null(b) / each
+        A, H, wide = self.exact, self.decomposition.prepared(rho), self._wide(b)
+        back, zero = A._apply_adjoint, self.decomposition.pseudoinverse()
+        each = per_sample(like(rho, wide.real), len(A.in_shape))
+
+        def in_parts(b: Tensor) -> Tensor:
+            return back(zero(H.solve(rho, A._apply(b)))) + self._null(b, zero) / each
+
+        x = in_parts(wide)
+        # refined: where AAᴴ is not pointwise, A⁺ keeps but three or four digits at a singular value of 1e-6 ‖A‖
+        for _ in range(3 if mixes(self.decomposition) else 1):
+            x = x + in_parts(wide - back(A._apply(x)) - each * x)
+        return narrow(x, b)
 
     def correction(self, rho: float | Tensor, residual: Tensor) -> Tensor:
-        A, H, r = self.exact, self.decomposition, self._wide(residual)
+        A, H, r = self.exact, self.decomposition.prepared(rho), self._wide(residual)
         w = H.solve(rho, r)
         if mixes(H) and r is residual:  # in float64: refined, since AAᴴ has the square of A's condition number
-            w = w + H.solve(rho, r - A(A.H(w)) - per_sample(like(rho, w.real), len(A.out_shape)) * w)
-        return narrow(A.H(w), residual)
+            gap = r - A._apply(A._apply_adjoint(w)) - per_sample(like(rho, w.real), len(A.out_shape)) * w
+            w = w + H.solve(rho, gap)
+        return narrow(A._apply_adjoint(w), residual)
 
     def pinv(self, y: Tensor) -> Tensor:
-        A, H, target = self.exact, self.decomposition, self._wide(y)
-        x = A.H(H.solve_in_range(0.0, target))
-        if mixes(H):
-            x = x + A.H(H.solve_in_range(0.0, target - A(x)))
+        A, zero, target = self.exact, self.decomposition.pseudoinverse(), self._wide(y)
+        x = A._apply_adjoint(zero(target))
+        if mixes(self.decomposition):
+            x = x + A._apply_adjoint(zero(target - A._apply(x)))
         return narrow(x, y)
 
     def pinv_adjoint(self, x: Tensor) -> Tensor:
-        A, H, wide = self.exact, self.decomposition, self._wide(x)
-        w = H.solve_in_range(0.0, A(wide))
-        return narrow(w + H.solve_in_range(0.0, A(wide - A.H(w))), x)
+        A, zero, wide = self.exact, self.decomposition.pseudoinverse(), self._wide(x)
+        w = zero(A._apply(wide))
+        return narrow(w + zero(A._apply(wide - A._apply_adjoint(w))), x)
 
     def null(self, x: Tensor) -> Tensor:
-        return narrow(self._null(self._wide(x)), x)
+        return narrow(self._null(self._wide(x), self.decomposition.pseudoinverse()), x)
 
-    def _null(self, x: Tensor) -> Tensor:
+    def _null(self, x: Tensor, zero: Map) -> Tensor:
+        """(I − Aᴴ(AAᴴ)⁺A) x, twice, with (AAᴴ)⁺ given."""
         A = self.exact
         for _ in range(2):
-            x = x - A.H(self.decomposition.solve_in_range(0.0, A(x)))
+            x = x - A._apply_adjoint(zero(A._apply(x)))
         return x
 
     def eigenvalues(self) -> Tensor:
@@ -266,7 +271,7 @@ class IterativeInverse(Inverse):
         x = narrow(found.x, b)
         if x.dtype == found.x.dtype:
             return found
-        rounded = exactly_solved(double(x), wide, A.H(A(double(x))), rho, len(A.in_shape))
+        rounded = exactly_solved(double(x), wide, A._apply_adjoint(A._apply(double(x))), rho, len(A.in_shape))
         return IterativeSolve(x, found.iterations, rounded.residual)
 
     def _iterate(
@@ -286,7 +291,7 @@ class IterativeInverse(Inverse):
 
         def G(x: Tensor) -> Tensor:
             A = own if x.dtype.to_real() == dtype else exact
-            return A.H(A(x)) + like(shift, x.real) * x
+            return A._apply_adjoint(A._apply(x)) + like(shift, x.real) * x
 
         precondition: Map | None = None if near is None else lambda r: near.solve(rho, r)
         with torch.no_grad():
@@ -300,7 +305,7 @@ class IterativeInverse(Inverse):
         return found
 
     def change(self, rho: float | Tensor, v: Tensor, y: Tensor, start: Tensor | None = None) -> Tensor:
-        return self._corrected(rho, y - self.operator(v), start, double(v))
+        return self._corrected(rho, y - self.operator._apply(v), start, double(v))
 
     def changes(self) -> Change:
         """Each from the last one: they approach Aᴴ(y − Ax)/ρ with x, the solution of the iteration that calls it."""
@@ -319,7 +324,7 @@ class IterativeInverse(Inverse):
     def _corrected(
         self, rho: float | Tensor, residual: Tensor, start: Tensor | None = None, base: Tensor | None = None
     ) -> Tensor:
-        b = self.operator.to(dtype=torch.float64).H(double(residual))
+        b = self.operator.to(dtype=torch.float64)._apply_adjoint(double(residual))
         return narrow(self._iterate(rho, b, residual.dtype.to_real(), start, base).x, residual)
 
     def pinv(self, y: Tensor) -> Tensor:
@@ -328,12 +333,13 @@ class IterativeInverse(Inverse):
         Not preconditioned: only then do the iterates stay in the range of Aᴴ, where the solution of least norm is.
         """
         A, target, n = self.operator.to(dtype=torch.float64), double(y), len(self.operator.in_shape)
-        b, event = A.H(target), tuple(range(-n, 0))
+        back, event = A._apply_adjoint, tuple(range(-n, 0))
+        b = back(target)
         # in A's own arithmetic: functions may compute in float32; where A does not reach y, all of Aᴴy is rounding
-        size, rounding = (torch.linalg.vector_norm(t, dim=event, keepdim=True) for t in (b, b - 3 * A.H(target / 3)))
+        size, rounding = (torch.linalg.vector_norm(t, dim=event, keepdim=True) for t in (b, b - 3 * back(target / 3)))
         rtol = torch.where(size > 0, 100 * rounding / size, 0).clamp(min=PINV_RTOL)
         with torch.no_grad():
-            found = conjugate_gradient(lambda x: A.H(A(x)), b, n, None, rtol, PINV_STEPS)
+            found = conjugate_gradient(lambda x: back(A._apply(x)), b, n, None, rtol, PINV_STEPS)
         excess = found.residual * (PINV_RTOL / rtol.reshape(found.residual.shape))
         warn_of_residual(replace(found, residual=excess), 10 * PINV_RTOL, f" on {self.operator!r}", "use a data step")
         return narrow(found.x, y)

@@ -71,7 +71,7 @@ class Spectral(Parameters):
 
     def function(self, fn: Function, b: Tensor) -> Tensor:
         """f(G) b = Q f(Λ) Qᴴ b + f(R) (b − Q Qᴴ b)."""
-        inside = self.basis.H._apply(b)
+        inside = self.basis._apply_adjoint(b)
         values = like(self.eigenvalues, inside.real)
         ndim = len(self.basis.in_shape)
         result = self.basis._apply(fn(values, lambda number: per_sample(like(number, values), ndim)) * inside)
@@ -79,7 +79,7 @@ class Spectral(Parameters):
             return result
         # projected before and after: what rounding leaves of QQᴴb in the complement is divided by ρ there
         outside = self.rest.function(fn, b - self.basis._apply(inside))
-        return result + outside - self.basis._apply(self.basis.H._apply(outside))
+        return result + outside - self.basis._apply(self.basis._apply_adjoint(outside))
 
     def solve(self, rho: float | Tensor, b: Tensor) -> Tensor:
         """(G + ρI)⁻¹ b; ρ is a number, or a tensor with one number per sample."""
@@ -91,15 +91,17 @@ class Spectral(Parameters):
         G⁺ leaves out the eigenvalues that count as zero. With ρ > 0 none is: one of AᴴA that rounding has made zero may
         be that of a singular value of 1e-8 ‖A‖, and b is known to more digits than that.
         """
-        if isinstance(rho, Tensor) or rho:
-            return self.solve(rho, b)
+        return self.solve(rho, b) if isinstance(rho, Tensor) or rho else self.pseudoinverse()(b)
+
+    def pseudoinverse(self) -> Callable[[Tensor], Tensor]:
+        """b ↦ G⁺ b."""
         cut = ZERO * self.largest()
 
         def invert(values: Tensor, each: Expand) -> Tensor:
             kept = values > each(cut)
             return torch.where(kept, 1 / torch.where(kept, values, 1), 0)
 
-        return self.function(invert, b)
+        return lambda b: self.function(invert, b)
 
     def prepared(self, rho: float | Tensor) -> Spectral:
         """This one: nothing is worth working out for a ρ beforehand."""
@@ -393,7 +395,6 @@ def _assemble(coefficients: list[float | Tensor], groups: list[Axes]) -> Spectra
         values, vectors = torch.linalg.eigh(values)
         basis = compose(basis, Blocks(vectors, total + place, basis.in_shape))
         values = values.movedim(-1, place)
-    rest = None
-    if any(g.rest is not None for g in groups):
-        rest = _assemble(coefficients, [g.rest or g for g in groups])
+    unseen = any(g.rest is not None for g in groups)
+    rest = _assemble(coefficients, [g.rest or g for g in groups]) if unseen else None
     return Spectral(basis, values, rest)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from linops_video.algebra.krylov import Map, lanczos_norm
 from linops_video.algebra.parameters import by_parts, double, like, per_sample
+from linops_video.algebra.shapes import broadcast
 from linops_video.errors import SpecError
 from linops_video.operators.toeplitz import Toeplitz
 
@@ -54,7 +55,9 @@ class ToeplitzInverse:
 
     def prepared(self, rho: float | Tensor) -> ToeplitzInverse:
         """The same, with the margin system made and factored once for all solves with this ρ."""
-        return self if isinstance(rho, Tensor) and rho.requires_grad else replace(self, known=(rho, self.at(rho)))
+        ready = self.known is not None and self.known[0] is rho
+        trained = isinstance(rho, Tensor) and rho.requires_grad
+        return self if ready or trained else replace(self, known=(rho, self.at(rho)))
 
     def at(self, rho: float | Tensor) -> Map:
         """b ↦ (G + ρI)⁻¹ b."""
@@ -75,7 +78,7 @@ class ToeplitzInverse:
         G, (rows, columns) = self.operator, self.margin
         padded = G._pad(b)
         on_margin = G._filter(inverse, padded)[..., rows, columns]
-        batch = torch.broadcast_shapes(root.shape[:-2], on_margin.shape[: on_margin.ndim - len(G.in_shape) + 1])
+        batch = broadcast(root.shape[:-2], on_margin.shape[: on_margin.ndim - len(G.in_shape) + 1])
         flat = on_margin.expand(*batch, *on_margin.shape[len(on_margin.shape) - len(G.in_shape) + 1 :])
         flat = flat.reshape(*batch, -1, flat.shape[-1])
         weights = torch.cholesky_solve(flat.mT, root).mT
@@ -124,14 +127,21 @@ class ToeplitzInverse:
         G⁺ by three Tikhonov steps x ← x + (G + δI)⁻¹(b − G x), with δ = 1e-12 of the largest eigenvalue: eigenvalues
         above it are inverted to (δ/λ)³.
         """
-        if isinstance(rho, Tensor) or rho:
-            return self.solve(rho, b)
+        return self.solve(rho, b) if isinstance(rho, Tensor) or rho else self.pseudoinverse()(b)
+
+    def pseudoinverse(self) -> Map:
+        """b ↦ G⁺ b, with the margin system made and factored once for all b."""
         delta = _least_shift(self.operator.transfer)
-        target, near = double(b), self.prepared(delta)
-        x = near.solve(delta, target)
-        for _ in range(2):
-            x = x + near.solve(delta, target - self.operator._apply(x))
-        return x.to(b.dtype)
+        near = self.prepared(delta)
+
+        def solve(b: Tensor) -> Tensor:
+            target = double(b)
+            x = near.solve(delta, target)
+            for _ in range(2):
+                x = x + near.solve(delta, target - self.operator._apply(x))
+            return x.to(b.dtype)
+
+        return solve
 
 
 def _least_shift(transfer: Tensor) -> Tensor:
