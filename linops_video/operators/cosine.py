@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from linops_video.algebra.constants import kept
 from linops_video.algebra.operator import LinearOperator
 from linops_video.algebra.parameters import Shape, by_parts, complex_dtype, from_first
 from linops_video.algebra.slabs import along, slabs
@@ -95,7 +96,7 @@ def dct(x: Tensor, dim: int) -> Tensor:
     """The orthonormal DCT-II of a real tensor along one axis."""
     n = x.shape[dim]
     if n <= MATRIX_LIMIT:
-        return along(cosine_matrix(n).to(x), x, dim)
+        return along(kept(cosine_matrix, x, n), x, dim)
     # Makhoul, IEEE Transactions on Acoustics, Speech, and Signal Processing 28(1), 1980: one FFT of length n
     line = x.movedim(dim, -1)
     spectrum = torch.fft.rfft(torch.cat((line[..., ::2], line[..., 1::2].flip(-1)), -1)) * _twiddle(n, x)
@@ -107,7 +108,7 @@ def inverse_dct(y: Tensor, dim: int) -> Tensor:
     """The inverse of `dct`, which is its transpose."""
     n = y.shape[dim]
     if n <= MATRIX_LIMIT:
-        return along(cosine_matrix(n).T.to(y), y, dim)
+        return along(kept(cosine_matrix, y, n).T, y, dim)
     line = y.movedim(dim, -1)
     half = n // 2 + 1
     mirrored = torch.cat((torch.zeros_like(line[..., :1]), line[..., n - half + 1 :].flip(-1)), -1)

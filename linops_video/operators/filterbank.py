@@ -8,6 +8,7 @@ import pywt
 import torch
 from torch import Tensor
 
+from linops_video.algebra.constants import kept
 from linops_video.algebra.slabs import along
 from linops_video.errors import SpecError
 
@@ -66,7 +67,7 @@ def analyse(x: Tensor, steps: Steps) -> Tensor:
             low, high = _phases(x, dim)
             x = torch.cat((low + high, low - high), dim)
         elif _is_short(x.shape[dim], g):
-            x = along(_matrix(g, dim, x), x, dim)
+            x = along(_matrix_like(g, dim, x), x, dim)
         else:
             x = _analyse(x, dim, g)
     return _orthonormal(x, steps)
@@ -80,7 +81,7 @@ def synthesise(y: Tensor, steps: Steps) -> Tensor:
             low, high = y.chunk(2, dim)
             y = _interleaved(low + high, low - high, dim)
         elif _is_short(y.shape[dim], g):
-            y = along(_matrix(g, dim, y).mT, y, dim)
+            y = along(_matrix_like(g, dim, y).mT, y, dim)
         else:
             y = _synthesise(y, dim, g)
     return _orthonormal(y, steps)
@@ -97,9 +98,13 @@ def _is_short(n: int, g: list[float]) -> bool:
     return n <= 6 * len(g)
 
 
-def _matrix(g: list[float], dim: int, x: Tensor) -> Tensor:
+def _matrix_like(g: list[float], dim: int, x: Tensor) -> Tensor:
     """The matrix of `analyse` along an axis of x."""
-    return _analyse(torch.eye(x.shape[dim], dtype=x.dtype, device=x.device), 0, g)
+    return kept(_matrix, x, tuple(g), x.shape[dim], x.dtype, x.device)
+
+
+def _matrix(g: tuple[float, ...], n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return _analyse(torch.eye(n, dtype=dtype, device=device), 0, list(g))
 
 
 def _analyse(x: Tensor, dim: int, g: list[float]) -> Tensor:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from linops_video.algebra.constants import kept
 from linops_video.algebra.operator import LinearOperator, compose
 from linops_video.algebra.parameters import Shape, beside, by_parts, show, tensor_field
 from linops_video.errors import ShapeError, SpecError
@@ -80,7 +81,7 @@ def _transform(x: Tensor, shape: Shape, adjoint: bool) -> Tensor:
         if len(factors) == 1 and k > MATRIX_LIMIT:
             x = inverse_dct(x, 1) if adjoint else dct(x, 1)
             continue
-        matrix = _matrix(factors).to(x)
+        matrix = kept(_matrix, x, factors)
         matrix = matrix.mT if adjoint else matrix
         x = matrix @ x if behind > 1 else x.squeeze(-1) @ matrix.mT
     return x.reshape(whole)

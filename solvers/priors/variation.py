@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from linops_video import Cosine
+from linops_video.algebra.constants import kept
 from linops_video.algebra.parameters import per_sample
 from linops_video.algebra.slabs import slabs
 from linops_video.errors import SpecError
@@ -64,9 +65,9 @@ class Differences(Prior):
     def inverse(self, c: Step, b: Tensor) -> Tensor:
         """(I + c DᵀD)⁻¹ b, by the eigenvalues of DᵀD in the DCT-II: a sum over the axes."""
         transform = Cosine((0, 2, 3), tuple(b.shape[-4:]))
-        t, h, w = (second_difference(b.shape[dim]) for dim in (-4, -2, -1))
-        slow = self.time_weight**2 * t.reshape(-1, 1, 1, 1) + h.unsqueeze(-1)
-        return transform.H(transform(b) / torch.add(1 + each(c) * slow.to(b), each(c) * w.to(b)))
+        slow = kept(_of_frames_and_rows, b, b.shape[-4], b.shape[-2], self.time_weight)
+        quick = kept(second_difference, b, b.shape[-1])
+        return transform.H(transform(b) / torch.add(1 + each(c) * slow, each(c) * quick))
 
     def norm(self, shape: tuple[int, ...]) -> float:
         """‖D‖, from the largest eigenvalue of each axis."""
@@ -234,6 +235,11 @@ class SquaredDifferences(Differences):
 def second_difference(n: int) -> Tensor:
     """Eigenvalues of the second difference with free ends along an axis of n entries, increasing: of its DCT-II."""
     return 2 - 2 * torch.cos(math.pi / n * torch.arange(n, dtype=torch.float64))
+
+
+def _of_frames_and_rows(frames: int, rows: int, time_weight: float) -> Tensor:
+    """Eigenvalues of DᵀD but for what the columns add, shape (T, 1, H, 1)."""
+    return time_weight**2 * second_difference(frames).reshape(-1, 1, 1, 1) + second_difference(rows).unsqueeze(-1)
 
 
 def _periodic_difference(n: int) -> Tensor:
