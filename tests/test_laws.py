@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from zoo import ZOO, Animal, animal, normal_numbers
+from zoo import ZOO, Animal, animal, dense, normal_numbers
 
 from linops_video import Diagonal, Identity, LinearOperator, NormalSolver
 from linops_video.errors import DtypeError, ShapeError
-from linops_video.testing import check_operator
+from linops_video.testing import OperatorError, check_operator
 
 every_animal = pytest.mark.parametrize("entry", ZOO, ids=lambda entry: entry.name)
 TOLERANCE = 1e-10
@@ -20,10 +20,10 @@ def flat(x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     return x.flatten(x.ndim - len(shape))
 
 
-def close(got: torch.Tensor, expected: torch.Tensor, tolerance: float = TOLERANCE) -> None:
+def close(got: torch.Tensor, expected: torch.Tensor, tolerance: float = TOLERANCE, name: str = "") -> None:
     scale = expected.abs().max().clamp(min=1e-3)
-    assert got.shape == expected.shape
-    assert float((got - expected).abs().max() / scale) <= tolerance
+    assert got.shape == expected.shape, name
+    assert float((got - expected).abs().max() / scale) <= tolerance, name
 
 
 def vectors(A: LinearOperator, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -38,18 +38,22 @@ def complexify(x: torch.Tensor, r: Callable[..., torch.Tensor]) -> torch.Tensor:
 
 
 @every_animal
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.complex128, torch.complex64], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 def test_conforms(entry: Animal, dtype: torch.dtype) -> None:
-    report = check_operator(animal(entry).to(dtype=dtype.to_real()), dtype=dtype)
-    bar = 1e-14 if dtype.to_real() == torch.float64 else 1e-6
-    for law in ("dot test, y random", "dot test, y = A x"):
-        assert report.errors[law] <= bar
+    """With real and with complex data, which are the same for an operator that makes complex data of real ones."""
+    A, bar = animal(entry).to(dtype=dtype), 1e-14 if dtype == torch.float64 else 1e-6
+    for kind in (dtype.to_complex(),) if A.is_complex() else (dtype, dtype.to_complex()):
+        try:
+            report = check_operator(A, dtype=kind)
+        except OperatorError as error:
+            raise AssertionError(f"of data in {kind}: {error}") from error
+        for law in ("dot test, y random", "dot test, y = A x"):
+            assert report.errors[law] <= bar, (kind, law)
 
 
 @every_animal
 def test_adjoint_gram_and_outer_are_those_of_the_matrix(entry: Animal) -> None:
-    A = animal(entry)
-    M = A.to_dense()
+    A, M = animal(entry), dense(entry)
     close(A.H.to_dense(), M.mH)
     close(A.gram().to_dense(), M.mH @ M)
     close(A.outer().to_dense(), M @ M.mH)
@@ -59,12 +63,14 @@ def test_adjoint_gram_and_outer_are_those_of_the_matrix(entry: Animal) -> None:
 
 @every_animal
 def test_weighted_gram_and_outer(entry: Animal) -> None:
-    A = animal(entry)
-    M, r = A.to_dense(), normal_numbers(2)
-    for W in (Diagonal(r(*A.out_shape).abs(), A.out_shape), A.outer()):
-        close(A.gram(W).to_dense(), M.mH @ W.to_dense().to(M.dtype) @ M)
-    for W in (Diagonal(r(*A.in_shape).abs(), A.in_shape), A.gram()):
-        close(A.outer(W).to_dense(), M @ W.to_dense().to(M.dtype) @ M.mH)
+    """With a diagonal for W, and with AAᴴ and AᴴA, whose matrices are MMᴴ and MᴴM by the law above."""
+    A, M, r = animal(entry), dense(entry), normal_numbers(2)
+    d = r(*A.out_shape).abs()
+    close(A.gram(Diagonal(d, A.out_shape)).to_dense(), M.mH @ (d.reshape(-1, 1) * M))
+    close(A.gram(A.outer()).to_dense(), (M.mH @ M) @ (M.mH @ M))
+    d = r(*A.in_shape).abs()
+    close(A.outer(Diagonal(d, A.in_shape)).to_dense(), (M * d.flatten()) @ M.mH)
+    close(A.outer(A.gram()).to_dense(), (M @ M.mH) @ (M @ M.mH))
     for square in (A.gram, A.outer):
         with pytest.raises(ShapeError, match=r"needs a weight from .*, got Identity\(\(7×2\)"):
             square(Identity((7, 2)))
@@ -78,21 +84,23 @@ def test_the_inverse_that_is_found(entry: Animal) -> None:
 
 
 @pytest.mark.parametrize("entry", [e for e in ZOO if "cg" not in e.method], ids=lambda entry: entry.name)
-@pytest.mark.parametrize("rho", [1e-3, 0.3, 30.0])
-def test_exact_normal_solve(entry: Animal, rho: float) -> None:
-    A = animal(entry)
-    normal = NormalSolver.of(A)
-    M = A.to_dense()
-    G = M.mH @ M + rho * torch.eye(M.shape[-1], dtype=M.dtype, device=M.device)
+def test_exact_normal_solve(entry: Animal) -> None:
+    A, M = animal(entry), dense(entry)
+    normal, norm, gram = NormalSolver.of(A), A.norm(), M.mH @ M
     x, y = vectors(A)
-    for b in (x, A.H(y)):
-        solved = flat(normal(rho, b), A.in_shape)
-        residual = torch.linalg.vector_norm((G @ solved[..., None])[..., 0] - flat(b, A.in_shape), dim=-1)
-        scale = (A.norm() ** 2 + rho) * torch.linalg.vector_norm(solved, dim=-1)
-        assert float((residual / (scale + torch.linalg.vector_norm(flat(b, A.in_shape), dim=-1))).max()) <= 1e-12
-    right = flat(A.H(y) + rho * x, A.in_shape)
-    close(flat(normal.prox(rho, x, y), A.in_shape), torch.linalg.solve(G, right[..., None])[..., 0])
-    close(normal.prox(rho, x, y), normal(rho, A.H(y) + rho * x))
+    back = A.H(y)
+    for rho in (1e-3, 0.3, 30.0):
+        G = gram + rho * torch.eye(M.shape[-1], dtype=M.dtype, device=M.device)
+        for b in (x, back):
+            solved = flat(normal(rho, b), A.in_shape)
+            residual = torch.linalg.vector_norm((G @ solved[..., None])[..., 0] - flat(b, A.in_shape), dim=-1)
+            scale = (norm**2 + rho) * torch.linalg.vector_norm(solved, dim=-1)
+            scale = scale + torch.linalg.vector_norm(flat(b, A.in_shape), dim=-1)
+            assert float((residual / scale).max()) <= 1e-12, (rho, b is x)
+        right, found = back + rho * x, normal.prox(rho, x, y)
+        expected = torch.linalg.solve(G, flat(right, A.in_shape)[..., None])[..., 0]
+        close(flat(found, A.in_shape), expected, name=f"prox, rho = {rho}")
+        close(found, normal(rho, right), name=f"prox and solve, rho = {rho}")
 
 
 @pytest.mark.parametrize("entry", [e for e in ZOO if "cg" not in e.method], ids=lambda entry: entry.name)
@@ -113,7 +121,7 @@ def test_pinv(entry: Animal) -> None:
     A = animal(entry)
     normal = NormalSolver.of(A)
     _, y = vectors(A)
-    expected = torch.linalg.pinv(A.to_dense(), rtol=1e-6) @ flat(y, A.out_shape)[..., None]
+    expected = torch.linalg.pinv(dense(entry), rtol=1e-6) @ flat(y, A.out_shape)[..., None]
     close(flat(normal.pinv(y), A.in_shape), expected[..., 0], 1e-8 if "cg" not in normal.method else 1e-3)
 
 
@@ -121,7 +129,7 @@ def test_pinv(entry: Animal) -> None:
 def test_norm(entry: Animal) -> None:
     A = animal(entry)
     assert A.norm().dtype == torch.float64
-    close(A.norm(), torch.linalg.matrix_norm(A.to_dense(), 2), 1e-5)
+    close(A.norm(), torch.linalg.matrix_norm(dense(entry), 2), 1e-5)
 
 
 @every_animal
@@ -138,18 +146,20 @@ def test_batches_and_precision_are_kept(entry: Animal) -> None:
 
 
 @every_animal
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-def test_half_precision(entry: Animal, dtype: torch.dtype) -> None:
+def test_half_precision(entry: Animal) -> None:
     """Apply and adjoint, parameters in half precision or not, near the result in float32 with the same numbers."""
-    single, r = animal(entry).to(dtype=torch.float32), normal_numbers(1)
-    half = single.to(dtype=dtype)
-    for A, rounded in ((single, single), (half, half.to(dtype=torch.float32))):
-        for B, exact in ((A, rounded), (A.H, rounded.H)):
-            x = r(*A.batch_shape, *B.in_shape).to(dtype)
-            y, expected = B(x), exact(x.float())
-            assert y.dtype == (torch.complex64 if A.is_complex() else dtype)
-            size = float(A.norm().max()) * float(x.float().norm()) / x.numel() ** 0.5
-            assert float((y.to(expected.dtype) - expected).abs().max()) <= 4 * torch.finfo(dtype).eps * size
+    single = animal(entry).to(dtype=torch.float32)
+    for dtype in (torch.float16, torch.bfloat16):
+        half, r = single.to(dtype=dtype), normal_numbers(1)
+        for A, rounded in ((single, single), (half, half.to(dtype=torch.float32))):
+            gain = float(A.norm().max())
+            for B, exact in ((A, rounded), (A.H, rounded.H)):
+                x = r(*A.batch_shape, *B.in_shape).to(dtype)
+                y, expected = B(x), exact(x.float())
+                assert y.dtype == (torch.complex64 if A.is_complex() else dtype)
+                size = gain * float(x.float().norm()) / x.numel() ** 0.5
+                gap = float((y.to(expected.dtype) - expected).abs().max())
+                assert gap <= 4 * torch.finfo(dtype).eps * size, (dtype, A is single, B is A)
 
 
 @every_animal

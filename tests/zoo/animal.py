@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -45,3 +46,9 @@ def mask(r: Callable[..., Tensor], *shape: int) -> Tensor:
 
 def animal(entry: Animal, seed: int = 0) -> LinearOperator:
     return entry.make(normal_numbers(seed, torch.device("cpu"))).to(DEVICE)
+
+
+@cache
+def dense(entry: Animal) -> Tensor:
+    """The matrix of `animal(entry)`, the oracle of its laws, made once for all of them: not to be written to."""
+    return animal(entry).to_dense()
