@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 from another_device import another_device, values
-from test_compile import code_paths, random_like
+from test_compile import random_like
 from zoo import Animal, animal
+from zoo.paths import code_paths
 
 from linops_video import BoxMean, Diagonal, NormalSolver, forward_model
 from linops_video.solvers import solve
