@@ -42,10 +42,10 @@ def test_the_total_variation_start_nears_the_minimum_that_admm_finds(spec, monke
     model = forward_model(spec, (4, 3, 12, 12), seed=1).to(dtype=torch.float64)
     problem = dataclasses.replace(dataclasses.replace(model, noise_std=0.05).measure(truth, seed=2), noise_std=sigma)
     normal = NormalSolver.of(problem.operator)
-    monkeypatch.setattr("linops_video.solvers.learned.start.TV_STEPS", 400)
+    monkeypatch.setattr("linops_video.solvers.learned.start.TV_STEPS", 200)
     z = total_variation_start(problem, normal, normal.pinv(problem.y))
     for i, std in enumerate(sigma.tolist()):
-        solver = AdmmTV(rho=40 * std**1.5, weight=0.8 * std**1.5, max_steps=2000, tol=0, time_weight=TV_TIME_WEIGHT)
+        solver = AdmmTV(rho=40 * std**1.5, weight=0.8 * std**1.5, max_steps=300, tol=0, time_weight=TV_TIME_WEIGHT)
         best = run(solver, InverseProblem(problem.operator, problem.y[i])).x
         assert best is not None
 

@@ -73,15 +73,16 @@ def test_it_begins_where_the_other_solvers_begin(name):
     torch.testing.assert_close(begun, start(problem)[1], rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["sr2", "blur", "circular"])
-def test_it_takes_any_rho_and_relaxation(name):
-    problem, prior = posed(name), TotalVariation(0.05, 1.0)
+@pytest.mark.parametrize(("name", "huber"), [("sr2", 0.05), ("blur", 0.05), ("circular", 0.05), ("circular", 0.0)])
+def test_it_takes_any_rho_and_relaxation(name, huber):
+    """With the corner of total variation rounded off it arrives to all digits in 300 steps, else to five in 800."""
+    problem, prior = posed(name), TotalVariation(0.05, 1.0, huber=huber)
     ends = []
     for rho, relaxation in ((0.7, 1.0), (2.0, 1.9), (1.0, 1.6)):
-        solver = PreconditionedPrimalDual(prior, rho=rho, relaxation=relaxation, max_steps=2000, tol=1e-10)
+        solver = PreconditionedPrimalDual(prior, rho=rho, relaxation=relaxation, max_steps=800, tol=1e-10)
         x = run(solver, problem).x
         ends.append(solver.objective(problem, x))
-    assert max(ends) / min(ends) < 1 + 1e-5  # type: ignore[operator]
+    assert max(ends) / min(ends) < 1 + (1e-12 if huber else 1e-5)  # type: ignore[operator]
 
 
 def test_a_sample_does_not_depend_on_the_others():

@@ -102,8 +102,8 @@ def test_any_size_is_a_proximal_operator(shape):
 def test_windows_and_spins_are_one_prior(shape, spins):
     """Iterated, x = argmin ½‖x − v‖² + step · R(x): no other x has less, and any other step gives one for it."""
     prior, v = WaveletL1(0.3, "db2", (1, 2, 2), spins), video(*shape)
-    for step in (0.2, 1.7):
-        x, memory = iterate(prior, v, step, 400)
+    for step, iterations in ((0.2, 100), (1.7, 300)):
+        x, memory = iterate(prior, v, step, iterations)
 
         def objective(x, step=step):
             return (x - v).square().sum() / 2 + step * prior.value(x)
