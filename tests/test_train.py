@@ -37,6 +37,13 @@ TINY = TrainConfig(
 )
 
 
+@pytest.fixture(autouse=True)
+def short_starts(monkeypatch):
+    """Two steps to where the networks begin: training goes on from there in the same way, in less time."""
+    for steps in ("STEPS", "TV_STEPS"):
+        monkeypatch.setattr(f"linops_video.solvers.learned.start.{steps}", 2)
+
+
 @pytest.fixture
 def videos() -> torch.Tensor:
     return waves()

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from test_train import TINY
+from test_train import TINY, short_starts  # noqa: F401  # the fixture
 from videos import waves
 
 from linops_video.errors import SpecError
