@@ -16,12 +16,14 @@ from linops_video.solvers import solve
 
 
 @pytest.mark.parametrize("entry", code_paths(), ids=lambda entry: entry.name)
-def test_everything_an_operator_can_do(entry: Animal):
+def test_everything_an_operator_can_do(entry: Animal, monkeypatch: pytest.MonkeyPatch):
+    """Solves by iteration take a few steps: they are to be the same on both devices, however near they come."""
+    monkeypatch.setattr("linops_video.inverses.inverse.PINV_RTOL", 1e-2)
     A = animal(entry)
     x, y = random_like(A, (*A.batch_shape, *A.in_shape), 1), random_like(A, (*A.batch_shape, *A.out_shape), 2)
 
     def everything(A, x, y):
-        normal = NormalSolver.of(A)
+        normal = NormalSolver.of(A, rtol=1e-2)
         yield from (A(x), A.H(y), A.gram()(x), A.outer()(y), normal(0.3, x), normal.prox(0.3, x, y))
         yield from (normal.data_step(0.3, y)(x), normal.pinv(y))
 
