@@ -54,7 +54,7 @@ def test_the_total_variation_start_nears_the_minimum_that_admm_finds(spec, monke
 
 
 def test_the_start_is_the_minimiser_that_a_dense_solve_finds(monkeypatch):
-    monkeypatch.setattr("linops_video.solvers.learned.start.STEPS", 300)
+    monkeypatch.setattr("linops_video.solvers.learned.start.STEPS", 200)
     shape, sigma = (3, 3, 4, 6), 0.1
     truth = clip(3, 3, 4, 6, batch=(1,), dtype=torch.float64)
     for spec in ("pid", "sr2", "color", "fi2"):

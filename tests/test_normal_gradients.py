@@ -23,7 +23,7 @@ def test_implicit_gradient_of_the_iterative_solve() -> None:
 
 @pytest.mark.parametrize("name", ["pid", "sr2", "cs", "vcs", "dd", "tdd", "md", "fi2", "color"])
 def test_gradient_of_the_exact_data_step(name: str) -> None:
-    shape = (2, 3, 4, 4)
+    shape = (2, 3 if name == "color" else 1, 4, 4)
     A = forward_model(name, shape).operator.to(dtype=torch.float64)
     normal = NormalSolver.of(A)
     rho = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)

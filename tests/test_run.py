@@ -205,7 +205,7 @@ def test_a_start_from_another_measurement_leads_to_the_solution_of_this_one(solv
     second = dataclasses.replace(second, y=1 - 0.5 * second.y)
     named = {AdmmTV: {"weight": 0.02}, AdmmWavelet: {"weight": 0.02, "levels": 1}, Cgls: {}}
     made = solver(**named[solver]) if solver in named else solver(TotalVariation(0.02))
-    made = dataclasses.replace(made, max_steps=1500, tol=1e-10)
+    made = dataclasses.replace(made, max_steps=600, tol=1e-10)
     cold = run(made, second)
     warm = run(made, second, start=run(made, first))
     values = [made.objective(second, x) for x in (warm.x, cold.x)]  # of many minimisers either is right

@@ -76,7 +76,7 @@ def test_short_steps_are_not_taken_for_convergence(kind):
 @pytest.mark.parametrize("kind", [Fista, ProximalGradient], ids=lambda kind: kind.__name__)
 def test_an_inner_iteration_that_goes_on_is_not_taken_for_convergence(kind):
     problem = InverseProblem(Identity((4, 1, 12, 12)), video(4, 1, 12, 12))
-    solver, exact = (kind(TotalVariation(0.3, 8.0), inner=n, max_steps=1000) for n in (10, 1000))
+    solver, exact = (kind(TotalVariation(0.3, 8.0), inner=n, max_steps=1000) for n in (10, 400))
     found, best = run(solver, problem), run(exact, problem)
     assert found.status == "converged"
     assert objective(solver, problem, found.x) < (1 + 1e-3) * objective(solver, problem, best.x)
@@ -169,14 +169,15 @@ def test_equal_objectives_have_equal_minimisers(name, prior):
         Fista(prior, inner=4),
         ProximalGradient(prior, inner=4),
     )
-    values = [objective(solver, problem, solve(problem, solver, max_steps=400, tol=1e-9).x) for solver in solvers]
+    steps = 200 if name == "mask" else 400
+    values = [objective(solver, problem, solve(problem, solver, max_steps=steps, tol=1e-9).x) for solver in solvers]
     assert max(values) / min(values) < 1 + 1e-4, values
 
 
 @pytest.mark.parametrize("prior", [WaveletL1(0.05, "db2", (1, 2, 2)), WaveletL1(0.05, "haar", (1, 1, 0), spins=2)])
 def test_wavelets_of_any_size_have_one_minimiser(prior):
     """Whatever the method, its step and its relaxation, on sizes that the levels do not divide, and spun."""
-    A = Diagonal(0.5 + video(5, 1, 6, 7), (5, 1, 6, 7))  # strongly convex: one minimum
+    A = Diagonal(0.8 + 0.4 * video(5, 1, 6, 7), (5, 1, 6, 7))  # strongly convex: one minimum
     problem = InverseProblem(A, A(video(5, 1, 6, 7, seed=1)))
     solvers = (
         Admm(prior, rho=1.0, relaxation=1.0),
