@@ -100,11 +100,11 @@ class _Check:
         return x.to(self.A.device)
 
     def run(self) -> OperatorReport:
-        A = self.A
+        A, H = self.A, self.A.H
         x, y = self.random(A.in_shape), self.random(A.out_shape)
-        Ax, Ay = self.image("A x", A, x), self.image("Aᴴ y", A.H, y)
+        Ax, Ay = self.image("A x", A, x), self.image("Aᴴ y", H, y)
         # by the maps alone: errors are divided by it, and A's own norm may be wrong
-        largest = lanczos_norm(lambda x: A.H(A(x)), x, len(A.in_shape), 1e-4)
+        largest = lanczos_norm(lambda x: H(A(x)), x, len(A.in_shape), 1e-4)
         self.norm = largest.clamp(min=1e-300)
         self.record("dot test, y random", dot_test(A, x, y, self.norm))
         self.record("dot test, y = A x", dot_test(A, x, Ax, self.norm))
@@ -115,13 +115,13 @@ class _Check:
         x2 = self.random(A.in_shape)
         Ax2 = A(x2)
         self.compare("linearity", lambda: A(2.5 * x - 0.5 * x2), 2.5 * Ax - 0.5 * Ax2, self.norm)
-        for name, B in (("A", A), ("Aᴴ", A.H)):
+        for name, B in (("A", A), ("Aᴴ", H)):
             self.batches(name, B)
             self.other_data(name, B)
         self.compare("gradient is the adjoint", lambda: self.gradient(A, x, y), Ay, self.norm)
-        self.compare("gradient of Aᴴ y is A", lambda: self.gradient(A.H, y, x), Ax, self.norm)
+        self.compare("gradient of Aᴴ y is A", lambda: self.gradient(H, y, x), Ax, self.norm)
         for name, W in self.weights(A.out_shape):
-            self.compare(f"gram({name})", lambda W=W: A.gram(W)(x), A.H(W(Ax) if W else Ax), self.norm**2)
+            self.compare(f"gram({name})", lambda W=W: A.gram(W)(x), H(W(Ax) if W else Ax), self.norm**2)
         for name, W in self.weights(A.in_shape):
             self.compare(f"outer({name})", lambda W=W: A.outer(W)(y), A(W(Ay) if W else Ay), self.norm**2)
         method = self.normal_solve(x, Ay)
