@@ -233,6 +233,7 @@ SOLVERS = [
 
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=lambda solver: type(solver).__name__)
+@pytest.mark.usefixtures("short_starts")
 def test_solvers_take_all_named_problems_in_one_batch(solver):
     problem, problems = mixed()
     assert problem.batch_shape == (len(PROBLEMS),)
@@ -250,6 +251,7 @@ def test_solve_by_name_and_plain_tuples():
 
 
 @pytest.mark.parametrize("form", ["onenet", "videoonet"])
+@pytest.mark.usefixtures("short_starts")
 def test_the_networks_train_on_mixed_problems(form):
     problem, problems = mixed(("sr2", "pid", "vcs", "fi2", "dd"))
     network = Unrolled(Config(form=form, steps=2, features=8, coarse=1, fine=1))

@@ -25,6 +25,8 @@ from linops_video.solvers.learned.recipes import RECIPES, recipe
 from linops_video.solvers.learned.train import Progress, Run, Trainer, learning_rate, train
 from linops_video.solvers.learned.unrolled import Unrolled
 
+pytestmark = pytest.mark.usefixtures("short_starts")
+
 TINY = TrainConfig(
     network=Config(steps=1, features=8, coarse=1, fine=1),
     problems={"pid": 1.0, "sr2": 1.0, "vcs": 1.0},
@@ -35,13 +37,6 @@ TINY = TrainConfig(
     validate_every=3,
     seed=4,
 )
-
-
-@pytest.fixture(autouse=True)
-def short_starts(monkeypatch):
-    """Two steps to where the networks begin: training goes on from there in the same way, in less time."""
-    for steps in ("STEPS", "TV_STEPS"):
-        monkeypatch.setattr(f"linops_video.solvers.learned.start.{steps}", 2)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from test_train import TINY, short_starts  # noqa: F401  # the fixture
+from test_train import TINY
 from videos import waves
 
 from linops_video.errors import SpecError
@@ -14,6 +14,8 @@ from linops_video.solvers.learned.parallel import Team
 from linops_video.solvers.learned.recipes import recipe
 from linops_video.solvers.learned.train import Run, Trainer, train
 from linops_video.solvers.learned.unrolled import Unrolled
+
+pytestmark = pytest.mark.usefixtures("short_starts")
 
 
 @pytest.fixture
