@@ -18,14 +18,14 @@ _KEPT: dict[tuple[Any, ...], Tensor] = {}
 def kept(make: Callable[..., Tensor], x: Tensor, *arguments: Hashable) -> Tensor:
     """make(*arguments) in the precision and on the device of x, as an earlier call has made it: not to be written to.
 
-    Made anew within torch.compile, torch.func and dispatch modes, whose tensors are of no use outside of them.
+    Made anew within torch.compile, torch.jit, torch.func and dispatch modes, whose tensors are of no use outside.
 
     Example:
         >>> x = torch.rand(2)
         >>> kept(torch.eye, x, 3) is kept(torch.eye, x, 3)
         True
     """
-    if torch.compiler.is_compiling() or type(x) is not Tensor:
+    if torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or type(x) is not Tensor:
         return make(*arguments).to(x)
     if maybe_current_level() is not None or torch._C._len_torch_dispatch_stack():
         return make(*arguments).to(x)
