@@ -91,7 +91,7 @@ def test_samples_miss_frames_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("spec", ["fi2", "fp25", "fi2 @ sr(2)"])
-def test_a_network_that_follows_begins_there(spec: str) -> None:
+def test_a_network_that_follows_ends_there(spec: str) -> None:
     """Before training, as a network adds nothing of its own."""
     truth = waves(5, (1.0, 0.5), 32).float().expand(5, 3, 32, 32)
     problem = forward_model(spec, tuple(truth.shape)).measure(truth)

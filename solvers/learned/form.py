@@ -27,7 +27,8 @@ class Config:
         features: channels of the features (multiscale: at half resolution).
         coarse, fine: multiscale: residual blocks at a quarter and at half resolution in each prior step.
         motion: multiscale: in so many of the last steps the prior begins at a consistent video, and is told its mean
-            along the motion (`solvers/motion`) as a further candidate.
+            along the motion (`solvers/motion`) as a further candidate; at the end frames of which nothing was measured
+            are put where the motion of the others says, as far as it is trusted.
         mosaic: multiscale: the videos are scans, and start and networks see their frames side by side in this grid, as
             one large frame (`Mosaic`); () for other videos.
         views: multiscale: mirrored and turned views that solvers show to the trained network, unless they are told

@@ -204,7 +204,7 @@ class Unrolled(nn.Module):
         z, u = state.z, state.u
         more = ()
         if self._follows(k):
-            z = self._with_missing_frames(problem, self._make_consistent(state, z, problem.y))
+            z = self._make_consistent(state, z, problem.y)
             more = (self._along_motion(problem, state, z),)
         base = z if video else z - u
         prior_input = (z, u) if video else (base,)
@@ -218,6 +218,8 @@ class Unrolled(nn.Module):
             z_new, u_new = (z_new + change_z, u_new + change_u) if c.corrections else (change_z, change_u)
         if c.consistent and k + 1 == c.steps:
             z_new = self._make_consistent(state, z_new, problem.y)
+        if c.motion and k + 1 == c.steps:
+            z_new = self._with_missing_frames(problem, z_new)
         return dataclasses.replace(state, z=z_new, u=u_new, step=k + 1, features=features)
 
     def forward(self, problem: InverseProblem, normal: NormalSolver | None = None) -> Tensor:
