@@ -179,11 +179,12 @@ def test_frames_are_padded_to_multiples_of_four(size):
 
 @pytest.mark.parametrize("spec", ["fi2", "fi4", "fp50", "color"])
 def test_an_untrained_network_is_about_as_good_as_the_baseline(spec):
-    """Frames interpolated in time or held, and gray: the limits that the start contains."""
+    """Frames interpolated in time at one place or held, and gray: the limits that the start contains."""
     truth = clip(8, 3, 16, 16, batch=(1,)) * torch.linspace(0.9, 1, 3).reshape(3, 1, 1)
     problem = forward_model(spec, (8, 3, 16, 16)).measure(truth)
     ours = psnr(build(SMALL)(problem), truth).mean()
-    best = max(psnr(baseline(problem), truth).mean() for baseline in BASELINES[spec].values())
+    limits = [baseline for name, baseline in BASELINES[spec].items() if name != "motion"]
+    best = max(psnr(baseline(problem), truth).mean() for baseline in limits)
     assert ours > best - 1.5
 
 

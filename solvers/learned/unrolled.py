@@ -38,6 +38,9 @@ CANDIDATES = 3
 VIEWS: tuple[tuple[int, ...], ...] = ((), (-2, -1), (-1,), (-2,))
 """Axes that are reversed in each view of a video: as it is, turned by 180°, mirrored, upside down."""
 
+MOTION_SHARE = 0.8
+"""Of what the motion says of a missing frame, the rest is the network's: on validation clips better than either alone."""
+
 SPREAD_RATE = 20.0
 """log s_k is stored divided by this, so that Adam moves it 20 times as fast as a weight."""
 
@@ -337,7 +340,7 @@ class Unrolled(nn.Module):
     def _with_missing_frames(self, problem: InverseProblem, z: Tensor) -> Tensor:
         """z with the frames of which nothing was measured put where the motion of the others says."""
         measured = measured_frames(problem.operator, z).reshape(-1, z.shape[-4])
-        return fill_missing(_one_batch(z), measured).reshape(z.shape)
+        return fill_missing(_one_batch(z), measured, MOTION_SHARE).reshape(z.shape)
 
     def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
         noisy, normal, exact = state.noise_std > 0, state.normal, z

@@ -21,7 +21,7 @@ NOTHING = 1e-8
 """Squared gray values: a change that is none."""
 
 
-def fill_missing(video: Tensor, measured: Tensor) -> Tensor:
+def fill_missing(video: Tensor, measured: Tensor, share: float = 1.0) -> Tensor:
     """The video with its missing frames moved towards what the motion says, as far as that is to be trusted.
 
     It is trusted by the share that it explains of what changed between the two measured frames: where they are alike
@@ -31,6 +31,7 @@ def fill_missing(video: Tensor, measured: Tensor) -> Tensor:
     Args:
         video: shape (B, T, C, H, W).
         measured: shape (B, T), 1 or 0. A missing frame stays as it is where fewer than two of its sample were measured.
+        share: of the way to what the motion says, where it is trusted.
     """
     rows = [(b, *three) for b, flags in enumerate(measured.tolist()) for three in neighbours(flags)]
     if not rows:
@@ -49,7 +50,7 @@ def fill_missing(video: Tensor, measured: Tensor) -> Tensor:
         trust = explained * torch.exp(-beyond.square().sum(1, keepdim=True) / (2 * HORIZON**2))
     filled = video.clone()
     along = torch.lerp(before, after, (-ahead).clamp(0, 1))
-    filled[sample, missing] = torch.lerp(video[sample, missing], along, trust)
+    filled[sample, missing] = torch.lerp(video[sample, missing], along, share * trust)
     return filled
 
 
