@@ -39,7 +39,7 @@ VIEWS: tuple[tuple[int, ...], ...] = ((), (-2, -1), (-1,), (-2,))
 """Axes that are reversed in each view of a video: as it is, turned by 180°, mirrored, upside down."""
 
 MOTION_SHARE = 0.8
-"""Of what the motion says of a missing frame; the rest is the network's. Better than either alone on validation clips."""
+"""Of what the motion says of a missing frame; the rest is the network's. On validation clips better than either."""
 
 SPREAD_RATE = 20.0
 """log s_k is stored divided by this, so that Adam moves it 20 times as fast as a weight."""
