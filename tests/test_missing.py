@@ -65,6 +65,18 @@ def test_what_is_still_stays_to_the_last_digit() -> None:
     torch.testing.assert_close(fill_missing(held, measured), video, rtol=0, atol=1e-6)
 
 
+def test_what_stands_still_is_not_guessed() -> None:
+    """But for noise far below a gray level, in one half; the other moves too far, where the frame mostly stays."""
+    r = torch.Generator().manual_seed(0)
+    still, moving = waves(1, (0.0, 0.0)).expand(3, 1, 64, 64), 1 - waves(3, (9.0, 7.0), 128)[..., :64, :64]
+    video = torch.cat([still + 2e-4 * torch.randn(still.shape, generator=r, dtype=still.dtype), moving], -1)[None]
+    video[:, 1] = torch.rand(1, 64, 128, generator=r, dtype=still.dtype)
+    filled = fill_missing(video, torch.tensor([[1, 0, 1]]))[0, 1]
+    assert (filled[..., :50] - still[0, :, :, :50]).abs().max() < 5e-3
+    both = (video[0, 0] + video[0, 2]) / 2
+    assert (filled - video[0, 1])[..., 80:].abs().mean() < 0.8 * (both - video[0, 1])[..., 80:].abs().mean()
+
+
 def test_frames_that_do_not_fit_each_other_are_not_trusted() -> None:
     """A cut between the two: the frame stays nearly as it is."""
     video = torch.cat([waves(2, (0.0, 0.0)), 1 - waves(2, (7.0, 5.0))])[None]

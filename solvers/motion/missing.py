@@ -17,16 +17,19 @@ from linops_video.solvers.motion.flow import flow_between, moved, places, window
 HORIZON = 2.5
 """Pixels beyond the nearest frame at which the motion is trusted exp(−½): speeds change."""
 
+LEVEL = 1 / 255
+"""Root mean square change, of gray values in [0, 1], at which a place is taken to be still to exp(−½)."""
+
 NOTHING = 1e-8
-"""Squared gray values: a change that is none."""
+"""Squared gray values: of a change that is far below it, nothing is explained."""
 
 
 def fill_missing(video: Tensor, measured: Tensor, share: float = 1.0) -> Tensor:
     """The video with its missing frames moved towards what the motion says, as far as that is to be trusted.
 
-    It is trusted by the share that it explains of what changed between the two measured frames: where they are alike
-    but for noise, and where another thing is seen in the second, the frame stays as it is. Displacements and trust are
-    not differentiated.
+    It is trusted by the share that it explains of what changed between the two measured frames: where another thing is
+    seen in the second, the frame stays as it is. Where both are alike but for noise, their mean at one place is taken,
+    beyond them the nearer one. Displacements and trust are not differentiated.
 
     Args:
         video: shape (B, T, C, H, W).
@@ -40,17 +43,20 @@ def fill_missing(video: Tensor, measured: Tensor, share: float = 1.0) -> Tensor:
     apart = (second - first).to(video)
     ahead, behind = (((t - missing) / apart).reshape(-1, 1, 1, 1) for t in (first, second))
     before, after = video[sample, first], video[sample, second]
+    nearness = (-ahead).clamp(0, 1)
+    unmoved = torch.lerp(before, after, nearness)
     with torch.no_grad():
         flow = flow_between(before.mean(1, keepdim=True), after.mean(1, keepdim=True), ahead, behind)
         change = _windowed_square(before - after)
     before, after = moved(before, places(ahead * flow)), moved(after, places(behind * flow))
     with torch.no_grad():
         beyond = flow * torch.maximum(ahead, -behind).clamp(min=0)
-        explained = (1 - _windowed_square(before - after) / change.clamp(min=NOTHING)).clamp(min=0)
+        explained = ((change - _windowed_square(before - after)) / (change + NOTHING)).clamp(min=0)
         trust = explained * torch.exp(-beyond.square().sum(1, keepdim=True) / (2 * HORIZON**2))
+        still = torch.exp(-change / (2 * LEVEL**2))
     filled = video.clone()
-    along = torch.lerp(before, after, (-ahead).clamp(0, 1))
-    filled[sample, missing] = torch.lerp(video[sample, missing], along, share * trust)
+    guess = torch.lerp(video[sample, missing], torch.lerp(before, after, nearness), share * trust)
+    filled[sample, missing] = torch.lerp(guess, unmoved, still)
     return filled
 
 
