@@ -178,7 +178,7 @@ def test_a_picture_of_differences_says_of_no_frame_that_it_is_not_measured():
     ("op", "simulated", "shown"),
     [
         ("pid", ["--simulate"], ["truth", "measurement", "admm-tv", "tikhonov"]),
-        ("fi2", ["--simulate"], ["truth", "measurement", "linear", "tikhonov"]),
+        ("fi2", ["--simulate"], ["truth", "measurement", "motion", "tikhonov"]),
         ("fi2", [], ["measurement", "hold", "tikhonov"]),
         ("blur(box, 3, valid)", [], ["measurement", "tikhonov"]),
     ],

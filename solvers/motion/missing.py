@@ -36,7 +36,7 @@ def fill_missing(video: Tensor, measured: Tensor, share: float = 1.0) -> Tensor:
         measured: shape (B, T), 1 or 0. A missing frame stays as it is where fewer than two of its sample were measured.
         share: of the way to what the motion says, where it is trusted.
     """
-    rows = [(b, *three) for b, flags in enumerate(measured.tolist()) for three in neighbours(flags)]
+    rows = [(b, *three) for b, flags in enumerate(measured.cpu().tolist()) for three in neighbours(flags)]
     if not rows:
         return video
     sample, missing, first, second = torch.tensor(rows, device=video.device).unbind(-1)
