@@ -14,7 +14,7 @@ from torch import Tensor
 from linops_video import LinearOperator
 from linops_video.solvers.motion.flow import flow_between, moved, places, window_mean
 
-HORIZON = 1.5
+HORIZON = 2.5
 """Pixels beyond the nearest frame at which the motion is trusted exp(−½): speeds change."""
 
 LEVEL = 1 / 255
