@@ -67,7 +67,7 @@ def along_motion(problem: InverseProblem, baseline: Baseline) -> Tensor:
         >>> import torch
         >>> from linops_video import forward_model
         >>> problem = forward_model("fi2", (5, 3, 16, 16)).measure(torch.rand(5, 3, 16, 16))
-        >>> along_motion(problem, BASELINES["fi2"]["linear"]).shape
+        >>> along_motion(problem, lambda problem: linear_in_time(problem, 2)).shape
         torch.Size([5, 3, 16, 16])
     """
     video = baseline(problem)
