@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from linops_video import InverseProblem
-from linops_video.solvers.motion.missing import fill_missing, measured_frames
+from linops_video.solvers.motion.missing import along_motion
 
 Baseline = Callable[[InverseProblem], Tensor]
 
@@ -60,20 +60,17 @@ def linear_in_time(problem: InverseProblem, every: int) -> Tensor:
     return torch.lerp(y.index_select(-4, before), y.index_select(-4, after), share)
 
 
-def along_motion(problem: InverseProblem, baseline: Baseline) -> Tensor:
+def motion(problem: InverseProblem, baseline: Baseline) -> Tensor:
     """The baseline with frames that were not measured moved to where the motion of the measured ones says they are.
 
     Example:
         >>> import torch
         >>> from linops_video import forward_model
         >>> problem = forward_model("fi2", (5, 3, 16, 16)).measure(torch.rand(5, 3, 16, 16))
-        >>> along_motion(problem, lambda problem: linear_in_time(problem, 2)).shape
+        >>> motion(problem, lambda problem: linear_in_time(problem, 2)).shape
         torch.Size([5, 3, 16, 16])
     """
-    video = baseline(problem)
-    measured = measured_frames(problem.operator, video)
-    flat = fill_missing(video.reshape(-1, *video.shape[-4:]), measured.reshape(-1, video.shape[-4]))
-    return flat.reshape(video.shape)
+    return along_motion(problem.operator, baseline(problem))
 
 
 def gray(problem: InverseProblem) -> Tensor:
@@ -88,10 +85,10 @@ def _enlargements(factor: int) -> dict[str, Baseline]:
 
 def _interpolations(every: int) -> dict[str, Baseline]:
     linear = partial(linear_in_time, every=every)
-    return {"hold": partial(hold, every=every), "linear": linear, "motion": partial(along_motion, baseline=linear)}
+    return {"hold": partial(hold, every=every), "linear": linear, "motion": partial(motion, baseline=linear)}
 
 
-PREDICTIONS: dict[str, Baseline] = {"hold": hold, "motion": partial(along_motion, baseline=hold)}
+PREDICTIONS: dict[str, Baseline] = {"hold": hold, "motion": partial(motion, baseline=hold)}
 
 BASELINES: dict[str, dict[str, Baseline]] = {
     "sr2": _enlargements(2),

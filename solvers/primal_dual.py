@@ -67,7 +67,7 @@ class PrimalDual(AnyPriors):
 
     def init(self, problem: InverseProblem) -> PrimalDualState:
         check_on_videos(problem)
-        back = problem.operator.H(problem.y)
+        problem, back = problem.prepare(), problem.operator.H(problem.y)  # one set-up for the start and the data step
         _, x = start(problem, back)
         p = tuple(torch.zeros_like(prior.analyse(x)) for prior in self.priors)
         return self._state(problem, back, x, p, torch.zeros_like(x))

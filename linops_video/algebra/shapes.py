@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-Shape = tuple[int, ...]
+from linops_video.algebra.parameters import Shape
 
 
 def broadcast(*shapes: Shape) -> Shape:

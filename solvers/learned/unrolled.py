@@ -26,7 +26,7 @@ from linops_video.solvers.learned.form import Config
 from linops_video.solvers.learned.paper import PaperNetwork
 from linops_video.solvers.learned.start import FROZEN, MOVING, STILL, smooth_start, total_variation_start
 from linops_video.solvers.motion.means import PASSES, Paths
-from linops_video.solvers.motion.missing import fill_missing, measured_frames
+from linops_video.solvers.motion.missing import along_motion, measured_frames
 from linops_video.solvers.objective import check_on_videos
 
 NOISE_FLOOR = 1e-3
@@ -222,7 +222,7 @@ class Unrolled(nn.Module):
         if c.consistent and k + 1 == c.steps:
             z_new = self._make_consistent(state, z_new, problem.y)
         if c.motion and k + 1 == c.steps:
-            z_new = self._with_missing_frames(problem, z_new)
+            z_new = along_motion(problem.operator, z_new, MOTION_SHARE)
         return dataclasses.replace(state, z=z_new, u=u_new, step=k + 1, features=features)
 
     def forward(self, problem: InverseProblem, normal: NormalSolver | None = None) -> Tensor:
@@ -336,11 +336,6 @@ class Unrolled(nn.Module):
             z = self._make_consistent(state, z, problem.y) if k else z
             z = paths.mean(_one_batch(z)).reshape(z.shape)
         return z
-
-    def _with_missing_frames(self, problem: InverseProblem, z: Tensor) -> Tensor:
-        """z with the frames of which nothing was measured put where the motion of the others says."""
-        measured = measured_frames(problem.operator, z).reshape(-1, z.shape[-4])
-        return fill_missing(_one_batch(z), measured, MOTION_SHARE).reshape(z.shape)
 
     def _make_consistent(self, state: UnrolledState, z: Tensor, y: Tensor) -> Tensor:
         noisy, normal, exact = state.noise_std > 0, state.normal, z

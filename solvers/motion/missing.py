@@ -24,6 +24,12 @@ NOTHING = 1e-8
 """Squared gray values: of a change that is far below it, nothing is explained."""
 
 
+def along_motion(A: LinearOperator, video: Tensor, share: float = 1.0) -> Tensor:
+    """`fill_missing` of the frames of which A tells nothing, of a video (*batch, T, C, H, W)."""
+    measured = measured_frames(A, video).reshape(-1, video.shape[-4])
+    return fill_missing(video.reshape(-1, *video.shape[-4:]), measured, share).reshape(video.shape)
+
+
 def fill_missing(video: Tensor, measured: Tensor, share: float = 1.0) -> Tensor:
     """The video with its missing frames moved towards what the motion says, as far as that is to be trusted.
 
