@@ -7,6 +7,7 @@ of the last trained step. Random matrices (`cs`, `vcs`) want more than the two s
 steps of a network that has such a step are told it, too, and are copies of the last: each follows a better video.
 `--coarse N`: each prior gets so many residual blocks at a quarter of the resolution, the new ones identities at first.
 `--scan`: start and networks see the four windows of Scanned CIFAR-10 as the image that they are cut from.
+`--colour 32 64 96 120`: it gets a network of colours (`ColourNetwork`) with so many channels on its scales.
 """
 
 from __future__ import annotations
@@ -66,6 +67,14 @@ def deepened(network: Unrolled, coarse: int) -> Unrolled:
     return deeper
 
 
+def coloured(network: Unrolled, widths: tuple[int, ...]) -> Unrolled:
+    """The network with a new network of colours, which says gray until it is trained."""
+    more = Unrolled(replace(network.config, colour=widths))
+    rest = {name: value for name, value in more.state_dict().items() if name.startswith("colour.")}
+    more.load_state_dict(rest | network.state_dict())
+    return more
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("weights", help="a file, or the name of a shipped set")
@@ -74,6 +83,7 @@ def main() -> None:
     parser.add_argument("--motion", action="store_true")
     parser.add_argument("--scan", action="store_true")
     parser.add_argument("--coarse", type=int)
+    parser.add_argument("--colour", type=int, nargs="+")
     args = parser.parse_args()
     network = load_network(args.weights)
     torch.manual_seed(0)  # for the inner weights of new blocks
@@ -86,6 +96,8 @@ def main() -> None:
         network = deepened(network, coarse)
     if args.steps > network.config.steps:
         network = appended(network, args.steps, args.motion, args.scan)
+    if args.colour:
+        network = coloured(network, tuple(args.colour))
     about = {name: value for name, value in describe(args.weights).items() if name != "config"}
     save_network(args.out, network, about)
 

@@ -13,7 +13,7 @@ from linops_video.solvers.learned.form import Config
 from linops_video.solvers.learned.pool import MIXTURE
 
 CHOICES = {
-    "objective": ("log-mse", "mse", "projector"),
+    "objective": ("log-mse", "mse", "projector", "colour"),
     "precision": ("float32", "bfloat16", "float64"),
 }
 
@@ -31,7 +31,8 @@ class TrainConfig:
         samples: videos in a group; they share the problem.
         groups: groups in a step, each with a problem of its own; data-parallel processes share them out.
         frames: the number of frames is drawn from these where it is free; `cs`, whose matrix is dense, takes the first.
-        objective: "log-mse", "mse" (the paper), or "projector": the prior alone, on perturbed videos.
+        objective: "log-mse", "mse" (the paper), "projector": the prior alone, on perturbed videos, or "colour": the
+            network of colours alone, on the luma of videos.
         learning_rate: peak rate of Adam: linear warm-up over `warm_up` steps, then half a cosine.
         end_rate: what is left of the rate at the end; 1: constant.
         betas: of Adam.
@@ -103,6 +104,8 @@ class TrainConfig:
             raise SpecError("frozen is for networks with weights of their own in each step, of which one or more train")
         if self.objective == "projector" and not (net.form == "onenet" and net.shared and net.blocks != "multiscale"):
             raise SpecError("a projector is the one prior of a onenet with the paper's blocks and shared weights")
+        if self.objective == "colour" and not net.colour:
+            raise SpecError('objective "colour" is for networks with a network of colours ("colour" in their config)')
 
     @property
     def dtype(self) -> torch.dtype:

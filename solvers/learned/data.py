@@ -22,6 +22,9 @@ LARGE = ("bi", "si", "sr4", "color")
 """Problems whose holes grow with the frame, that leave few pixels to follow a motion by, or whose answer is in the
 whole scene: half as many crops, twice as large where the archives allow it."""
 
+LARGE_SCENES = 0.2
+"""Share of the groups of upright crops that are twice as large, where the archives allow it."""
+
 SMALL_CS = 0.6
 """Share of the crops for `cs` that are cut to half their size: its matrix then has 16 times fewer entries."""
 
@@ -61,7 +64,7 @@ def load_videos(path: str | Path, split: str | None = None, exclude: Sequence[st
 class Crops:
     """Random crops (T, C, size, size) in [0, 1] of a list of video archives.
 
-    Every crop is turned by a multiple of 90°, flipped and reversed in time at random. A share of them is taken from a
+    Every crop is turned by a multiple of 90°, mirrored and reversed in time at random. A share of them is taken from a
     smaller square and enlarged: content as smooth as that of larger frames.
 
     Args:
@@ -70,6 +73,7 @@ class Crops:
         size: height and width of the crops.
         enlarged: share of crops from a square of 0.45 to 0.9 `size`, by bicubic interpolation.
         skipping: share of crops that take every second frame, where the video is long enough.
+        turned: whether crops are turned.
     """
 
     archives: tuple[Tensor, ...]
@@ -77,6 +81,7 @@ class Crops:
     size: int = 32
     enlarged: float = 0.2
     skipping: float = 0.15
+    turned: bool = True
 
     def draw(self, frames: int, generator: torch.Generator) -> Tensor:
         """One crop of `frames` frames, float32."""
@@ -102,7 +107,8 @@ class Crops:
         crop = crop.float() / 255
         if side != self.size:
             crop = F.interpolate(crop, size=(self.size, self.size), mode="bicubic", align_corners=False).clamp(0, 1)
-        crop = torch.rot90(crop, integer(4), (-2, -1))
+        if self.turned:
+            crop = torch.rot90(crop, integer(4), (-2, -1))
         if integer(2):
             crop = crop.flip(-1)
         if integer(2):
@@ -126,6 +132,14 @@ class Crops:
             return central(crops, self.size // 2)
         return crops
 
+    def scenes(self, count: int, frames: int, generator: torch.Generator) -> Tensor:
+        """Crops that are upright, to learn colours from; large ones are a quarter as many."""
+        upright = replace(self, turned=False)
+        large = upright.doubled()
+        if large is upright or float(torch.rand((), generator=generator)) >= LARGE_SCENES:
+            return upright.batch(count, frames, generator)
+        return large.batch(max(1, count // 4), frames, generator)
+
     def batch(self, count: int, frames: int, generator: torch.Generator) -> Tensor:
         """`count` crops, shape (count, frames, C, size, size)."""
         return torch.stack([self.draw(frames, generator) for _ in range(count)])
@@ -140,6 +154,10 @@ class Drawn:
     def for_problem(self, spec: str, count: int, frames: int, generator: torch.Generator) -> Tensor:
         """`count` videos (B, T, C, H, W) with the set's own number of frames."""
         return self.videos.draw(torch.randint(len(self.videos), (count,), generator=generator), generator)
+
+    def scenes(self, count: int, frames: int, generator: torch.Generator) -> Tensor:
+        """The same: all of them are upright."""
+        return self.for_problem("color", count, frames, generator)
 
 
 def central(videos: Tensor, size: int) -> Tensor:

@@ -29,6 +29,8 @@ class Config:
         motion: multiscale: in so many of the last steps the prior begins at a consistent video, and is told its mean
             along the motion (`solvers/motion`) as a further candidate; at the end frames of which nothing was measured
             are put where the motion of the others says, as far as it is trusted.
+        colour: multiscale: channels on each scale of a network (`ColourNetwork`) that at the end colours videos
+            of which only the luma was measured; () for none.
         mosaic: multiscale: the videos are scans, and start and networks see their frames side by side in this grid, as
             one large frame (`Mosaic`); () for other videos.
         views: multiscale: mirrored and turned views that solvers show to the trained network, unless they are told
@@ -53,6 +55,7 @@ class Config:
     coarse: int = 2
     fine: int = 1
     motion: int = 0
+    colour: tuple[int, ...] = ()
     mosaic: tuple[tuple[int, ...], ...] = ()
     views: int = 1
     kernel: int = 3
@@ -66,6 +69,7 @@ class Config:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mosaic", tuple(tuple(row) for row in self.mosaic))  # from JSON: lists
+        object.__setattr__(self, "colour", tuple(self.colour))
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 raise SpecError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
@@ -81,6 +85,8 @@ class Config:
             raise SpecError("motion is for multiscale blocks with weights of their own, in 1 to steps − 1 of the steps")
         if self.mosaic and (self.blocks != "multiscale" or self.motion):
             raise SpecError("mosaic is for multiscale blocks without motion")
+        if self.colour and (self.blocks != "multiscale" or self.channels != 3 or min(self.colour) < 1):
+            raise SpecError("colour is for multiscale blocks and 3 channels, one positive width or more")
 
 
 def paper_config(

@@ -1,7 +1,8 @@
-"""What training makes small: the error of the reconstruction, or of the prior alone as a projector."""
+"""What training makes small: the error of the reconstruction, of the prior alone as a projector, or of colours."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import prod
@@ -14,6 +15,7 @@ from linops_video import NormalSolver, collate, forward_model
 from linops_video.batch import BatchNormal
 from linops_video.media.arrays import EIGHT_BIT_NOISE
 from linops_video.metrics import psnr
+from linops_video.solvers.learned.colour import luma
 from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.data import central
 from linops_video.solvers.learned.pool import BLURS, FRESH, ProblemPool
@@ -26,6 +28,10 @@ MOST_PSNR = 60.0
 CS_SHAPE = (4, 3, 32, 32)
 """(T, C, H, W) of the largest videos for which `cs`, with its dense matrix, is trained and validated."""
 
+FLOOR, COLOUR_FLOOR = 3e-6, 2e-4
+"""Mean squared errors at which losses level off: at 55 dB, of colours alone at 37 dB. What has no colours would else
+count more than all that is gained on what has, and gray would be the answer to all."""
+
 Group = tuple[Tensor, Any, "NormalSolver | None"]
 """The true videos, what the network sees of them, which is their problem, and the normal solver of that."""
 
@@ -35,6 +41,10 @@ class Videos(Protocol):
 
     def for_problem(self, spec: str, count: int, frames: int, generator: torch.Generator) -> Tensor:
         """About `count` videos (B, T, C, H, W) in [0, 1] for the problem `spec`, of `frames` frames if that is free."""
+        ...
+
+    def scenes(self, count: int, frames: int, generator: torch.Generator) -> Tensor:
+        """About `count` videos that are upright, to learn colours from."""
         ...
 
 
@@ -103,17 +113,35 @@ class ProjectorObjective(Objective):
         return mse(self.network.project(torch.cat(perturbed)), torch.cat(truth))
 
 
+class ColourObjective(Objective):
+    """That of the network of colours alone: the truth stands in the place of its problem."""
+
+    def _drawn(self, videos: Videos, generator: torch.Generator) -> tuple[str, Tensor]:
+        c = self.config
+        truth = videos.scenes(c.samples, c.frames[0], generator).to(self.device, c.dtype)
+        self.drawn += len(truth)
+        return "color", truth
+
+    def _group(self, videos: Videos, generator: torch.Generator) -> Group:
+        _, truth = self._drawn(videos, generator)
+        return truth, luma(truth), None
+
+    def _loss(self, groups: Sequence[Group]) -> Tensor:
+        truth, gray = (torch.cat(parts) for parts in list(zip(*groups, strict=True))[:2])
+        return log_mse(gray + self.network.paint(gray), truth, COLOUR_FLOOR)
+
+
 def mse(video: Tensor, truth: Tensor) -> Tensor:
     """Mean squared error, the paper's loss."""
     return (video - truth).square().mean()
 
 
-def log_mse(video: Tensor, truth: Tensor) -> Tensor:
-    """Mean of log(MSE + 3e-6) over the samples: minus their PSNR, in units of 4.3 dB, levelling off at 55 dB.
+def log_mse(video: Tensor, truth: Tensor, floor: float = FLOOR) -> Tensor:
+    """Mean of log(MSE + floor) over the samples: minus their PSNR, in units of 4.3 dB, which levels off at the floor.
 
     A dB gained counts the same at 20 dB as at 40 dB; with MSE the hardest problems would be trained alone.
     """
-    return ((video - truth) ** 2).flatten(1).mean(1).add(3e-6).log().mean()
+    return ((video - truth) ** 2).flatten(1).mean(1).add(floor).log().mean()
 
 
 @torch.no_grad()
@@ -146,3 +174,10 @@ def validate_projector(network: Unrolled, truth: Tensor) -> dict[str, float]:
     """Mean PSNR of the projections of perturbed videos, always the same ones."""
     output = network.project(perturb(truth, torch.Generator().manual_seed(0)))
     return {"perturbed": psnr(output, truth).mean().item()}
+
+
+@torch.no_grad()
+def validate_colours(network: Unrolled, truth: Tensor) -> dict[str, float]:
+    """Mean PSNR of videos with the colours that the network gives to their luma, clipped where the loss levels off."""
+    gray, most = luma(truth), -10 * math.log10(COLOUR_FLOOR)
+    return {"colours": psnr(gray + network.colours(gray), truth).clamp(max=most).mean().item()}

@@ -23,10 +23,12 @@ from linops_video.solvers.learned.checkpoint import save_network
 from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.curve import Curve, Row
 from linops_video.solvers.learned.objective import (
+    ColourObjective,
     Objective,
     ProjectorObjective,
     Videos,
     validate,
+    validate_colours,
     validate_projector,
 )
 from linops_video.solvers.learned.parallel import Team
@@ -213,8 +215,8 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, run: Run, videos: Videos, team: Team) -> None:
         self.config, self.run, self.videos, self.team = config, run, videos, team
-        kind = ProjectorObjective if config.objective == "projector" else Objective
-        self.objective = kind(run.network, config, team.device)
+        kinds = {"projector": ProjectorObjective, "colour": ColourObjective}
+        self.objective = kinds.get(config.objective, Objective)(run.network, config, team.device)
         # not every problem uses every parameter: without noise, for one, the last ρ does nothing
         self.model: nn.Module = (
             self.objective if team.size == 1 else DistributedDataParallel(self.objective, find_unused_parameters=True)
@@ -262,6 +264,8 @@ class Trainer:
         c, network = self.config, self.run.average
         if c.objective == "projector":
             return validate_projector(network, truth)
+        if c.objective == "colour":
+            return validate_colours(network, truth)
         names = list(c.problems)
         scores = self.team.gathered(validate(network, truth, self.team.share(names), c.noisy_blurs))
         return {name: scores[name] for name in names}

@@ -22,6 +22,7 @@ from linops_video.batch import Ragged
 from linops_video.errors import DtypeError, ShapeError
 from linops_video.solvers.admm import data_step, mean
 from linops_video.solvers.learned.blocks import Context, DataBlock, PriorBlock, pad_frames
+from linops_video.solvers.learned.colour import ColourNetwork, luma, without_colours
 from linops_video.solvers.learned.form import Config
 from linops_video.solvers.learned.paper import PaperNetwork
 from linops_video.solvers.learned.start import FROZEN, MOVING, STILL, smooth_start, total_variation_start
@@ -100,6 +101,7 @@ class Unrolled(nn.Module):
         two = 2 if config.form == "videoonet" else 1
         self.prior = nn.ModuleList(self._prior_network(two, self._follows(k)) for k in range(copies))
         self.data = nn.ModuleList(self._data_network() for _ in range(copies if two == 2 else 0))
+        self.colour = ColourNetwork(config.colour) if config.colour else None
         # log s and its slope in log σ, for the data step of each step and for the last one
         spread = torch.tensor([[math.log(0.05) / SPREAD_RATE, 0.0]]).repeat(config.steps + 1, 1)
         self.spread = nn.Parameter(spread) if config.rho is None else None
@@ -223,6 +225,8 @@ class Unrolled(nn.Module):
             z_new = self._make_consistent(state, z_new, problem.y)
         if c.motion and k + 1 == c.steps:
             z_new = along_motion(problem.operator, z_new, MOTION_SHARE)
+        if self.colour is not None and k + 1 == c.steps and z_new.shape[-3] == c.channels:
+            z_new = self._coloured(problem, z_new)
         return dataclasses.replace(state, z=z_new, u=u_new, step=k + 1, features=features)
 
     def forward(self, problem: InverseProblem, normal: NormalSolver | None = None) -> Tensor:
@@ -242,6 +246,21 @@ class Unrolled(nn.Module):
         """The first prior alone, of a onenet with the paper's blocks: (B, T, C, H, W) -> the same."""
         with self._precision(video):
             return self.prior[0](video).to(video.dtype)
+
+    def paint(self, gray: Tensor) -> Tensor:
+        """The network of colours alone, on frames as they are: luma (B, T, 1, H, W) -> differences (B, T, 3, H, W)."""
+        assert self.colour is not None
+        with self._precision(gray):
+            return self.colour(gray).to(gray.dtype)
+
+    def colours(self, gray: Tensor) -> Tensor:
+        """Colour differences (B, T, 3, H, W) that the network of colours gives to a luma (B, T, 1, H, W)."""
+        assert self.colour is not None
+        with self._precision(gray):
+            colours = self.colour.of_scenes(self._laid_out(gray)).to(gray.dtype)
+        if self.config.mosaic:
+            colours = Mosaic(self.config.mosaic, (gray.shape[-4], 3, *gray.shape[-2:])).H(colours)
+        return colours
 
     @property
     def solves(self) -> bool:
@@ -270,6 +289,15 @@ class Unrolled(nn.Module):
         A, v = problem.operator, x + state.u
         z = v - A.T(A(v) - y) / per_sample(state.square_norm + rho, 4)
         return z, v - z
+
+    def _coloured(self, problem: InverseProblem, z: Tensor) -> Tensor:
+        """z with new colours where the operator tells nothing of them."""
+        unknown = without_colours(problem.operator, z).expand(z.shape[:-4])
+        if not unknown.any():
+            return z
+        gray = luma(z)
+        colours = self.colours(_one_batch(gray)).reshape(z.shape)
+        return torch.where(per_sample(unknown, 4), gray + colours, z)
 
     def _run(
         self, network: nn.Module, videos: tuple[Tensor, ...], state: UnrolledState, more: tuple[Tensor, ...] = ()

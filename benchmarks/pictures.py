@@ -1,0 +1,57 @@
+"""Photographs as clips of one frame, to learn colours from: `pictures.py FOLDER OUT.npz`.
+
+All files below the folder that are `--size` pixels high and wide, marked "train"; the first `--val` of a random order
+are marked "val". Weights carry the terms of the photographs that they were trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from linops_video.errors import LinopsError
+from linops_video.media.files import replacing
+from linops_video.media.video import read_video
+
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="with photographs (.jpg, .png), at any depth")
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--val", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    files = sorted(path for path in args.folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    frames, left_out = [], 0
+    for path in track(files, "pictures"):
+        frame = _frame(path, args.size)
+        frames += [] if frame is None else [frame]
+        left_out += frame is None
+    if len(frames) <= args.val:
+        parser.error(f"{args.folder} has {len(frames)} pictures of {args.size}×{args.size}, not more than {args.val}")
+    split = np.full(len(frames), "train", dtype="<U5")
+    split[np.random.default_rng(args.seed).permutation(len(frames))[: args.val]] = "val"
+    with replacing(args.out) as temporary:
+        np.savez(temporary, video=np.stack(frames)[:, None], split=split)
+    print(f"{len(frames)} pictures, {left_out} left out")
+
+
+def _frame(path: Path, size: int) -> np.ndarray | None:
+    """(H, W, 3), or none of another size, or which cannot be read."""
+    try:
+        frames = read_video(path).frames
+    except LinopsError:
+        return None
+    if frames.shape[-3:] != (3, size, size):
+        return None
+    return (frames[0] * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+if __name__ == "__main__":
+    main()

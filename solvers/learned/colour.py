@@ -1,0 +1,128 @@
+"""The colours of videos of which only the luma was measured: a network that sees whole scenes, at their coarse scales.
+
+What has which colour is told by what it is, not by the pixels around it: the priors of the unrolled network, which
+look at a few of them, predict little. This one looks at frames alone, on four scales and as a whole, and is trained
+alone, on photographs (objective "colour").
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from linops_video import LinearOperator
+from linops_video.expressions.named_sampling import LUMA
+from linops_video.solvers.learned.blocks import OUTPUT_GAIN, bands_of, fold, inverse_haar, zero_output
+
+COARSE = 3
+"""Residual blocks on the coarsest scale; one on each finer one, on the way down and up."""
+
+SCENES = (32, 64)
+"""Shorter sides, in pixels, of the reduced frames that the network sees: the sizes that it was trained on."""
+
+TOLD = 1e-5
+"""Share of what a measurement says of gray below which it is taken to say nothing of a colour difference."""
+
+
+def luma(video: Tensor) -> Tensor:
+    """0.299 R + 0.587 G + 0.114 B: (..., 3, H, W) -> (..., 1, H, W)."""
+    return (video * video.new_tensor(LUMA)[:, None, None]).sum(-3, keepdim=True)
+
+
+def colour_differences(like: Tensor) -> Tensor:
+    """An orthonormal basis (2, 3) of the RGB values without luma."""
+    weights = torch.tensor(LUMA, dtype=torch.float64)
+    weights = weights / weights.norm()
+    red = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64) - weights[0] * weights
+    red = red / red.norm()
+    return torch.stack([red, torch.linalg.cross(weights, red)]).to(like)
+
+
+class PlaneBlock(nn.Module):
+    """x + conv(relu(conv(x))) on single frames."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        with torch.no_grad():  # near the identity at the start
+            self.second.weight.mul_(0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(x)))
+
+
+class ColourNetwork(nn.Module):
+    """Colours of single frames from their luma: a residual U-Net on Haar bands.
+
+    Args:
+        widths: channels on each scale, from half the resolution on.
+    """
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        steps = list(pairwise(widths))
+        self.alignment = 2 ** len(widths)
+        self.stem = nn.Conv2d(4, widths[0], 3, padding=1)
+        self.encoder = nn.ModuleList(PlaneBlock(width) for width in widths[:-1])
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
+        self.coarse = nn.ModuleList(PlaneBlock(widths[-1]) for _ in range(COARSE))
+        self.scene = nn.Linear(widths[-1], widths[-1])
+        self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in steps)
+        self.decoder = nn.ModuleList(PlaneBlock(width) for width in widths[:-1])
+        self.head = zero_output(nn.Conv2d(widths[0], 8, 3, padding=1))
+
+    def forward(self, gray: Tensor) -> Tensor:
+        """Luma (B, T, 1, H, W) in [0, 1] -> colour differences (B, T, 3, H, W), whose luma is zero."""
+        height, width = gray.shape[-2:]
+        padding = (0, -width % self.alignment, 0, -height % self.alignment)
+        padded = F.pad(gray.flatten(0, 1), padding, mode="replicate").unflatten(0, gray.shape[:2])
+        x, finer = self.stem(fold(padded)), []
+        for block, down in zip(self.encoder, self.down, strict=True):
+            finer.append(block(x))
+            x = down(finer[-1])
+        for block in self.coarse:
+            x = block(x)
+        x = x + self.scene(F.relu(x).mean((-2, -1)))[:, :, None, None]
+        for block, up, skipped in zip(self.decoder[::-1], self.up[::-1], finer[::-1], strict=True):
+            x = block(skipped + up(x))
+        two = inverse_haar(OUTPUT_GAIN * bands_of(self.head(F.relu(x))), gray.shape[1])[..., :height, :width]
+        return torch.einsum("kc,btkhw->btchw", colour_differences(two), two)
+
+    def of_scenes(self, gray: Tensor) -> Tensor:
+        """The same for frames of any size: the mean over the reduced frames of `SCENES` and their mirror images."""
+        height, width = gray.shape[-2:]
+        sizes = {min(1.0, side / min(height, width)) for side in SCENES}
+        total = torch.zeros_like(gray)
+        for ratio in sizes:
+            size = (round(ratio * height), round(ratio * width))
+            small = _resized(gray, size)
+            colours = self(small) + self(small.flip(-1)).flip(-1)
+            total = total + _resized(colours, (height, width)) / (2 * len(sizes))
+        return total
+
+
+def _resized(video: Tensor, size: tuple[int, int]) -> Tensor:
+    if size == tuple(video.shape[-2:]):
+        return video
+    small = F.interpolate(video.flatten(0, 1), size, mode="bilinear", align_corners=False, antialias=True)
+    return small.unflatten(0, video.shape[:2])
+
+
+def without_colours(A: LinearOperator, like: Tensor) -> Tensor:
+    """For which samples A tells nothing of colour differences: shape `A.batch_shape`.
+
+    AᵀA is given a random field as gray and as each colour difference; of `like` are device and precision.
+    """
+    frames, _, *plane = A.in_shape
+    field = torch.rand(frames, 1, *plane, generator=torch.Generator().manual_seed(0)).to(like) + 0.5
+
+    def told(colour: Tensor) -> Tensor:
+        video = (field * colour[:, None, None]).expand(*A.batch_shape, *A.in_shape)
+        return A.T(A(video)).abs().amax((-4, -3, -2, -1))
+
+    gray = told(like.new_ones(3))
+    return torch.stack([told(colour) <= TOLD * gray for colour in colour_differences(like)]).all(0)
