@@ -130,7 +130,8 @@ def run_tiles(
         steps = max(steps, part.steps)
         del part  # with its state, several times as large: gone before the next tile is solved
     status = "max_steps" if "max_steps" in statuses else statuses[0]
-    return Solution(total, status, steps)
+    of_whole = getattr(solver, "of_whole", None)
+    return Solution(total if of_whole is None else of_whole(first, total), status, steps)
 
 
 def cut_in_tiles(solver: Solver, problem: InverseProblem) -> list[Tile]:

@@ -8,16 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from videos import film_clip
 
 from linops_video import collate, compose, forward_model
 from linops_video.errors import SpecError
-from linops_video.solvers.learned.checkpoint import load_network
+from linops_video.solvers import VideoOneNet, run
+from linops_video.solvers.learned.checkpoint import load_network, save_network
 from linops_video.solvers.learned.colour import ColourNetwork, colour_differences, luma, without_colours
 from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.data import Crops
 from linops_video.solvers.learned.form import Config
 from linops_video.solvers.learned.train import train
 from linops_video.solvers.learned.unrolled import Unrolled
+from linops_video.solvers.tiles import cut_in_tiles, run_in_tiles
 
 SMALL = Config(steps=2, features=4, coarse=1, colour=(4, 8))
 SHAPE = (4, 3, 16, 16)
@@ -100,6 +103,20 @@ def test_only_videos_without_colours_get_new_ones(network: Unrolled, truth: Tens
         assert torch.equal(a, b)
     together = network(collate(problems))
     torch.testing.assert_close(together, torch.stack(got), rtol=0, atol=1e-5)
+
+
+def test_tiles_have_the_colours_of_the_whole_frame(network: Unrolled, tmp_path: Path, monkeypatch) -> None:
+    save_network(tmp_path / "network.safetensors", network, {})
+    solver = VideoOneNet(str(tmp_path / "network.safetensors"))
+    truth = film_clip(2, 48, 90)
+    problem = forward_model("color", tuple(truth.shape)).measure(truth)
+    whole = run(solver, problem).x
+    monkeypatch.setattr("linops_video.solvers.tiles.TILE", (48, 56))
+    monkeypatch.setattr("linops_video.solvers.tiles.MARGIN", 16)
+    assert len(cut_in_tiles(solver, problem)) == 2
+    tiled = run_in_tiles(solver, problem).x
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
+    assert (whole - luma(whole)).abs().mean() > 1e-2
 
 
 def test_gray_videos_stay_gray(network: Unrolled, truth: Tensor) -> None:

@@ -29,7 +29,8 @@ TOLD = 1e-5
 
 def luma(video: Tensor) -> Tensor:
     """0.299 R + 0.587 G + 0.114 B: (..., 3, H, W) -> (..., 1, H, W)."""
-    return (video * video.new_tensor(LUMA)[:, None, None]).sum(-3, keepdim=True)
+    red, green, blue = video.split(1, -3)
+    return torch.add(LUMA[0] * red, green, alpha=LUMA[1]).add(blue, alpha=LUMA[2])
 
 
 def colour_differences(like: Tensor) -> Tensor:

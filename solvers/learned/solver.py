@@ -132,5 +132,9 @@ class Learned:
         assert isinstance(after, LearnedState)  # dataclasses.replace keeps the class
         return after
 
+    def of_whole(self, tile: InverseProblem, x: Tensor) -> Tensor:
+        """x with the colours of whole frames, where nothing was measured of them: those of tiles differ."""
+        return frozen_copy(self.network, x).coloured(tile.operator, x) if self.network.config.colour else x
+
     def residual(self, before: LearnedState, after: LearnedState) -> Tensor:
         return relative_change([(before.z, after.z), (before.u, after.u)], after.z, after.z.ndim - 4)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from linops_video import InverseProblem, Mosaic, NormalSolver, compose
+from linops_video import InverseProblem, LinearOperator, Mosaic, NormalSolver, compose
 from linops_video.algebra.parameters import per_sample
 from linops_video.batch import Ragged
 from linops_video.errors import DtypeError, ShapeError
@@ -225,8 +225,8 @@ class Unrolled(nn.Module):
             z_new = self._make_consistent(state, z_new, problem.y)
         if c.motion and k + 1 == c.steps:
             z_new = along_motion(problem.operator, z_new, MOTION_SHARE)
-        if self.colour is not None and k + 1 == c.steps and z_new.shape[-3] == c.channels:
-            z_new = self._coloured(problem, z_new)
+        if c.colour and k + 1 == c.steps:
+            z_new = self.coloured(problem.operator, z_new)
         return dataclasses.replace(state, z=z_new, u=u_new, step=k + 1, features=features)
 
     def forward(self, problem: InverseProblem, normal: NormalSolver | None = None) -> Tensor:
@@ -262,6 +262,13 @@ class Unrolled(nn.Module):
             colours = Mosaic(self.config.mosaic, (gray.shape[-4], 3, *gray.shape[-2:])).H(colours)
         return colours
 
+    def coloured(self, A: LinearOperator, video: Tensor) -> Tensor:
+        """A video (*batch, T, C, H, W) with new colours for the samples of which A tells none; C = 1 stays gray."""
+        if video.shape[-3] == 1 or not (unknown := without_colours(A, video).expand(video.shape[:-4])).any():
+            return video
+        gray = luma(video)
+        return torch.where(per_sample(unknown, 4), gray + self.colours(_one_batch(gray)).reshape(video.shape), video)
+
     @property
     def solves(self) -> bool:
         """Whether systems are solved, so that a `NormalSolver` is needed."""
@@ -289,15 +296,6 @@ class Unrolled(nn.Module):
         A, v = problem.operator, x + state.u
         z = v - A.T(A(v) - y) / per_sample(state.square_norm + rho, 4)
         return z, v - z
-
-    def _coloured(self, problem: InverseProblem, z: Tensor) -> Tensor:
-        """z with new colours where the operator tells nothing of them."""
-        unknown = without_colours(problem.operator, z).expand(z.shape[:-4])
-        if not unknown.any():
-            return z
-        gray = luma(z)
-        colours = self.colours(_one_batch(gray)).reshape(z.shape)
-        return torch.where(per_sample(unknown, 4), gray + colours, z)
 
     def _run(
         self, network: nn.Module, videos: tuple[Tensor, ...], state: UnrolledState, more: tuple[Tensor, ...] = ()
