@@ -10,11 +10,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from matplotlib.image import imread
 from rich.progress import track
 
-from linops_video.errors import LinopsError
 from linops_video.media.files import replacing
-from linops_video.media.video import read_video
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -45,12 +44,14 @@ def main() -> None:
 def _frame(path: Path, size: int) -> np.ndarray | None:
     """(H, W, 3), or none of another size, or which cannot be read."""
     try:
-        frames = read_video(path).frames
-    except LinopsError:
+        picture = imread(path)
+    except OSError:
         return None
-    if frames.shape[-3:] != (3, size, size):
-        return None
-    return (frames[0] * 255).round().byte().permute(1, 2, 0).numpy()
+    if picture.dtype != np.uint8:  # of PNG
+        picture = np.round(255 * picture).astype(np.uint8)
+    if picture.ndim == 2:  # gray
+        picture = np.repeat(picture[..., None], 3, -1)
+    return picture[..., :3] if picture.shape[:2] == (size, size) else None
 
 
 if __name__ == "__main__":
