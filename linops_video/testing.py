@@ -182,12 +182,13 @@ class _Check:
         if not normal.exact:
             return normal.method
         rho = 0.1 * float(self.norm.max()) ** 2 or 1.0
-        for name, b in (("b random", x), ("b in range(Aᴴ)", Ay)):
-            z = normal(rho, b)
-            scale_of_z = (self.norm**2 + rho) * _length(z, A.in_shape) + _length(b, A.in_shape)
-            residual = _length(A.H(A(z)) + rho * z - b, A.in_shape)
+        b = torch.stack((x, Ay))
+        z = normal(rho, b)
+        scale_of_z = (self.norm**2 + rho) * _length(z, A.in_shape) + _length(b, A.in_shape)
+        residuals = _length(A.H(A(z)) + rho * z - b, A.in_shape) / scale_of_z.clamp(min=1e-300)
+        for name, residual in zip(("b random", "b in range(Aᴴ)"), residuals, strict=True):
             # singular values near the cut of the pseudoinverse cost a digit
-            self.record(f"normal solve, {name}", residual / scale_of_z.clamp(min=1e-300), max(self.tolerance, 1e-12))
+            self.record(f"normal solve, {name}", residual, max(self.tolerance, 1e-12))
         return normal.method
 
     def gradient(self, B: LinearOperator, x: Tensor, y: Tensor) -> Tensor:

@@ -21,12 +21,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    together(items)
     device = config.getoption("--device")
     for item in items:
         if not available(config):
             item.add_marker(pytest.mark.skip(reason=f"no device {device!r} here"))
         if "slow" in item.keywords and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="slow: give --slow"))
+
+
+def together(items: list[pytest.Item]) -> None:
+    """The tests of each animal of the zoo one after the other: they share its matrix and its inverse."""
+    first: dict[str, int] = {}
+
+    def place(numbered: tuple[int, pytest.Item]) -> int:
+        number, item = numbered
+        entry = item.callspec.params.get("entry") if hasattr(item, "callspec") else None  # type: ignore[attr-defined]
+        return number if entry is None else first.setdefault(entry.name, number)
+
+    items[:] = [item for _, item in sorted(enumerate(items), key=place)]
 
 
 def available(config: pytest.Config) -> bool:

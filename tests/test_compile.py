@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from zoo import ZOO, Animal, animal, normal_numbers
+from zoo import ZOO, Animal, animal, normal_numbers, solver
 from zoo.paths import code_paths
 
 from linops_video import Convolution, Diagonal, LinearOperator, NormalSolver, Select
@@ -23,11 +23,11 @@ def random_like(A: LinearOperator, shape: tuple[int, ...], seed: int) -> Tensor:
     return torch.complex(r(*shape), r(*shape)) if A.is_complex() else r(*shape)
 
 
-def maps(A: LinearOperator) -> Maps:
+def maps(normal: NormalSolver) -> Maps:
     """Apply, adjoint, and where it is exact the normal solve, each with a tensor to apply it to."""
+    A = normal.operator
     x, y = random_like(A, (*A.batch_shape, *A.in_shape), 1), random_like(A, (*A.batch_shape, *A.out_shape), 2)
     found: Maps = {"apply": (A, x), "adjoint": (A.H, y)}
-    normal = NormalSolver.of(A)
     if normal.exact:
         found["normal solve"] = (lambda b: normal(0.3, b), x)
         found["pinv"] = (normal.pinv, y)
@@ -40,8 +40,8 @@ def close(got: Tensor, expected: Tensor) -> None:
 
 @pytest.mark.parametrize("entry", ZOO, ids=lambda entry: entry.name)
 def test_vmap_jvp_and_vjp(entry: Animal):
-    A = animal(entry)
-    found = maps(A)
+    normal = solver(entry)
+    A, found = normal.operator, maps(normal)
     transposed = {"apply": A.H, "adjoint": A, "normal solve": found.get("normal solve", (A, None))[0]}
     for name, (map, x) in found.items():
         tangent = x.flip(-1)

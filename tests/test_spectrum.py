@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
-from zoo import ZOO, Animal, animal, dense, normal_numbers
+from zoo import ZOO, Animal, animal, dense, norm, normal_numbers, pseudoinverse, singular_values, solver
 
 from linops_video import BoxMean, Convolution, Diagonal, LinearOperator, NormalSolver
+from linops_video.algebra.parameters import per_sample
 from linops_video.errors import SpecError
 
 every_exact = pytest.mark.parametrize("entry", [e for e in ZOO if "cg" not in e.method], ids=lambda entry: entry.name)
@@ -28,11 +29,9 @@ def length(x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 @every_exact
 def test_eigenvalues_determinant_and_condition(entry: Animal) -> None:
-    A = animal(entry)
-    normal, M = NormalSolver.of(A), dense(entry)
-    expected = torch.linalg.svdvals(M)
-    largest = expected[..., :1]
-    torch.testing.assert_close(A.norm(), expected[..., 0], rtol=1e-6, atol=0)
+    normal, expected = solver(entry), singular_values(entry)
+    A, largest = normal.operator, expected[..., :1]
+    torch.testing.assert_close(norm(entry), expected[..., 0], rtol=1e-6, atol=0)
     kept = torch.where(expected > 1e-6 * largest, expected, torch.inf).amin(-1)
     torch.testing.assert_close(normal.condition_number(), expected[..., 0] / kept, rtol=1e-3, atol=0)
     for rho in (0.3, torch.full(A.batch_shape, 0.02, dtype=torch.float64)):
@@ -59,10 +58,9 @@ def test_the_condition_of_zero_is_infinite(A: LinearOperator) -> None:
 
 @every_exact
 def test_projections(entry: Animal) -> None:
-    A = animal(entry)
-    normal, M = NormalSolver.of(A), dense(entry)
+    normal = solver(entry)
+    A, P = normal.operator, pseudoinverse(entry) @ dense(entry)
     x = vectors(A, 3)[0]
-    P = torch.linalg.pinv(M, rtol=1e-6) @ M
     seen = (P @ x.flatten(x.ndim - len(A.in_shape))[..., None])[..., 0].reshape(x.shape)
     scale = float(length(x, A.in_shape).max())
     assert float((normal.range_projection(x) - seen).abs().max()) <= 1e-9 * scale
@@ -72,21 +70,22 @@ def test_projections(entry: Animal) -> None:
 @every_exact
 @pytest.mark.parametrize(("dtype", "bar"), [(torch.float64, 1e-12), (torch.float32, 1e-6)], ids=str)
 def test_backward_error_of_exact_solves(entry: Animal, dtype: torch.dtype, bar: float) -> None:
-    A = animal(entry).to(dtype=dtype)
-    exact = A.to(dtype=torch.float64)
-    normal, norm, back = NormalSolver.of(A), exact.norm(), exact.H
+    """With a number for ρ, and with one a sample."""
+    normal = solver(entry) if dtype == torch.float64 else NormalSolver.of(animal(entry).to(dtype=dtype))
+    A, exact = normal.operator, normal.operator.to(dtype=torch.float64)
+    size = norm(entry) ** 2 if dtype == torch.float64 else exact.norm() ** 2
     x, y = (t.to(torch.complex64 if t.is_complex() else torch.float32) for t in vectors(exact, 4))
     x, y = (t.to(torch.promote_types(t.dtype, dtype)) for t in (x, y))
-    b_in_range = A.H(y)
-    for share in (1e-6, 1e-3, 1.0, 1e3):
-        rho = share * float(norm.max()) ** 2 or 1.0
-        for b in (x, b_in_range):
-            z = normal(rho, b)
-            assert z.dtype == b.dtype
-            wide, target = (t.to(torch.promote_types(t.dtype, torch.float64)) for t in (z, b))
-            error = length(back(exact(wide)) + rho * wide - target, A.in_shape)
-            scale = (norm**2 + rho) * length(z, A.in_shape) + length(b, A.in_shape)
-            assert float((error / scale).max()) <= bar, (share, b is x)
+    b = torch.stack((x, A.H(y)))  # any, and one in the range of Aᴴ
+    least = 1e-6 * float(size.max()) or 1.0
+    each = torch.tensor([1e3, 1e6, 1e9], dtype=torch.float64) * least
+    for rho, right in ((least, b), (each.reshape(-1, 1, *(1,) * size.ndim), b.expand(3, *b.shape))):
+        z = normal(rho, right)
+        assert z.dtype == b.dtype
+        wide, target = (t.to(torch.promote_types(t.dtype, torch.float64)) for t in (z, right))
+        error = length(exact.H(exact(wide)) + per_sample(rho, len(A.in_shape)) * wide - target, A.in_shape)
+        scale = (size + rho) * length(z, A.in_shape) + length(right, A.in_shape)
+        assert float((error / scale).max()) <= bar, rho
 
 
 @every_exact
@@ -95,13 +94,15 @@ def test_data_step_in_single_precision(entry: Animal) -> None:
     exact = A.to(dtype=torch.float64)
     v, y = vectors(exact, 5)
     v, y = (t.to(torch.complex64 if t.is_complex() else torch.float32) for t in (v, y))
-    single, double, norm = NormalSolver.of(A), NormalSolver.of(exact), float(exact.norm().max())
+    single, double = NormalSolver.of(A), NormalSolver.of(exact)
     wide = [t.to(torch.promote_types(t.dtype, torch.float64)) for t in (v, y)]
-    for share in (1e-4, 1e-2, 1.0, 1e2):
-        rho = share * norm**2 or 1.0
-        expected = double.prox(rho, *wide)
-        error = length(single.prox(rho, v, y) - expected, A.in_shape) / length(expected, A.in_shape)
-        assert float(error.max()) <= 1e-5, share
+    size = float(exact.norm().max()) ** 2 or 1.0
+    each = torch.tensor([1e-4, 1.0, 1e2]).reshape(-1, *(1,) * len(A.batch_shape)) * size
+    for rho, count in ((1e-2 * size, ()), (each, (3,))):
+        expected = double.prox(rho, *(t.expand(*count, *t.shape) for t in wide))
+        found = single.prox(rho, *(t.expand(*count, *t.shape) for t in (v, y)))
+        error = length(found - expected, A.in_shape) / length(expected, A.in_shape)
+        assert float(error.max()) <= 1e-5, rho
 
 
 def test_single_values_of_known_operators() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from linops_video import LinearOperator
+from linops_video import LinearOperator, NormalSolver
 
 VIDEO = (4, 3, 6, 5)
 GRAM, OUTER = ", from the Gram", ", from the outer product"
@@ -48,7 +48,34 @@ def animal(entry: Animal, seed: int = 0) -> LinearOperator:
     return entry.make(normal_numbers(seed, torch.device("cpu"))).to(DEVICE)
 
 
-@cache
+# What several laws need of one animal, whose tests conftest.py puts one after the other; not to be written to.
+
+
+@lru_cache(maxsize=4)
 def dense(entry: Animal) -> Tensor:
-    """The matrix of `animal(entry)`, the oracle of its laws, made once for all of them: not to be written to."""
+    """The matrix of `animal(entry)`, the oracle of its laws."""
     return animal(entry).to_dense()
+
+
+@lru_cache(maxsize=4)
+def singular_values(entry: Animal) -> Tensor:
+    """Those of the matrix."""
+    return torch.linalg.svdvals(dense(entry))
+
+
+@lru_cache(maxsize=4)
+def pseudoinverse(entry: Animal) -> Tensor:
+    """That of the matrix."""
+    return torch.linalg.pinv(dense(entry), rtol=1e-6)
+
+
+@lru_cache(maxsize=4)
+def solver(entry: Animal) -> NormalSolver:
+    """The inverse that is found, with `animal(entry)` as its operator."""
+    return NormalSolver.of(animal(entry))
+
+
+@lru_cache(maxsize=4)
+def norm(entry: Animal) -> Tensor:
+    """What `animal(entry)` says that its norm is."""
+    return animal(entry).norm()
