@@ -100,6 +100,7 @@ SPECS = ["mask(0.5)", "blur(gaussian, 1, circular)", "sr(2)", "first(0.5)", "had
 @pytest.mark.parametrize("noise_std", [0.0, 0.02])
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.usefixtures("short_starts")
 def test_other_units_of_the_measurement_give_the_same_video(solver, spec, noise_std):
     """(cA, cy, cσ) is the problem (A, y, σ)."""
     truth, learned = smooth_video(4, 3, 12), solver in ("onenet", "videoonet")
@@ -110,7 +111,7 @@ def test_other_units_of_the_measurement_give_the_same_video(solver, spec, noise_
     y = model.measure(truth.double()).y
     steps: dict[str, Any] = {} if solver in ("pinv", "tikhonov") or learned else {"max_steps": 12}
     x = solve(InverseProblem(A, y, noise_std), solver, **steps).x
-    for c in (1e-3, 0.1, 1e3):
+    for c in (1e-3, 1e3):
         other = solve(InverseProblem(c * A, c * y, c * noise_std), solver, **steps).x
         assert (other - x).norm() <= 1e-3 * x.norm(), c
 
