@@ -8,7 +8,7 @@ steps of a network that has such a step are told it, too, and are copies of the 
 `--coarse N`: each prior gets so many residual blocks at a quarter of the resolution, the new ones identities at first.
 `--scan`: start and networks see the four windows of Scanned CIFAR-10 as the image that they are cut from.
 `--colour 32 64 96 120`: it gets a network of colours (`ColourNetwork`) with so many channels on its scales, which says
-gray until it is trained. `--colour WEIGHTS`: it gets that of other weights.
+gray until it is trained. `--colour WEIGHTS --share 0.8`: it gets that of other weights, whose colours are paler by that.
 """
 
 from __future__ import annotations
@@ -68,14 +68,16 @@ def deepened(network: Unrolled, coarse: int) -> Unrolled:
     return deeper
 
 
-def coloured(network: Unrolled, given: list[str]) -> Unrolled:
-    """The network with a new network of colours, of the given widths, or with that of other weights."""
+def coloured(network: Unrolled, given: list[str], share: float) -> Unrolled:
+    """The network with a new network of colours, of the given widths, or with a share of what that of others says."""
     new = all(width.isdecimal() for width in given)
     source = None if new else load_network(given[0])
     widths = tuple(map(int, given)) if source is None else source.config.colour
     more = Unrolled(replace(network.config, colour=widths))
     values = (source or more).state_dict()
     colours = {name: value for name, value in values.items() if name.startswith("colour.")}
+    for name in ("colour.head.weight", "colour.head.bias"):
+        colours[name] = share * colours[name]
     others = {name: value for name, value in network.state_dict().items() if name not in colours}
     more.load_state_dict(others | colours)
     return more
@@ -90,6 +92,7 @@ def main() -> None:
     parser.add_argument("--scan", action="store_true")
     parser.add_argument("--coarse", type=int)
     parser.add_argument("--colour", nargs="+", metavar="WIDTH")
+    parser.add_argument("--share", type=float, default=1.0)
     args = parser.parse_args()
     network = load_network(args.weights)
     torch.manual_seed(0)  # for the inner weights of new blocks
@@ -103,7 +106,7 @@ def main() -> None:
     if args.steps > network.config.steps:
         network = appended(network, args.steps, args.motion, args.scan)
     if args.colour:
-        network = coloured(network, args.colour)
+        network = coloured(network, args.colour, args.share)
     about = {name: value for name, value in describe(args.weights).items() if name != "config"}
     save_network(args.out, network, about)
 
