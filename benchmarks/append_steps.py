@@ -8,7 +8,7 @@ steps of a network that has such a step are told it, too, and are copies of the 
 `--coarse N`: each prior gets so many residual blocks at a quarter of the resolution, the new ones identities at first.
 `--scan`: start and networks see the four windows of Scanned CIFAR-10 as the image that they are cut from.
 `--colour 32 64 96 120`: it gets a network of colours (`ColourNetwork`) with so many channels on its scales, which says
-gray until it is trained. `--colour WEIGHTS --share 0.8`: it gets that of other weights, whose colours are paler by that.
+gray until it is trained. `--colour WEIGHTS --share 0.8`: it gets that of other weights, which says so much less.
 """
 
 from __future__ import annotations
