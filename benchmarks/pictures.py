@@ -1,7 +1,7 @@
 """Photographs as clips of one frame, to learn colours from: `pictures.py FOLDER OUT.npz`.
 
-All files below the folder that are `--size` pixels high and wide, marked "train"; the first `--val` of a random order
-are marked "val". Weights carry the terms of the photographs that they were trained on.
+All files below the folder that are `--size` pixels high and wide, marked "train". Weights carry the terms of the
+photographs that they were trained on.
 """
 
 from __future__ import annotations
@@ -23,22 +23,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="with photographs (.jpg, .png), at any depth")
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", type=int, default=32)
-    parser.add_argument("--val", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     files = sorted(path for path in args.folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    frames, left_out = [], 0
-    for path in track(files, "pictures"):
-        frame = _frame(path, args.size)
-        frames += [] if frame is None else [frame]
-        left_out += frame is None
-    if len(frames) <= args.val:
-        parser.error(f"{args.folder} has {len(frames)} pictures of {args.size}×{args.size}, not more than {args.val}")
-    split = np.full(len(frames), "train", dtype="<U5")
-    split[np.random.default_rng(args.seed).permutation(len(frames))[: args.val]] = "val"
+    read = [_frame(path, args.size) for path in track(files, "pictures")]
+    frames = [frame for frame in read if frame is not None]
+    if not frames:
+        parser.error(f"{args.folder} has no pictures of {args.size}×{args.size}")
     with replacing(args.out) as temporary:
-        np.savez(temporary, video=np.stack(frames)[:, None], split=split)
-    print(f"{len(frames)} pictures, {left_out} left out")
+        np.savez(temporary, video=np.stack(frames)[:, None], split=np.full(len(frames), "train"))
+    print(f"{len(frames)} pictures, {len(read) - len(frames)} left out")
 
 
 def _frame(path: Path, size: int) -> np.ndarray | None:

@@ -53,10 +53,10 @@ def bands_of(features: Tensor) -> Tensor:
     return features.contiguous().unflatten(1, (-1, 4))
 
 
-def pad_frames(video: Tensor) -> Tensor:
-    """Repeat the last rows and columns until H and W are multiples of `ALIGNMENT`."""
+def pad_frames(video: Tensor, multiple: int = ALIGNMENT) -> Tensor:
+    """Repeat the last rows and columns until H and W are multiples of a number."""
     height, width = video.shape[-2:]
-    padding = (0, -width % ALIGNMENT, 0, -height % ALIGNMENT)
+    padding = (0, -width % multiple, 0, -height % multiple)
     if not any(padding):
         return video
     return F.pad(video.flatten(0, 1), padding, mode="replicate").unflatten(0, video.shape[:2])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from linops_video import LinearOperator
 from linops_video.expressions.named_sampling import LUMA
-from linops_video.solvers.learned.blocks import OUTPUT_GAIN, bands_of, fold, inverse_haar, zero_output
+from linops_video.solvers.learned.blocks import OUTPUT_GAIN, bands_of, fold, inverse_haar, pad_frames, zero_output
 
 COARSE = 3
 """Residual blocks on the coarsest scale; one on each finer one, on the way down and up."""
@@ -79,9 +79,7 @@ class ColourNetwork(nn.Module):
     def forward(self, gray: Tensor) -> Tensor:
         """Luma (B, T, 1, H, W) in [0, 1] -> colour differences (B, T, 3, H, W), whose luma is zero."""
         height, width = gray.shape[-2:]
-        padding = (0, -width % self.alignment, 0, -height % self.alignment)
-        padded = F.pad(gray.flatten(0, 1), padding, mode="replicate").unflatten(0, gray.shape[:2])
-        x, finer = self.stem(fold(padded)), []
+        x, finer = self.stem(fold(pad_frames(gray, self.alignment))), []
         for block, down in zip(self.encoder, self.down, strict=True):
             finer.append(block(x))
             x = down(finer[-1])
@@ -96,34 +94,32 @@ class ColourNetwork(nn.Module):
     def of_scenes(self, gray: Tensor) -> Tensor:
         """The same for frames of any size: the mean over the reduced frames of `SCENES` and their mirror images."""
         height, width = gray.shape[-2:]
-        sizes = {min(1.0, side / min(height, width)) for side in SCENES}
+        ratios = {min(1.0, side / min(height, width)) for side in SCENES}
         total = torch.zeros_like(gray)
-        for ratio in sizes:
-            size = (round(ratio * height), round(ratio * width))
-            small = _resized(gray, size)
+        for ratio in ratios:
+            small = _resized(gray, (round(ratio * height), round(ratio * width)))
             colours = self(small) + self(small.flip(-1)).flip(-1)
-            total = total + _resized(colours, (height, width)) / (2 * len(sizes))
+            total = total + _resized(colours, (height, width)) / (2 * len(ratios))
         return total
 
 
 def _resized(video: Tensor, size: tuple[int, int]) -> Tensor:
     if size == tuple(video.shape[-2:]):
         return video
-    small = F.interpolate(video.flatten(0, 1), size, mode="bilinear", align_corners=False, antialias=True)
-    return small.unflatten(0, video.shape[:2])
+    frames = F.interpolate(video.flatten(0, 1), size, mode="bilinear", align_corners=False, antialias=True)
+    return frames.unflatten(0, video.shape[:2])
 
 
 def without_colours(A: LinearOperator, like: Tensor) -> Tensor:
     """For which samples A tells nothing of colour differences: shape `A.batch_shape`.
 
-    AᵀA is given a random field as gray and as each colour difference; of `like` are device and precision.
+    AᵀA is given a random field of gray, and one of colour differences; of `like` are device and precision.
     """
     frames, _, *plane = A.in_shape
-    field = torch.rand(frames, 1, *plane, generator=torch.Generator().manual_seed(0)).to(like) + 0.5
+    fields = torch.rand(3, frames, *plane, generator=torch.Generator().manual_seed(0)).to(like) + 0.5
+    colours = torch.einsum("kc,kthw->tchw", colour_differences(like), fields[:2])
 
-    def told(colour: Tensor) -> Tensor:
-        video = (field * colour[:, None, None]).expand(*A.batch_shape, *A.in_shape)
-        return A.T(A(video)).abs().amax((-4, -3, -2, -1))
+    def told(video: Tensor) -> Tensor:
+        return A.T(A(video.expand(*A.batch_shape, *A.in_shape))).abs().amax((-4, -3, -2, -1))
 
-    gray = told(like.new_ones(3))
-    return torch.stack([told(colour) <= TOLD * gray for colour in colour_differences(like)]).all(0)
+    return told(colours) <= TOLD * told(fields[2].unsqueeze(1))

@@ -30,7 +30,8 @@ class TrainConfig:
             cut off then ends well, but not bit for bit as it would have).
         samples: videos in a group; they share the problem.
         groups: groups in a step, each with a problem of its own; data-parallel processes share them out.
-        frames: the number of frames is drawn from these where it is free; `cs`, whose matrix is dense, takes the first.
+        frames: the number of frames is drawn from these where it is free; `cs`, whose matrix is dense, takes the first,
+            and so does the objective "colour".
         objective: "log-mse", "mse" (the paper), "projector": the prior alone, on perturbed videos, or "colour": the
             network of colours alone, on the luma of videos.
         learning_rate: peak rate of Adam: linear warm-up over `warm_up` steps, then half a cosine.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from math import prod
+from math import log10, prod
 from typing import Any, Protocol
 
 import torch
@@ -114,21 +113,18 @@ class ProjectorObjective(Objective):
 
 
 class ColourObjective(Objective):
-    """That of the network of colours alone: the truth stands in the place of its problem."""
+    """That of the network of colours alone: the luma stands in the place of its problem."""
 
-    def _drawn(self, videos: Videos, generator: torch.Generator) -> tuple[str, Tensor]:
+    def _group(self, videos: Videos, generator: torch.Generator) -> Group:
         c = self.config
         truth = videos.scenes(c.samples, c.frames[0], generator).to(self.device, c.dtype)
         self.drawn += len(truth)
-        return "color", truth
-
-    def _group(self, videos: Videos, generator: torch.Generator) -> Group:
-        _, truth = self._drawn(videos, generator)
         return truth, luma(truth), None
 
     def _loss(self, groups: Sequence[Group]) -> Tensor:
-        truth, gray = (torch.cat(parts) for parts in list(zip(*groups, strict=True))[:2])
-        return log_mse(gray + self.network.paint(gray), truth, COLOUR_FLOOR)
+        truth, luminance, _ = zip(*groups, strict=True)
+        gray = torch.cat(luminance)
+        return log_mse(gray + self.network.paint(gray), torch.cat(truth), COLOUR_FLOOR)
 
 
 def mse(video: Tensor, truth: Tensor) -> Tensor:
@@ -179,5 +175,5 @@ def validate_projector(network: Unrolled, truth: Tensor) -> dict[str, float]:
 @torch.no_grad()
 def validate_colours(network: Unrolled, truth: Tensor) -> dict[str, float]:
     """Mean PSNR of videos with the colours that the network gives to their luma, clipped where the loss levels off."""
-    gray, most = luma(truth), -10 * math.log10(COLOUR_FLOOR)
+    gray, most = luma(truth), -10 * log10(COLOUR_FLOOR)
     return {"colours": psnr(gray + network.colours(gray), truth).clamp(max=most).mean().item()}
