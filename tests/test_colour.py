@@ -14,7 +14,7 @@ from linops_video import collate, compose, forward_model
 from linops_video.errors import SpecError
 from linops_video.solvers import VideoOneNet, run
 from linops_video.solvers.learned.checkpoint import load_network, save_network
-from linops_video.solvers.learned.colour import ColourNetwork, colour_differences, luma, without_colours
+from linops_video.solvers.learned.colour import FAINT, ColourNetwork, colour_differences, luma, without_colours
 from linops_video.solvers.learned.config import TrainConfig
 from linops_video.solvers.learned.data import Crops
 from linops_video.solvers.learned.form import Config
@@ -123,6 +123,21 @@ def test_gray_videos_stay_gray(network: Unrolled, truth: Tensor) -> None:
     gray = truth[:, :1]
     problem = forward_model("color", tuple(gray.shape)).measure(gray)
     torch.testing.assert_close(network(problem), gray, rtol=0, atol=1e-5)
+
+
+def test_a_video_whose_colours_are_faint_is_taken_for_gray(network: Unrolled, monkeypatch: pytest.MonkeyPatch) -> None:
+    gray = torch.rand(2, 3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    gray[1] *= 0.1
+    network.requires_grad_(False)
+    colours = network.colours(gray)
+    strengths = colours.square().mean((1, 2, 3, 4)).sqrt()
+    assert strengths.min() > FAINT
+    monkeypatch.setattr("linops_video.solvers.learned.colour.FAINT", float(strengths.mean()))
+    fainter = strengths < strengths.mean()
+    assert fainter.sum() == 1
+    kept = network.colours(gray)
+    assert kept[fainter].abs().max() == 0
+    assert torch.equal(kept[~fainter], colours[~fainter])
 
 
 def test_scans_are_coloured_as_the_image_that_they_are_cut_from(truth: Tensor) -> None:

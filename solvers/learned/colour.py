@@ -23,6 +23,9 @@ COARSE = 3
 SCENES = (32, 64)
 """Shorter sides, in pixels, of the reduced frames that the network sees: the sizes that it was trained on."""
 
+FAINT = 0.01
+"""Root mean square of the colour differences of a video below which it is taken for gray. From validation clips."""
+
 TOLD = 1e-5
 """Share of what a measurement says of gray below which it is taken to say nothing of a colour difference."""
 
@@ -92,7 +95,10 @@ class ColourNetwork(nn.Module):
         return torch.einsum("kc,btkhw->btchw", colour_differences(two), two)
 
     def of_scenes(self, gray: Tensor) -> Tensor:
-        """The same for frames of any size: the mean over the reduced frames of `SCENES` and their mirror images."""
+        """The same for frames of any size: the mean over the reduced frames of `SCENES` and their mirror images.
+
+        Exactly zero for a video whose colours would be `FAINT`: what may be gray stays gray.
+        """
         height, width = gray.shape[-2:]
         ratios = {min(1.0, side / min(height, width)) for side in SCENES}
         total = torch.zeros_like(gray)
@@ -100,7 +106,8 @@ class ColourNetwork(nn.Module):
             small = _resized(gray, (round(ratio * height), round(ratio * width)))
             colours = self(small) + self(small.flip(-1)).flip(-1)
             total = total + _resized(colours, (height, width)) / (2 * len(ratios))
-        return total
+        seen = total.square().mean((1, 2, 3, 4), keepdim=True) > FAINT**2
+        return torch.where(seen, total, 0.0)
 
 
 def _resized(video: Tensor, size: tuple[int, int]) -> Tensor:
