@@ -23,11 +23,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     together(items)
     device = config.getoption("--device")
-    for item in items:
-        if not available(config):
+    if not available(config):
+        for item in items:
             item.add_marker(pytest.mark.skip(reason=f"no device {device!r} here"))
-        if "slow" in item.keywords and not config.getoption("--slow"):
-            item.add_marker(pytest.mark.skip(reason="slow: give --slow"))
+    if not config.getoption("--slow"):
+        config.hook.pytest_deselected(items=[item for item in items if "slow" in item.keywords])
+        items[:] = [item for item in items if "slow" not in item.keywords]
 
 
 def together(items: list[pytest.Item]) -> None:

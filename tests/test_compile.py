@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from zoo import ZOO, Animal, animal, normal_numbers, solver
-from zoo.paths import code_paths
+from zoo import Animal, animal, normal_numbers, solver
+from zoo.paths import KINDS, PATHS, asked_of
 
 from linops_video import Convolution, Diagonal, LinearOperator, NormalSolver, Select
 from linops_video.errors import SpecError
@@ -38,7 +38,7 @@ def close(got: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("entry", code_paths(), ids=lambda entry: entry.name)
+@asked_of(PATHS)
 def test_vmap_jvp_and_vjp(entry: Animal):
     normal = solver(entry)
     A, found = normal.operator, maps(normal)
@@ -72,7 +72,7 @@ def test_a_solve_by_iteration_says_in_vmap_that_it_has_none():
         torch.func.vmap(lambda d: NormalSolver.of(Diagonal(d, shape) @ blur)(0.3, weights[0]))(weights)
 
 
-@pytest.mark.parametrize("entry", code_paths(), ids=lambda entry: entry.name)
+@asked_of(KINDS)
 def test_compiles_to_one_graph(entry: Animal):
     """A data step: apply, adjoint and, where it is exact, the normal solve."""
     A = animal(entry)
@@ -89,7 +89,7 @@ def test_compiles_to_one_graph(entry: Animal):
         close(got, expected)
 
 
-@pytest.mark.parametrize("entry", ZOO, ids=lambda entry: entry.name)
+@asked_of(PATHS)
 def test_tensors_stay_on_their_device(entry: Animal):
     """On "meta", where nothing is computed, but any tensor made elsewhere is refused."""
     A = animal(entry).to(device="meta")

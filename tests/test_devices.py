@@ -9,13 +9,13 @@ import torch
 from another_device import another_device, values
 from test_compile import random_like
 from zoo import Animal, animal
-from zoo.paths import code_paths
+from zoo.paths import KINDS, asked_of
 
 from linops_video import BoxMean, Diagonal, NormalSolver, forward_model
 from linops_video.solvers import solve
 
 
-@pytest.mark.parametrize("entry", code_paths(), ids=lambda entry: entry.name)
+@asked_of(KINDS)
 def test_everything_an_operator_can_do(entry: Animal, monkeypatch: pytest.MonkeyPatch):
     """Solves by iteration take a few steps: they are to be the same on both devices, however near they come."""
     monkeypatch.setattr("linops_video.inverses.inverse.PINV_RTOL", 1e-2)
@@ -34,7 +34,7 @@ def test_everything_an_operator_can_do(entry: Animal, monkeypatch: pytest.Monkey
         torch.testing.assert_close(part, reference, rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("entry", code_paths(), ids=lambda entry: entry.name)
+@asked_of(KINDS)
 def test_tensors_of_an_operator_may_stay_on_the_cpu(entry: Animal):
     A = animal(entry)
     x, y = random_like(A, (*A.batch_shape, *A.in_shape), 1), random_like(A, (*A.batch_shape, *A.out_shape), 2)

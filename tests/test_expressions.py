@@ -17,7 +17,7 @@ RTOL = 1e-8
 """Of solves by iteration, against the 1e-12 of exact ones."""
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(examples())
 def test_random_expressions(example: Example) -> None:
     obeys_the_laws(example)

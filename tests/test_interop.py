@@ -11,7 +11,8 @@ import scipy.sparse
 import scipy.sparse.linalg
 import torch
 from optional import import_deepinv
-from zoo import ZOO, Animal, animal, normal_numbers
+from zoo import Animal, animal, normal_numbers
+from zoo.paths import KINDS, asked_of
 
 from linops_video import BoxMean, Convolution, Diagonal, Identity, LinearOperator, NormalSolver, Select, kron
 from linops_video.errors import ShapeError, SpecError
@@ -240,7 +241,7 @@ def test_bad_shapes_are_told():
 # --- to other libraries ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("entry", ZOO, ids=lambda entry: entry.name)
+@asked_of(KINDS)
 def test_scipy_gets_the_matrix(entry: Animal):
     """The dense matrix, or the block-diagonal one of all samples; one vector and many, forward and adjoint."""
     A = animal(entry)

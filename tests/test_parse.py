@@ -10,7 +10,8 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from zoo import ZOO, animal
+from zoo import animal
+from zoo.paths import asked_of
 
 from linops_video import (
     OPERATORS,
@@ -351,7 +352,7 @@ def test_a_sum_of_adjoints_is_the_adjoint_of_the_sum():
 # --- operators made without text -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("entry", ZOO, ids=lambda entry: entry.name)
+@asked_of()
 def test_operators_that_can_be_written_are_what_is_written(entry):
     A = animal(entry)
     for operator in (A, A.H, A.gram(), A.outer()):

@@ -1,4 +1,4 @@
-"""What an exact inverse knows, and how exact it is, for every operator of the zoo."""
+"""What an exact inverse knows, and how exact it is."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import math
 
 import pytest
 import torch
-from zoo import ZOO, Animal, animal, dense, norm, normal_numbers, pseudoinverse, singular_values, solver
+from zoo import Animal, animal, dense, norm, normal_numbers, pseudoinverse, singular_values, solver
+from zoo.paths import PATHS, asked_of
 
 from linops_video import BoxMean, Convolution, Diagonal, LinearOperator, NormalSolver
 from linops_video.algebra.parameters import per_sample
 from linops_video.errors import SpecError
 
-every_exact = pytest.mark.parametrize("entry", [e for e in ZOO if "cg" not in e.method], ids=lambda entry: entry.name)
+every_exact = asked_of(PATHS, exact=True)
 
 
 def vectors(A: LinearOperator, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

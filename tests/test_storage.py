@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from zoo import ZOO, Animal, animal
+from zoo import Animal, animal
+from zoo.paths import PATHS, asked_of
 
 from linops_video import Diagonal, LinearOperator, Shape, load_operator, parse, save_operator
 from linops_video.errors import FileError
@@ -34,7 +35,7 @@ def path(tmp_path):
     return tmp_path / "A.safetensors"
 
 
-@pytest.mark.parametrize("entry", ZOO, ids=lambda entry: entry.name)
+@asked_of(PATHS)
 def test_every_operator_comes_back_to_the_bit(entry: Animal, path):
     A = animal(entry)
     for operator in (A, A.to(dtype=torch.float32), A.H):

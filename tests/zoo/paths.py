@@ -1,42 +1,115 @@
-"""The operators of the zoo that run all of its code between them, for tests that take long for each."""
+"""The few operators of the zoo that run all of its code, for laws that the others would only say again.
+
+With `--slow` these laws are asked of every operator. `tests/test_zoo.py` says what is missing here.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Container, Iterator
 from typing import Any
+
+import pytest
 
 from linops_video import LinearOperator, NormalSolver
 from zoo import ZOO
 from zoo.animal import Animal, animal
 
-UNTOLD = (
-    "a cosine filter between masks, along the only axis",
-    "cosine transform of a long axis",
+KINDS = (
+    "Gram of a wide dense",
+    "one full blur a sample",
+    "Toeplitz",
+    "haar wavelet",
     "Hadamard transform of a long axis",
-    "box mean of a circular blur",
-    "box means, and a mask of a circular blur",
-    "complex circulant",
-    "complex weights",
+    "entries",
+    "inverse Fourier transform in time",
+    "Bayer mosaic rggb",
+    "patches that overlap",
+    "centred difference",
+    "bicubic upsampling of columns",
+    "decimation of a circular blur",
+    "transpose of a Kronecker product with a factor on no axis",
+    "mosaic",
+    "warp",
+    "einsum, a matrix a frame",
+    "function",
+    "blocks and a multiple of the identity a sample",
+    "rolls and flips of the only axis, added",
+    "key frames, some entries of them, and small frames between",
+    "mask that repeats itself, one a sample, of a blur",
+)
+"""Between them they have every class of operator and of inverse."""
+
+PATHS = (
+    *KINDS,
+    "mask",
+    "difference in time",
+    "same blur",
+    "circulant",
+    "i times a Toeplitz",
+    "video compressive sensing",
+    "block diagonal",
+    "cosine transform of a long axis",
+    "Gram of random rows of a Hadamard transform",
+    "wavelet multiplier",
     "full blur of wavelet synthesis",
     "rows of the spectrum of luma",
-    "i times a Toeplitz",
-    "patches that overlap",
+    "complex weights",
+    "complex circulant",
+    "complex full blur",
+    "Bayer mosaic bggr",
+    "Bayer mosaic gbrg",
+    "one block matrix a sample",
+    "periodic difference in rows",
     "one multiple of a periodic difference a sample",
-    "einsum, transposed",
-    "weights and gains of box means along an axis each, and of every second row, of a blur",
-    "cosine multiplier of a flip",
+    "first frame and gradient",
+    "decimation of one circular blur a sample",
     "crop of a circular blur",
-    "luma, one a sample, and box means that leave over, flipped",
+    "box mean of a circular blur",
+    "box mean of a circular blur of colour frames",
+    "cosine multiplier of a flip",
+    "one warp a sample, all frames alike",
+    "einsum, transposed",
+    "einsum, a weighted sum of frames",
+    "function of a complex result",
+    "complex matrix of differences of a stack",
+    "blocks of many kinds",
+    "masked blocks",
+    "blocks of a mask",
+    "blocks beside others and beside a number",
+    "two blurs in space and time",
     "masks of two temporal blurs",
+    "a cosine filter between masks, along the only axis",
+    "two snapshots of means over rows",
+    "means over time of a full blur",
+    "one color matrix a sample of a valid blur of every second frame",
+    "box means, and a mask of a circular blur",
+    "luma, one a sample, and box means that leave over, flipped",
+    "means of rows of one symmetric blur a sample",
+    "box mean that leaves over, of a symmetric blur",
     "box mean of a separable blur",
+    "reflected blur of small frames",
+    "weights and gains of box means along an axis each, and of every second row, of a blur",
+    "box means of differences that are sums of rolls",
+    "mean over time of a Bayer mosaic of a blur",
+    "box means of one circular blur a frame, weighted",
+    "decimations of a circular blur in a color pattern",
 )
-"""Those with lines of their own that no word or flag tells of, as the branch coverage of each of the zoo says."""
+"""Every branch of applying and solving: each part of `code`, and lines that no word or flag tells of, as the branch
+coverage of each of the zoo says."""
+
+Part = tuple[object, ...]
 
 
-def parts(whole: Any) -> Iterator[tuple[Any, ...]]:
+def asked_of(names: Container[str] | None = None, exact: bool = False) -> pytest.MarkDecorator:
+    """`entry` in a test: the operators of these names or all, or those solved exactly of them; others are slow."""
+    entries = [entry for entry in ZOO if not exact or "cg" not in entry.method]
+    marks = {entry.name: () if names is None or entry.name in names else pytest.mark.slow for entry in entries}
+    return pytest.mark.parametrize("entry", [pytest.param(e, id=e.name, marks=marks[e.name]) for e in entries])
+
+
+def parts(whole: Any) -> Iterator[Part]:
     """Each type within, whether its own parameters have batch axes, which run other code, and those of its fields that
     choose what runs: flags and words, but for the numbers in them."""
     values = [getattr(whole, f.name) for f in dataclasses.fields(whole)]
@@ -48,26 +121,8 @@ def parts(whole: Any) -> Iterator[tuple[Any, ...]]:
                 yield from parts(item)
 
 
-def code(entry: Animal) -> list[tuple[Any, ...]]:
+def code(entry: Animal) -> set[Part]:
     """The parts of an operator and of its inverse."""
     A = animal(entry)
     whole = {"operator": A, "inverse": NormalSolver.of(A)}
-    return [(name, *part) for name, item in whole.items() for part in parts(item)]
-
-
-@cache
-def code_paths() -> list[Animal]:
-    """A few that have every part that one of the zoo has: the others run the same code. The one with most new parts
-    for its size comes first, and those whose parts the others have go again."""
-    listed = {entry: code(entry) for entry in ZOO}
-    left, chosen = {part for found in listed.values() for part in found}, []
-    while left:
-        best = max(listed, key=lambda entry: len(left.intersection(listed[entry])) / len(listed[entry]))
-        chosen.append(best)
-        left.difference_update(listed[best])
-    for entry in chosen[::-1]:
-        others = {part for other in chosen if other is not entry for part in listed[other]}
-        if others.issuperset(listed[entry]):
-            chosen.remove(entry)
-    assert not set(UNTOLD) - {entry.name for entry in ZOO}
-    return [entry for entry in ZOO if entry in chosen or entry.name in UNTOLD]
+    return {(name, *part) for name, item in whole.items() for part in parts(item)}

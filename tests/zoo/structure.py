@@ -58,12 +58,12 @@ ANIMALS = [
         "cg, preconditioned by scalar",
     ),
     Animal(
-        "box mean of a circular blur",
+        "box mean of a circular blur of colour frames",
         lambda r: BoxMean(2, EVEN) @ Convolution(r(3, 3), EVEN, "circular"),
         "exact: FFT" + OUTER,
     ),
     Animal(
-        "decimation of a circular blur",
+        "rows and columns of a circular blur",
         lambda r: Select((1, 3), 3, (2, 3, 3, 4)) @ Select((0, 2, 4), 2, EVEN) @ Convolution(r(3, 2), EVEN, "circular"),
         "exact: FFT" + OUTER,
     ),
