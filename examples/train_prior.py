@@ -30,7 +30,7 @@ def main() -> None:
     denoiser = Denoiser()
     solver = Admm(PlugAndPlay(denoiser), rho=0.3, relaxation=1.0, max_steps=200, tol=1e-4)
     optimiser = torch.optim.Adam(denoiser.parameters(), 1e-2)
-    for step in range(15):
+    for step in range(10):
         x = implicit(solver, problem, gradient_steps=200, gradient_tol=1e-3)
         loss = (x - video).square().mean()
         optimiser.zero_grad()

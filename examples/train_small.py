@@ -1,4 +1,4 @@
-"""Train a small network on your own videos, keep it as a file, and solve with it: ten seconds of one core."""
+"""Train a small network on your own videos, keep it as a file, and solve with it: in seconds, on one core."""
 
 import tempfile
 from pathlib import Path
@@ -23,12 +23,12 @@ def main() -> None:
     config = TrainConfig(
         network=Config(features=16, steps=2, coarse=1, fine=1),
         problems={"sr2": 1.0, "si": 1.0},
-        steps=30,
+        steps=15,
         samples=2,
         frames=(4,),
-        warm_up=10,
+        warm_up=5,
         average=0.9,
-        validate_every=30,
+        validate_every=15,
     )
     with tempfile.TemporaryDirectory() as folder:
         train(config, Crops((windows,), (1.0,), size=32), held_out[None], folder, name="small")
