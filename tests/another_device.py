@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 DEVICE = torch.device("meta")
 """How the device is called: torch takes no other name without its driver."""
@@ -72,19 +71,31 @@ class _Kernels(TorchDispatchMode):
 
 
 def _call(func: Any, args: Any, kwargs: Any) -> Any:
-    flat, spec = tree_flatten((args, kwargs))
-    tensors, name = [t for t in flat if isinstance(t, Tensor)], func._schema.name
+    tensors, name = [t for t in _leaves((args, tuple(kwargs.values()))) if isinstance(t, Tensor)], func._schema.name
     away = any(isinstance(t, There) for t in tensors)
     if away and name not in MIXES and any(t.ndim and not isinstance(t, There) for t in tensors):
         raise RuntimeError(f"{name}: tensors on two devices, {[tuple(t.shape) for t in tensors]}")
     if kwargs.get("device") is not None:
         away = torch.device(kwargs["device"]) == DEVICE
-    args, kwargs = tree_unflatten([_inner(t) for t in flat], spec)
-    result = func(*args, **kwargs)
+    result = func(*_mapped(_inner, args), **{key: _mapped(_inner, value) for key, value in kwargs.items()})
     first = func._schema.arguments[0].alias_info if func._schema.arguments else None
     if first is not None and first.is_write:
-        return flat[0]  # in place
-    return tree_map(_wrapped, result) if away else result
+        return tensors[0]  # in place
+    return _mapped(_wrapped, result) if away else result
+
+
+def _leaves(x: Any) -> Iterator[Any]:
+    """What lies in lists and tuples, in order."""
+    if isinstance(x, list | tuple):
+        for part in x:
+            yield from _leaves(part)
+    else:
+        yield x
+
+
+def _mapped(change: Callable[[Any], Any], x: Any) -> Any:
+    """As torch's `tree_map`, of lists and tuples alone, which takes a third of the time."""
+    return type(x)([_mapped(change, part) for part in x]) if isinstance(x, list | tuple) else change(x)
 
 
 def _inner(x: Any) -> Any:
