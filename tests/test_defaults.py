@@ -97,11 +97,11 @@ def test_a_problem_without_a_name_takes_the_row_of_the_nearest(spec, batch):
 SPECS = ["mask(0.5)", "blur(gaussian, 1, circular)", "sr(2)", "first(0.5)", "hadamard(0.3)", "mask(0.5) @ fourier(h,w)"]
 
 
-@pytest.mark.parametrize("noise_std", [0.0, 0.02])
+@pytest.mark.parametrize(("noise_std", "c"), [(0.0, 1e-3), (0.02, 1e3)])
 @pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.usefixtures("short_starts")
-def test_other_units_of_the_measurement_give_the_same_video(solver, spec, noise_std):
+def test_other_units_of_the_measurement_give_the_same_video(solver, spec, noise_std, c):
     """(cA, cy, cσ) is the problem (A, y, σ)."""
     truth, learned = smooth_video(4, 3, 12), solver in ("onenet", "videoonet")
     A = forward_model(spec, (4, 3, 12, 12)).operator.to(dtype=torch.float64)
@@ -109,11 +109,10 @@ def test_other_units_of_the_measurement_give_the_same_video(solver, spec, noise_
         return
     model = ForwardModel(A, noise_std)
     y = model.measure(truth.double()).y
-    steps: dict[str, Any] = {} if solver in ("pinv", "tikhonov") or learned else {"max_steps": 12}
+    steps: dict[str, Any] = {} if solver in ("pinv", "tikhonov") or learned else {"max_steps": 6}
     x = solve(InverseProblem(A, y, noise_std), solver, **steps).x
-    for c in (1e-3, 1e3):
-        other = solve(InverseProblem(c * A, c * y, c * noise_std), solver, **steps).x
-        assert (other - x).norm() <= 1e-3 * x.norm(), c
+    other = solve(InverseProblem(c * A, c * y, c * noise_std), solver, **steps).x
+    assert (other - x).norm() <= 1e-3 * x.norm()
 
 
 def test_samples_of_a_batch_have_scales_of_their_own():
@@ -153,7 +152,7 @@ def test_noise_decides_between_denoising_and_nothing_to_do():
 @pytest.mark.parametrize("solver", ["admm-wavelet", "admm-tv", "fista", "primal-dual", "primal-dual-fft"])
 def test_a_noisy_blur_without_a_name_is_not_treated_as_denoising(solver):
     """A Gaussian of 2 pixels: with the steps and weights for denoising, the noise in its inverse stays."""
-    truth = smooth_video(8, 1, 32)
+    truth = smooth_video(4, 1, 24)
     model = forward_model("blur(gaussian, 2, circular)", tuple(truth.shape))
     problem = dataclasses.replace(model, noise_std=0.02).measure(truth)
     found = psnr(solve(problem, solver).x, truth)

@@ -18,12 +18,12 @@ from linops_video.solvers import solve
 @asked_of(KINDS)
 def test_everything_an_operator_can_do(entry: Animal, monkeypatch: pytest.MonkeyPatch):
     """Solves by iteration take a few steps: they are to be the same on both devices, however near they come."""
-    monkeypatch.setattr("linops_video.inverses.inverse.PINV_RTOL", 1e-2)
+    monkeypatch.setattr("linops_video.inverses.inverse.PINV_RTOL", 0.3)
     A = animal(entry)
     x, y = random_like(A, (*A.batch_shape, *A.in_shape), 1), random_like(A, (*A.batch_shape, *A.out_shape), 2)
 
     def everything(A, x, y):
-        normal = NormalSolver.of(A, rtol=1e-2)
+        normal = NormalSolver.of(A, rtol=0.3)
         yield from (A(x), A.H(y), A.gram()(x), A.outer()(y), normal(0.3, x), normal.prox(0.3, x, y))
         yield from (normal.data_step(0.3, y)(x), normal.pinv(y))
 
