@@ -49,7 +49,7 @@ def test_spans_that_would_meet_in_threes_are_refused():
 
 @pytest.mark.parametrize("spec", ["sr2", "sr4", "pid", "dd", "color", "fi2"])
 def test_tiles_give_what_the_whole_frame_gives(monkeypatch, spec):
-    video = film_clip(8, 90, 101)
+    video = film_clip(4, 90, 101)
     problem = forward_model(spec, tuple(video.shape), seed=1).measure(video)
     solver = AdmmTV(rho=0.05, weight=0.005, max_steps=15, tol=0)
     whole = run(solver, problem).x
