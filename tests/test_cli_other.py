@@ -1,17 +1,21 @@
 """`linops-video ops`, and the command as a whole."""
 
+import itertools
+import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from command import run
 from rich.console import Console
 
 import linops_video
 from linops_video import OPERATORS, PROBLEMS
 from linops_video.cli.report import Row, print_table
+from linops_video.media.arrays import write_array
 from linops_video.solvers.evaluation import Score
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,53 +74,89 @@ def test_bad_input_is_one_sentence(capsys, arguments, words):
     assert captured.err.count("\n") == 1
 
 
-def test_the_process_itself_exits_with_the_code():
-    command = [sys.executable, "-c", "from linops_video.cli import main; main()", "solve"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
+FORKS = """
+import gc, os, signal, sys
+import linops_video.cli.clip as clip
+from linops_video.cli import main
+from linops_video.media.files import replacing
+
+def command(line):
+    sys.argv[1:] = line.split()
+    main()
+
+def solve_until(number):
+    def ended(path, *_):
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            os.kill(os.getpid(), number)
+
+    signal.signal(number, signal.SIG_DFL)  # as without nohup
+    os.chdir("solved")
+    clip.write_video = ended
+    command("solve ../clip.npz --simulate --op sr2 --solver pinv -o out.mp4 --figure f.png")
+
+gc.freeze()  # so that no child goes through what all have imported
+for name, code in zip(sys.argv[1::2], sys.argv[2::2]):
+    if child := os.fork():
+        print(name, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    for number, stream in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{name}.{stream}", os.O_CREAT | os.O_WRONLY), number)
+    exec(code)
+    sys.exit()
+"""
+CHILDREN = {
+    "failing": "command('solve')",
+    "full": "os.dup2(os.open('/dev/full', os.O_WRONLY), 1); command('ops')",
+    "closed": "os.close(1); sys.stdout = sys.__stdout__ = None; command('--version')",
+    "terminated": "solve_until(signal.SIGTERM)",
+    "hung up": "solve_until(signal.SIGHUP)",
+    "memory": (
+        "import resource, torch\n"
+        "from linops_video.cli.heap import reuse_freed_memory\n"
+        "reuse_freed_memory()\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "before = faults()\n"
+        "for _ in range(10): torch.ones(1 << 24)\n"
+        "print(faults() - before)"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def children(tmp_path_factory):
+    """Exit code, output and errors of the command in processes of its own, of one that has imported everything."""
+    folder = tmp_path_factory.mktemp("children")
+    write_array(folder / "clip.npz", "x", torch.rand(2, 3, 8, 8))
+    (folder / "solved").mkdir()
+    command = [sys.executable, "-c", FORKS, *itertools.chain(*CHILDREN.items())]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    codes = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
+    texts = {name: [(folder / f"{name}.{stream}").read_text() for stream in ("out", "err")] for name in CHILDREN}
+    return {name: (int(codes[name]), *texts[name]) for name in CHILDREN}, folder
+
+
+def test_the_process_itself_exits_with_the_code(children):
+    code, _, error = children[0]["failing"]
+    assert code == 2
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_output_that_cannot_be_written_is_told():
-    command = [sys.executable, "-c", "from linops_video.cli import main; main()", "ops"]
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 2
-    assert done.stderr == "error: the output cannot be written: no space left on device\n"
+def test_output_that_cannot_be_written_is_told(children):
+    assert children[0]["full"] == (2, "", "error: the output cannot be written: no space left on device\n")
 
 
-def test_without_standard_output_the_work_is_done():
-    command = f"{sys.executable} -c 'from linops_video.cli import main; main()' --version >&-"
-    done = subprocess.run(command, shell=True, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_without_standard_output_the_work_is_done(children):
+    assert children[0]["closed"] == (0, "", "")
 
 
-def test_a_command_that_is_ended_leaves_nothing_half_written(tmp_path):
-    """One process a signal, of one that has imported everything."""
-    code = (
-        "import os, signal, sys, linops_video.cli.clip as clip\n"
-        "import matplotlib.figure, torchmetrics.functional.image\n"
-        "from linops_video.media.files import replacing\n"
-        "from linops_video.cli import main\n"
-        "number = 0\n"
-        "def ended(path, *_):\n"
-        "    with replacing(path) as temporary:\n"
-        "        temporary.write_text('half')\n"
-        "        os.kill(os.getpid(), number)\n"
-        "clip.write_video = ended\n"
-        "for number in (signal.SIGTERM, signal.SIGHUP):\n"
-        "    signal.signal(number, signal.SIG_DFL)\n"  # as without nohup
-        "    child = os.fork()\n"
-        "    if not child:\n"
-        "        main()\n"
-        "    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=sys.stderr)"
-    )
-    solve = ("solve", "--op", "sr2", "--solver", "pinv", "--frames", "2", "-o", "out.mp4", "--figure", "f.png")
-    done = subprocess.run([sys.executable, "-c", code, *solve], cwd=tmp_path, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "143\n129\n")
-    assert list(tmp_path.iterdir()) == []
+def test_a_command_that_is_ended_leaves_nothing_half_written(children):
+    done, folder = children
+    assert [done[name] for name in ("terminated", "hung up")] == [(143, "", ""), (129, "", "")]
+    assert list((folder / "solved").iterdir()) == []
 
 
 def test_a_narrow_terminal_shows_every_digit(capsys, monkeypatch):
@@ -150,16 +190,6 @@ def test_the_version_is_printed(capsys):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
-def test_the_command_uses_freed_memory_again() -> None:
+def test_the_command_uses_freed_memory_again(children):
     """Ten tensors of 64 MB, one after another, are 163,840 pages of 4 kB; here a third of that is asked for at most."""
-    code = (
-        "import resource, torch\n"
-        "from linops_video.cli.heap import reuse_freed_memory\n"
-        "reuse_freed_memory()\n"
-        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "before = faults()\n"
-        "for _ in range(10): torch.ones(1 << 24)\n"
-        "print(faults() - before)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 163840 / 3
+    assert int(children[0]["memory"][1]) < 163840 / 3
