@@ -102,7 +102,7 @@ def test_frozen_steps_stay_and_the_others_have_the_same_gradient(tmp_path, video
     for name in frozen.keys() - {"spread"}:
         torch.testing.assert_close(frozen[name], whole[name], rtol=0, atol=1e-12)
     torch.manual_seed(0)
-    config = dataclasses.replace(config, precision="float32")
+    config = dataclasses.replace(config, precision="float32", steps=2, validate_every=2)
     start = Unrolled(config.network)
     trained = train(config, Crops((videos,), (1.0,), 16), videos[:1, :3].float() / 255, tmp_path, start=start)
     for name, value in trained.state_dict().items():
