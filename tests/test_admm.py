@@ -103,7 +103,7 @@ def test_tv_solution_is_optimal(name):
 
 
 @pytest.mark.parametrize(
-    "solver", [AdmmWavelet(levels=(1, 2, 2), weight=0.05, tol=1e-10), AdmmTV(weight=0.05, time_weight=1.0, tol=1e-10)]
+    "solver", [AdmmWavelet(levels=(1, 2, 2), weight=0.05, tol=1e-9), AdmmTV(weight=0.05, time_weight=1.0, tol=1e-9)]
 )
 @pytest.mark.parametrize("shape", [(4, 1, 8, 4), (5, 1, 7, 6)])
 def test_rho_changes_the_way_not_the_end(solver, shape):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -312,9 +312,10 @@ def test_solvers_of_videos_say_that_they_need_videos(name) -> None:
 @pytest.mark.parametrize("name", SOLVERS)
 def test_half_precision_is_kept_by_every_solver(name, dtype) -> None:
     problem = forward_model("si", SHAPE).measure(VIDEO.float())
-    got = solve(dataclasses.replace(problem, y=problem.y.to(dtype)), name).x
+    fields: dict[str, Any] = {} if name in ("pinv", "tikhonov", "onenet", "videoonet") else {"max_steps": 5}
+    got = solve(dataclasses.replace(problem, y=problem.y.to(dtype)), name, **fields).x
     assert got.dtype == dtype
-    torch.testing.assert_close(got.float(), solve(problem, name).x, rtol=0, atol=0.02)
+    torch.testing.assert_close(got.float(), solve(problem, name, **fields).x, rtol=0, atol=0.02)
 
 
 def test_tuning_needs_lists_that_fit() -> None:

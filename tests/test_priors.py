@@ -102,7 +102,7 @@ def test_any_size_is_a_proximal_operator(shape):
 def test_windows_and_spins_are_one_prior(shape, spins):
     """Iterated, x = argmin ½‖x − v‖² + step · R(x): no other x has less, and any other step gives one for it."""
     prior, v = WaveletL1(0.3, "db2", (1, 2, 2), spins), video(*shape)
-    for step, iterations in ((0.2, 100), (1.7, 300)):
+    for step, iterations in ((0.2, 60), (1.7, 200)):
         x, memory = iterate(prior, v, step, iterations)
 
         def objective(x, step=step):
@@ -112,7 +112,7 @@ def test_windows_and_spins_are_one_prior(shape, spins):
         close(pull, v - x, 1e-12)
         # the dual optimum: ⟨p, x⟩ = step · R(x), and p pulls by at most step · R on any other
         assert (pull * x).sum().item() == pytest.approx(step * prior.value(x).item(), rel=1e-6)
-        for seed in range(1, 20):
+        for seed in range(1, 8):
             other = video(*shape, seed=seed)
             assert (pull * other).sum() <= step * prior.value(other) * (1 + 1e-12)
             assert objective(x + 1e-3 * other) > objective(x)
@@ -180,7 +180,9 @@ def test_nuclear_norm_has_its_gradient_at_equal_singular_values(singular, dtype)
     left, right = (torch.linalg.qr(video(n, 4, seed=n).to(dtype)).Q for n in (4, 12))
     v = ((left * torch.tensor(singular)) @ right.mH).reshape(1, 4, 3, 2, 2).requires_grad_()
     step = torch.tensor([1.1], dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda v, t: NuclearNorm(0.8)(v, t)[0], (v, step), check_forward_ad=True)
+    assert torch.autograd.gradcheck(
+        lambda v, t: NuclearNorm(0.8)(v, t)[0], (v, step), check_forward_ad=True, fast_mode=True
+    )
 
 
 def test_cycle_spinning_is_the_mean_over_shifts():

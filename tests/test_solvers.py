@@ -48,9 +48,9 @@ DIRECT = ("pinv", "tikhonov")
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_every_solver_takes_every_problem_of_any_size(name, shape):
     truth = video(*shape, dtype=torch.float32)
-    problem = forward_model(name, shape, seed=1).measure(truth, seed=1)
+    problem = forward_model(name, shape, seed=1).measure(truth, seed=1).prepare()
     for solver in CLASSICAL:
-        fields = {} if solver in DIRECT else {"max_steps": 3, "tol": 0.0}
+        fields = {} if solver in DIRECT else {"max_steps": 2, "tol": 0.0}
         solution = solve(problem, solver, **fields)
         assert solution.x.shape == shape
         assert solution.x.dtype == torch.float32
@@ -65,7 +65,7 @@ def test_short_steps_are_not_taken_for_convergence(kind):
     A, prior = 0.01 * BoxMean(2, (4, 1, 8, 8)), TotalVariation(1e-6, 1.0)
     problem = InverseProblem(A, A(video(4, 1, 8, 8)))
     assert run(kind(prior, max_steps=50), problem).status == "max_steps"
-    solvers: list[Any] = [kind(prior, rho=3e-5, max_steps=5000, tol=tol) for tol in (1e-4, 1e-6)]
+    solvers: list[Any] = [kind(prior, rho=3e-5, max_steps=5000, tol=tol) for tol in (1e-4, 1e-5)]
     near, best = (run(solver, problem) for solver in solvers)
     assert near.status == "converged"
     assert objective(solvers[0], problem, near.x) < 1.01 * objective(solvers[0], problem, best.x)
@@ -75,7 +75,7 @@ def test_short_steps_are_not_taken_for_convergence(kind):
 
 @pytest.mark.parametrize("kind", [Fista, ProximalGradient], ids=lambda kind: kind.__name__)
 def test_an_inner_iteration_that_goes_on_is_not_taken_for_convergence(kind):
-    problem = InverseProblem(Identity((4, 1, 12, 12)), video(4, 1, 12, 12))
+    problem = InverseProblem(Identity((4, 1, 8, 8)), video(4, 1, 8, 8))
     solver, exact = (kind(TotalVariation(0.3, 8.0), inner=n, max_steps=1000) for n in (10, 400))
     found, best = run(solver, problem), run(exact, problem)
     assert found.status == "converged"
@@ -139,7 +139,9 @@ def test_cgls_has_arrived_where_its_residual_is_small():
 def test_a_prepared_problem_is_set_up_once(batch, monkeypatch):
     """For all solvers; another operator, device or precision is set up anew."""
     problem = forward_model("vcs", (*batch, 4, 1, 6, 5)).measure(video(*batch, 4, 1, 6, 5, dtype=torch.float32))
-    plain = {name: solve(problem, name).x for name in ("pinv", "admm-tv", "admm", "hqs", "primal-dual")}
+    fields: dict[str, dict[str, Any]] = {"pinv": {}}
+    fields |= {name: {"max_steps": 3} for name in ("admm-tv", "admm", "hqs", "primal-dual")}
+    plain = {name: solve(problem, name, **own).x for name, own in fields.items()}
     ready = problem.prepare()
     for other in (problem.to(dtype=torch.float64), ready.to(dtype=torch.float64)):
         assert other.normal.operator is other.operator
@@ -147,7 +149,7 @@ def test_a_prepared_problem_is_set_up_once(batch, monkeypatch):
     assert changed.normal.operator is changed.operator
     monkeypatch.setattr(NormalSolver, "of", None)
     for name, x in plain.items():
-        torch.testing.assert_close(solve(ready, name).x, x, rtol=0, atol=0)
+        torch.testing.assert_close(solve(ready, name, **fields[name]).x, x, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +157,6 @@ def test_a_prepared_problem_is_set_up_once(batch, monkeypatch):
     [
         ("sr2", TotalVariation(0.05, 1.0)),
         ("mask", TotalVariation(0.05, 1.0)),
-        ("blur", TotalVariation(0.05, 1.0)),
         ("mask", TotalVariation(0.05, 0.5, isotropic=False, huber=0.05)),
     ],
 )
@@ -177,8 +178,8 @@ def test_equal_objectives_have_equal_minimisers(name, prior):
 @pytest.mark.parametrize("prior", [WaveletL1(0.05, "db2", (1, 2, 2)), WaveletL1(0.05, "haar", (1, 1, 0), spins=2)])
 def test_wavelets_of_any_size_have_one_minimiser(prior):
     """Whatever the method, its step and its relaxation, on sizes that the levels do not divide, and spun."""
-    A = Diagonal(0.8 + 0.4 * video(5, 1, 6, 7), (5, 1, 6, 7))  # strongly convex: one minimum
-    problem = InverseProblem(A, A(video(5, 1, 6, 7, seed=1)))
+    A = Diagonal(0.8 + 0.4 * video(5, 1, 6, 4), (5, 1, 6, 4))  # strongly convex: one minimum
+    problem = InverseProblem(A, A(video(5, 1, 6, 4, seed=1)))
     solvers = (
         Admm(prior, rho=1.0, relaxation=1.0),
         Admm(prior, rho=30.0, balance=True),
@@ -206,9 +207,9 @@ def test_several_priors_act_together():
     problem, prior = tv_problem("blur"), TotalVariation(0.02, 1.0)
     inside = (prior, Box(0.3, 0.6))
     ends = [
-        run(Admm(inside, rho=1.0, max_steps=500, tol=1e-9), problem).x,
-        run(PrimalDual(inside, rho=4.0, max_steps=700, tol=1e-9), problem).x,
-        run(PreconditionedPrimalDual(inside, rho=1.0, max_steps=700, tol=1e-9), problem).x,
+        run(Admm(inside, rho=1.0, max_steps=250, tol=1e-9), problem).x,
+        run(PrimalDual(inside, rho=4.0, max_steps=400, tol=1e-9), problem).x,
+        run(PreconditionedPrimalDual(inside, rho=1.0, max_steps=400, tol=1e-9), problem).x,
     ]
     values = [objective(Admm(prior), problem, x) for x in ends]
     assert max(values) / min(values) < 1 + 1e-4
@@ -221,7 +222,7 @@ def test_every_method_finds_the_minimum_of_red(kind):
     """A prior that is one iteration is iterated where a method keeps no memory: min ½‖Ax − y‖² + 0.1 ‖x‖²."""
     mask, y = (video(4, 1, 5, 5) > 0.4).double(), video(4, 1, 5, 5, seed=1)
     fields: Any = {"growth": 1.0, "rho": 20.0} if kind is HalfQuadratic else {} if kind is Fista else {"rho": 0.3}
-    solver: Any = kind(Red(lambda x, sigma: x / 2, 0.4), max_steps=2000, tol=1e-13, **fields)
+    solver: Any = kind(Red(lambda x, sigma: x / 2, 0.4), max_steps=2000, tol=1e-11, **fields)
     x = run(solver, InverseProblem(Diagonal(mask, (4, 1, 5, 5)), mask * y)).x
     # half-quadratic splitting with one ρ takes the Moreau envelope of the prior
     weight = 0.2 / (1 + 0.2 / 20.0) if kind is HalfQuadratic else 0.2

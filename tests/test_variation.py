@@ -20,7 +20,7 @@ def magnitude(p):
     return torch.linalg.vector_norm(p, dim=(-5, -3), keepdim=True)
 
 
-def dual_twin(prior, v, t, steps=1000):
+def dual_twin(prior, v, t, steps=600):
     """Accelerated projected gradient on the dual ½‖v − Dᵀp‖², ‖p‖ ≤ t at every place (Beck and Teboulle 2009)."""
     L = 8 + 4 * prior.time_weight**2
     p = q = torch.zeros_like(prior.analyse(v))
