@@ -216,7 +216,7 @@ def test_precision_follows():
 # --- problems and solvers --------------------------------------------------------------------------------------------
 
 
-def mixed(names=tuple(PROBLEMS), shape=(4, 3, 16, 16)) -> tuple[InverseProblem, list[InverseProblem]]:
+def mixed(names=tuple(PROBLEMS), shape=(4, 3, 12, 12)) -> tuple[InverseProblem, list[InverseProblem]]:
     r = torch.Generator().manual_seed(0)
     problems = [
         forward_model(name, shape, seed=i).measure(torch.rand(shape, generator=r), i) for i, name in enumerate(names)

@@ -76,6 +76,7 @@ def test_shipped_weights_say_what_they_are_and_stay_small(name):
 
 
 @pytest.mark.parametrize("solver", ["onenet", "videoonet"])
+@pytest.mark.usefixtures("short_starts")
 def test_the_solver_is_the_network_in_the_common_loop(solver):
     truth = clip(4, 3, 18, 22, batch=(2,))
     problem = forward_model("pid", tuple(truth.shape), seed=7).measure(truth, seed=8)
