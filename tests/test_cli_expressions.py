@@ -30,7 +30,9 @@ def here(tmp_path, monkeypatch) -> Path:
     ["sr(2) @ blur(disk, 4, 2, circular)", "stack(frames(0), 0.5 * grayscale)", "blur(kernel.npy) @ mask(0.8)"],
 )
 def test_a_clip_is_degraded_and_restored(here, capsys, op):
-    arguments = ("--simulate", "--op", op, "--solver", "admm-tv", "--seed", 3, "-o", "out.npz", "--json", "r.json")
+    Path("few.json").write_text('{"fields": {"max_steps": 10}}')
+    solver = ("--solver", "admm-tv", "--config", "few.json")
+    arguments = ("--simulate", "--op", op, *solver, "--seed", 3, "-o", "out.npz", "--json", "r.json")
     assert run("solve", "clip.mkv", *arguments, "--figure", "figure.png") == 0
     report, truth = json.loads(Path("r.json").read_text()), read_clip("clip.mkv").frames
     assert (report["op"], report["noise_std"], report["shape"]) == (op, 0, list(SHAPE))

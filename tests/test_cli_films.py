@@ -108,7 +108,8 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("name", ["out.mkv", "out.mp4", "out.npz"])
 def test_a_killed_run_goes_on_at_the_last_finished_window(here, monkeypatch, capsys, name):
-    arguments = ("solve", "film.mkv", "--simulate", "--op", "pid", "--solver", "admm-tv", "-o")
+    (here / "few.json").write_text('{"fields": {"max_steps": 3}}')
+    arguments = ("solve", "film.mkv", "--simulate", "--op", "pid", "--config", "few.json", "--solver", "admm-tv", "-o")
     assert run(*arguments, f"whole-{name}") == 0
     add, calls = Parts.add, []
 

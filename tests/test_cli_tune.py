@@ -56,7 +56,7 @@ def test_true_clips_choose_the_fields_with_the_best_psnr(chosen, tmp_path, capsy
 
 
 def test_a_measurement_is_tuned_by_its_noise_and_solved_with_what_was_found(tmp_path, capsys):
-    problem = measured(smooth_video(4, 3, 32), 0.05)
+    problem = measured(smooth_video(4, 3, 16), 0.05)
     np.savez("measured.npz", y=problem.y.numpy())
     command = ("measured.npz", "--op", "sr2", "--noise", 0.05)
     assert run("tune", *command, "--json", "found.json") == 0
