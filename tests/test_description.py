@@ -10,7 +10,7 @@ from linops_video import PROBLEMS, BoxMean, Diagonal, LinearOperator, Shape, for
 from linops_video.problems.description import describe
 from linops_video.testing import check_operator
 
-SHAPE = (4, 3, 10, 12)
+SHAPE = (4, 3, 8, 7)
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

@@ -34,7 +34,7 @@ def measured(name, video, sigma):
     return dataclasses.replace(model, noise_std=sigma).measure(video, seed=2)
 
 
-@pytest.mark.parametrize("sigma", [0.01, 0.03, 0.1])
+@pytest.mark.parametrize("sigma", [0.01, 0.1])
 @pytest.mark.parametrize("name", ["denoise", "pid", "si", "sr2", "sr4", "tdd", "fi2", "fp50", "color"])
 def test_the_noise_of_named_problems_on_a_real_clip(clip, name, sigma):
     assert noise_level(measured(name, clip, sigma)) == pytest.approx(sigma, rel=0.15)
