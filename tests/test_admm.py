@@ -71,7 +71,7 @@ def test_wavelet_solution_is_optimal(name, levels):
     model = forward_model(name, (4, 1, 8, 8)).to(dtype=torch.float64)
     problem = model.measure(video(4, 1, 8, 8))
     weight = 0.05
-    z = run(AdmmWavelet(rho=0.2, weight=weight, levels=levels, max_steps=1500, tol=1e-10), problem).x
+    z = run(AdmmWavelet(rho=0.03, weight=weight, levels=levels, max_steps=1500, tol=1e-10), problem).x
     depths = (levels,) * 3 if isinstance(levels, int) else levels
     W = Wavelet((4, 1, 8, 8), "haar", (depths[0], 0, *depths[1:]))
     s, c = W(model.operator.T(problem.y - model.operator(z))) / weight, W(z)
@@ -105,7 +105,7 @@ def test_tv_solution_is_optimal(name):
 @pytest.mark.parametrize(
     "solver", [AdmmWavelet(levels=(1, 2, 2), weight=0.05, tol=1e-9), AdmmTV(weight=0.05, time_weight=1.0, tol=1e-9)]
 )
-@pytest.mark.parametrize("shape", [(4, 1, 8, 4), (5, 1, 7, 6)])
+@pytest.mark.parametrize("shape", [(4, 1, 8, 4), (5, 1, 6, 4)])
 def test_rho_changes_the_way_not_the_end(solver, shape):
     A = Diagonal(0.5 + video(*shape), shape)  # strongly convex: one minimum
     problem = InverseProblem(A, A(video(*shape, seed=1)))

@@ -45,7 +45,7 @@ def test_tensors_of_an_operator_may_stay_on_the_cpu(entry: Animal):
 
 
 @pytest.mark.parametrize("solver", ["admm-tv", "admm-wavelet", "fista", "primal-dual-fft", "videoonet"])
-@pytest.mark.parametrize("spec", ["pid", "sr2", "fi2"])
+@pytest.mark.parametrize("spec", ["pid", "fi2"])
 @pytest.mark.usefixtures("short_starts")
 def test_solvers(spec: str, solver: str):
     video = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
