@@ -93,11 +93,14 @@ def test_solvers_know_no_leaf(module):
 
 
 def test_importing_the_library_is_light():
-    """The command line, plots and video are not loaded by `import linops_video`."""
+    """The command line, plots and video are not loaded by `import linops_video`, nor sympy by a solve."""
     heavy = ("typer", "rich", "matplotlib", "av", "torchmetrics", "pooch", "requests")
     code = (
         f"import sys, linops_video; print(*[m for m in {heavy} if m in sys.modules])\n"
-        "import linops_video.cli; assert 'matplotlib' not in sys.modules"
+        "import linops_video.cli; assert 'matplotlib' not in sys.modules\n"
+        "import torch, linops_video.solvers as solvers\n"
+        "model = linops_video.forward_model('sr2', (2, 1, 8, 8))\n"
+        "solvers.solve(model.measure(torch.rand(2, 1, 8, 8)), 'admm-tv'); assert 'sympy' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

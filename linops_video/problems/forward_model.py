@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,7 +77,7 @@ class InverseProblem:
             sample = InverseProblem(self.operator.operators[0], self.y[0])
             return (*sample.batch_shape, *self.operator.batch_shape)
         own = self.y.shape[: self.y.ndim - len(self.operator.out_shape)]
-        return tuple(torch.broadcast_shapes(own, self.operator.batch_shape))
+        return np.broadcast_shapes(own, self.operator.batch_shape)  # that of torch imports sympy: half a second
 
     def broadcast(self) -> InverseProblem:
         """The same with a measurement for each sample, where one is shared by operators with batch axes."""
