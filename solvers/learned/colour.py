@@ -97,7 +97,7 @@ class ColourNetwork(nn.Module):
     def of_scenes(self, gray: Tensor) -> Tensor:
         """The same for frames of any size: the mean over the reduced frames of `SCENES` and their mirror images.
 
-        Exactly zero for a video whose colours would be `FAINT`: what may be gray stays gray.
+        Exactly zero for a video whose colours would be fainter than `FAINT`: a gray film stays gray.
         """
         height, width = gray.shape[-2:]
         ratios = {min(1.0, side / min(height, width)) for side in SCENES}
