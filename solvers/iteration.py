@@ -8,7 +8,6 @@ from functools import reduce
 from types import FunctionType
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -233,8 +232,7 @@ def _check_sample(problem: InverseProblem) -> None:
         sigma = torch.tensor(torch.nan)
     if sigma.is_complex() or not bool((torch.isfinite(sigma) & (sigma >= 0)).all()):
         raise MeasurementError(f"noise_std is a standard deviation, 0 or more, got {problem.noise_std}")
-    batch = y.shape[: y.ndim - len(A.out_shape)]
-    batch = np.broadcast_shapes(batch, A.batch_shape)
+    batch = problem.batch_shape
     if sigma.ndim > len(batch) or any(1 != own != n for own, n in zip(sigma.shape[::-1], batch[::-1], strict=False)):
         raise ShapeError(f"noise_std needs a number for each sample of a batch {show(batch)}, got {show(sigma.shape)}")
 

@@ -355,3 +355,9 @@ def test_a_batch_of_one_sample_is_a_batch(solver):
     problem = forward_model("pid", (4, 3, 8, 8)).measure(torch.rand(4, 3, 8, 8))
     alone, one = solve(problem, solver).x, solve(collate([problem]), solver).x
     torch.testing.assert_close(one, alone.unsqueeze(0))
+
+
+def test_measurements_for_another_batch_than_the_operators_are_told():
+    problem = InverseProblem(Diagonal(torch.rand(2, 4, 1, 4, 4), (4, 1, 4, 4)), torch.rand(3, 4, 1, 4, 4))
+    with pytest.raises(ShapeError, match=r"batch of shape \(2\), got measurements for \(3\)"):
+        solve(problem, "pinv")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 from zoo import ZOO
@@ -19,12 +20,16 @@ def test_names_are_given_once() -> None:
         assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
+def missing(found: dict[str, set[Part]], names: Iterable[str]) -> dict[str, set[Part]]:
+    """What operators have that none of these names has."""
+    known = set().union(*(found[name] for name in names))
+    return {name: parts - known for name, parts in found.items() if parts - known}
+
+
 def test_kinds_have_every_class(parts_of: dict[str, set[Part]]) -> None:
-    lacking = {name: {part[:2] for part in found} for name, found in parts_of.items()}
-    known = set().union(*(lacking[name] for name in KINDS))
-    assert [(name, found - known) for name, found in lacking.items() if found - known] == [], "add one to KINDS"
+    classes = {name: {part[:2] for part in parts} for name, parts in parts_of.items()}
+    assert missing(classes, KINDS) == {}, "add one to KINDS"
 
 
 def test_paths_have_every_part(parts_of: dict[str, set[Part]]) -> None:
-    known = set().union(*(parts_of[name] for name in PATHS))
-    assert [(name, found - known) for name, found in parts_of.items() if found - known] == [], "add one to PATHS"
+    assert missing(parts_of, PATHS) == {}, "add one to PATHS"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from linops_video.algebra.operator import LinearOperator
-from linops_video.algebra.parameters import Shape, moved, per_sample, sample_of, show
+from linops_video.algebra.parameters import Shape, fit, moved, per_sample, sample_of, show
 from linops_video.batch import Batch, Ragged, batch
 from linops_video.errors import ShapeError
 from linops_video.expressions.expression import parse
@@ -77,6 +77,11 @@ class InverseProblem:
             sample = InverseProblem(self.operator.operators[0], self.y[0])
             return (*sample.batch_shape, *self.operator.batch_shape)
         own = self.y.shape[: self.y.ndim - len(self.operator.out_shape)]
+        if not fit(own, self.operator.batch_shape):
+            raise ShapeError(
+                f"{self.operator!r} has parameters for a batch of shape {show(self.operator.batch_shape)}, got "
+                f"measurements for {show(own)}: axes must be equal or 1"
+            )
         return np.broadcast_shapes(own, self.operator.batch_shape)  # that of torch imports sympy: half a second
 
     def broadcast(self) -> InverseProblem:
