@@ -109,18 +109,19 @@ def inverse_dct(y: Tensor, dim: int) -> Tensor:
     n = y.shape[dim]
     if n <= MATRIX_LIMIT:
         return along(kept(cosine_matrix, y, n).T, y, dim)
-    line = y.movedim(dim, -1)
-    half = n // 2 + 1
-    mirrored = torch.cat((torch.zeros_like(line[..., :1]), line[..., n - half + 1 :].flip(-1)), -1)
-    spectrum = torch.complex(line[..., :half], -mirrored) / _twiddle(n, y)
-    even, odd = torch.fft.irfft(spectrum, n).split(((n + 1) // 2, n // 2), -1)
-    pairs = torch.stack((even[..., : n // 2], odd.flip(-1)), -1).flatten(-2)
-    return torch.cat((pairs, even[..., n // 2 :]), -1).movedim(-1, dim)
+    dim, half = dim % y.ndim, n // 2 + 1
+    mirrored = y.narrow(dim, n - half + 1, half - 1).flip(dim)
+    imaginary = torch.cat((torch.zeros_like(y.narrow(dim, 0, 1)), -mirrored), dim)
+    twiddle = _twiddle(n, y, -1).reshape(-1, *(1,) * (y.ndim - 1 - dim))
+    spectrum = torch.complex(y.narrow(dim, 0, half), imaginary) * twiddle
+    even, odd = torch.fft.irfft(spectrum, n, dim).split(((n + 1) // 2, n // 2), dim)
+    pairs = torch.stack((even.narrow(dim, 0, n // 2), odd.flip(dim)), dim + 1).flatten(dim, dim + 1)
+    return torch.cat((pairs, even.narrow(dim, n // 2, 1)), dim) if n % 2 else pairs
 
 
-def _twiddle(n: int, x: Tensor) -> Tensor:
-    """cₖ exp(−iπk/2n) for k = 0 … n//2."""
+def _twiddle(n: int, x: Tensor, power: int = 1) -> Tensor:
+    """cₖ exp(−iπk/2n) for k = 0 … n//2, to the power 1 or −1."""
     k = torch.arange(n // 2 + 1, dtype=torch.float64)
     scale = torch.full_like(k, math.sqrt(2 / n))
     scale[0] = math.sqrt(1 / n)
-    return torch.polar(scale, -math.pi / (2 * n) * k).to(x.device, complex_dtype(x.dtype))
+    return torch.polar(scale**power, -power * math.pi / (2 * n) * k).to(x.device, complex_dtype(x.dtype))
