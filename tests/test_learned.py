@@ -11,7 +11,16 @@ from linops_video import PROBLEMS, InverseProblem, Mosaic, NormalSolver, forward
 from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.metrics import psnr
 from linops_video.solvers.baselines import BASELINES
-from linops_video.solvers.learned.blocks import PriorBlock, TemporalMemory, bands_of, fold, inverse_haar, pad_frames
+from linops_video.solvers.learned.blocks import (
+    Context,
+    DataBlock,
+    PriorBlock,
+    TemporalMemory,
+    bands_of,
+    fold,
+    inverse_haar,
+    pad_frames,
+)
 from linops_video.solvers.learned.form import Config, paper_config
 from linops_video.solvers.learned.paper import MinimalRNN, PaperNetwork, VideoNorm, smooth_elu
 from linops_video.solvers.learned.unrolled import Unrolled
@@ -125,15 +134,38 @@ def test_with_a_prior_that_returns_its_input_onenet_is_admm_without_a_prior():
 
 
 def test_fold_is_the_haar_transform_up_to_its_gains_and_has_an_inverse():
-    x = torch.randn(2, 3, 2, 6, 8, dtype=torch.float64)
+    x = torch.randn(6, 2, 6, 8, dtype=torch.float64)
     bands = fold(x)
     assert bands.shape == (6, 8, 3, 4)
     assert bands.is_contiguous(memory_format=torch.channels_last)
     gains = torch.tensor([0.5, 8, 8, 8], dtype=torch.float64).repeat(2).reshape(8, 1, 1)
-    torch.testing.assert_close(inverse_haar(bands_of(bands / gains), 3), x, rtol=0, atol=1e-12)
+    torch.testing.assert_close(inverse_haar(bands_of(bands / gains)), x, rtol=0, atol=1e-12)
     patterns = 0.5 * torch.tensor([[1.0, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]], dtype=x.dtype)
     expected = conv2d(x.reshape(-1, 1, 6, 8), patterns.reshape(4, 1, 2, 2), stride=2).reshape(6, 8, 3, 4)
     torch.testing.assert_close(bands / gains, expected, rtol=0, atol=1e-12)
+
+
+def test_frames_and_rows_taken_a_few_at_a_time_without_derivatives_give_the_same():
+    """Sizes of which every stage takes several parts."""
+    torch.manual_seed(0)
+    video, steps = torch.randn(2, 1, 4, 3, 320, 320, dtype=torch.float64)
+    context, prior, data = Context(3, 4).double(), PriorBlock(3, 3, 1, 4, 1, 1).double(), DataBlock(3, 6, 4).double()
+    with torch.no_grad():
+        for layer in (prior.memory.out, prior.head, data.head):  # zero before training
+            torch.nn.init.normal_(layer.weight)
+
+    def answers() -> list[torch.Tensor]:
+        features = context(video, torch.tensor([0.1], dtype=torch.float64))
+        correction, features = prior(video, features, steps)
+        return [correction, features, data(video, features)]
+
+    whole = answers()
+    with torch.no_grad():
+        parts = answers()
+    for a, b in zip(whole, parts, strict=True):
+        assert a.requires_grad
+        assert not b.requires_grad
+        torch.testing.assert_close(b, a, rtol=0, atol=1e-12)
 
 
 def test_temporal_memory_reaches_every_frame_both_ways():

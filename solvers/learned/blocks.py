@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+
+from linops_video.algebra.slabs import slabs
 
 Layer = TypeVar("Layer", bound=nn.Module)
 
@@ -22,33 +25,48 @@ OUTPUT_GAIN = 0.1
 """Corrections are small; their features need not be."""
 
 
-def fold(video: Tensor) -> Tensor:
-    """(B, T, C, H, W) -> (B·T, 4C, H/2, W/2), the scaled Haar bands of 2×2 pixels as channels; H and W even."""
-    bands = haar(video) * BAND_GAIN.to(video)[:, None, None]
+ROWS = 4
+"""Rows of features whose running means are taken at once, without derivatives: they stay in the cache."""
+
+
+def frame_by_frame(function: Callable[..., Tensor], *frames: Tensor) -> Tensor:
+    """function(*frames), for tensors (N, C, H, W), of which it takes each frame alone.
+
+    Without derivatives, a few frames at a time: what the function keeps on the way is then small, and stays in the
+    cache.
+    """
+    parts = slabs(frames[0])
+    if torch.is_grad_enabled() or len(parts) == 1:
+        return function(*frames)
+    return torch.cat([function(*(t[first:end] for t in frames)) for first, end in parts])
+
+
+def fold(frames: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, 4C, H/2, W/2), the scaled Haar bands of 2×2 pixels as channels; H and W even."""
+    bands = haar(frames) * BAND_GAIN.to(frames)[:, None, None]
     return bands.flatten(1, 2).contiguous(memory_format=torch.channels_last)
 
 
-def haar(video: Tensor) -> Tensor:
-    """(B, T, C, H, W) -> (B·T, C, 4, H/2, W/2): the orthonormal Haar bands of 2×2 pixels, in the order of `BAND_GAIN`.
+def haar(frames: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, 4, H/2, W/2): the orthonormal Haar bands of 2×2 pixels, in the order of `BAND_GAIN`.
 
     By sums and differences: several times as fast as a matrix product with the four pixels last.
     """
-    upper, lower = video.flatten(0, 1).unflatten(-2, (-1, 2)).unbind(-2)
+    upper, lower = frames.unflatten(-2, (-1, 2)).unbind(-2)
     (a, b), (c, d) = (rows.unflatten(-1, (-1, 2)).unbind(-1) for rows in (upper + lower, upper - lower))
     return torch.stack([a + b, c + d, a - b, c - d], 2).mul_(0.5)
 
 
-def inverse_haar(bands: Tensor, frames: int) -> Tensor:
-    """(B·T, C, 4, H/2, W/2) -> (B, T, C, H, W)."""
+def inverse_haar(bands: Tensor) -> Tensor:
+    """(N, C, 4, H/2, W/2) -> (N, C, H, W)."""
     mean, vertical, horizontal, diagonal = bands.unbind(2)
     of_sum = torch.stack([mean + horizontal, mean - horizontal], -1).flatten(-2)
     of_difference = torch.stack([vertical + diagonal, vertical - diagonal], -1).flatten(-2)
-    pixels = torch.stack([of_sum + of_difference, of_sum - of_difference], -2).flatten(-3, -2)
-    return pixels.mul_(0.5).unflatten(0, (-1, frames))
+    return torch.stack([of_sum + of_difference, of_sum - of_difference], -2).flatten(-3, -2).mul_(0.5)
 
 
 def bands_of(features: Tensor) -> Tensor:
-    """(B·T, 4C, H/2, W/2) -> (B·T, C, 4, H/2, W/2), in float32 at least."""
+    """(N, 4C, H/2, W/2) -> (N, C, 4, H/2, W/2), in float32 at least."""
     features = features if features.dtype == torch.float64 else features.float()
     return features.contiguous().unflatten(1, (-1, 4))
 
@@ -96,7 +114,7 @@ class ResidualBlock(nn.Module):
             self.temporal.conv.weight.mul_(0.2)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        return x + self.temporal(F.relu(self.spatial(x)), frames)
+        return x + self.temporal(F.relu(self.spatial(x), inplace=True), frames)
 
 
 class TemporalMemory(nn.Module):
@@ -115,6 +133,11 @@ class TemporalMemory(nn.Module):
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """(B·T, F, h, w) -> the same, added to x."""
+        if torch.is_grad_enabled():
+            return self._of_rows(x, frames)
+        return torch.cat([self._of_rows(rows, frames) for rows in x.split(ROWS, -2)], -2)  # every place alone
+
+    def _of_rows(self, x: Tensor, frames: int) -> Tensor:
         last = rearrange(x, "(b t) f h w -> b t h w f", t=frames)
         ahead_gate, back_gate = torch.sigmoid(self.gate(last)).chunk(2, dim=-1)
         value = self.value(last)
@@ -163,18 +186,21 @@ class PriorBlock(nn.Module):
 
         `steps`: from the video to each candidate, (B, T, candidates·outputs, H, W).
         """
-        frames = video.shape[1]
-        features = self.memory(features + self.stem(fold(video)), frames)
-        low = F.relu(self.down(features))
+        frames, video, steps = video.shape[1], video.flatten(0, 1), steps.flatten(0, 1)
+        features = frame_by_frame(lambda seen, known: known + self.stem(fold(seen)), video, features)
+        features = self.memory(features, frames)
+        low = F.relu(self.down(features), inplace=True)
         for block in self.coarse:
             low = block(low, frames)
         features = features + self.up(low)
         for block in self.fine:
             features = block(features, frames)
+        return frame_by_frame(self._correction, steps, features).unflatten(0, (-1, frames)), features
+
+    def _correction(self, steps: Tensor, features: Tensor) -> Tensor:
         own, lengths = self.head(F.relu(features)).split([4 * self.outputs, 4 * self.candidates], 1)
         towards = haar(steps).unflatten(1, (self.candidates, self.outputs))
-        bands = OUTPUT_GAIN * bands_of(own) + (bands_of(lengths).unsqueeze(2) * towards).sum(1)
-        return inverse_haar(bands, frames), features
+        return inverse_haar(OUTPUT_GAIN * bands_of(own) + (bands_of(lengths).unsqueeze(2) * towards).sum(1))
 
 
 class DataBlock(nn.Module):
@@ -188,8 +214,12 @@ class DataBlock(nn.Module):
         self.head = zero_output(nn.Conv2d(width, 4 * outputs, 3, padding=1))
 
     def forward(self, video: Tensor, features: Tensor) -> Tensor:
-        hidden = F.relu(self.stem(fold(video)) + self.context(features))
-        return inverse_haar(OUTPUT_GAIN * bands_of(self.head(hidden)), video.shape[1])
+        """(B, T, inputs, H, W) and features (B·T, ·, H/2, W/2) -> (B, T, outputs, H, W)."""
+        return frame_by_frame(self._of_frames, video.flatten(0, 1), features).unflatten(0, video.shape[:2])
+
+    def _of_frames(self, frames: Tensor, features: Tensor) -> Tensor:
+        hidden = F.relu(self.stem(fold(frames)) + self.context(features))
+        return inverse_haar(OUTPUT_GAIN * bands_of(self.head(hidden)))
 
 
 class Context(nn.Module):
@@ -204,5 +234,9 @@ class Context(nn.Module):
         """`noise_std`: shape (B,)."""
         level = torch.stack([10 * noise_std, torch.log10(noise_std + 1e-4) / 2 + 1], -1)
         bias = self.noise(level).repeat_interleave(video.shape[1], 0)
-        features = self.stem(fold(video))
-        return features + bias[:, :, None, None].to(features.dtype)
+        bias = bias[:, :, None, None]
+        return frame_by_frame(self._of_frames, video.flatten(0, 1), bias)
+
+    def _of_frames(self, frames: Tensor, bias: Tensor) -> Tensor:
+        features = self.stem(fold(frames))
+        return features + bias.to(features.dtype)

@@ -82,7 +82,7 @@ class ColourNetwork(nn.Module):
     def forward(self, gray: Tensor) -> Tensor:
         """Luma (B, T, 1, H, W) in [0, 1] -> colour differences (B, T, 3, H, W), whose luma is zero."""
         height, width = gray.shape[-2:]
-        x, finer = self.stem(fold(pad_frames(gray, self.alignment))), []
+        x, finer = self.stem(fold(pad_frames(gray, self.alignment).flatten(0, 1))), []
         for block, down in zip(self.encoder, self.down, strict=True):
             finer.append(block(x))
             x = down(finer[-1])
@@ -91,8 +91,8 @@ class ColourNetwork(nn.Module):
         x = x + self.scene(F.relu(x).mean((-2, -1)))[:, :, None, None]
         for block, up, skipped in zip(self.decoder[::-1], self.up[::-1], finer[::-1], strict=True):
             x = block(skipped + up(x))
-        two = inverse_haar(OUTPUT_GAIN * bands_of(self.head(F.relu(x))), gray.shape[1])[..., :height, :width]
-        return torch.einsum("kc,btkhw->btchw", colour_differences(two), two)
+        two = inverse_haar(OUTPUT_GAIN * bands_of(self.head(F.relu(x))))[..., :height, :width]
+        return torch.einsum("kc,nkhw->nchw", colour_differences(two), two).unflatten(0, gray.shape[:2])
 
     def of_scenes(self, gray: Tensor) -> Tensor:
         """The same for frames of any size: the mean over the reduced frames of `SCENES` and their mirror images.

@@ -115,7 +115,6 @@ class Learned:
     def init(self, problem: InverseProblem) -> LearnedState:
         network = frozen_copy(self.network, problem.y) if problem.y.is_floating_point() else self.network
         if self.precision == "bfloat16":
-            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             network.network_dtype = torch.bfloat16
         problem = rescaled(problem)
         state = network.init(problem)
