@@ -18,6 +18,7 @@ from linops_video.solvers.learned.blocks import (
     TemporalMemory,
     bands_of,
     fold,
+    frame_by_frame,
     inverse_haar,
     pad_frames,
 )
@@ -166,6 +167,20 @@ def test_frames_and_rows_taken_a_few_at_a_time_without_derivatives_give_the_same
         assert a.requires_grad
         assert not b.requires_grad
         torch.testing.assert_close(b, a, rtol=0, atol=1e-12)
+
+
+def test_only_without_derivatives_are_large_frames_taken_one_after_the_other():
+    taken = []
+
+    def function(frames: torch.Tensor) -> torch.Tensor:
+        taken.append(len(frames))
+        return 2 * frames
+
+    frames = torch.rand(3, 3, 320, 320)
+    for enabled in (True, False):
+        with torch.set_grad_enabled(enabled):
+            assert torch.equal(frame_by_frame(function, frames), 2 * frames)
+    assert taken == [3, 1, 1, 1]
 
 
 def test_temporal_memory_reaches_every_frame_both_ways():
