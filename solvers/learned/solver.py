@@ -75,8 +75,8 @@ class Learned:
     large frames, are done once. None: as many as the weights say; the field then has their number, which `replace`
     keeps with other weights, too.
 
-    With `precision` = "bfloat16" the convolutions run in that precision, channels last; start and data steps stay in
-    that of the problem. `fast_precision(device)` says where this is faster.
+    With `precision` = "bfloat16" the convolutions run in that precision; start and data steps stay in that of the
+    problem. `fast_precision(device)` says where this is faster.
     """
 
     form: ClassVar[str]
