@@ -26,14 +26,13 @@ OUTPUT_GAIN = 0.1
 
 
 ROWS = 4
-"""Rows of features whose running means are taken at once, without derivatives: they stay in the cache."""
+"""Rows of large features whose running means are taken at once, without derivatives."""
 
 
 def frame_by_frame(function: Callable[..., Tensor], *frames: Tensor) -> Tensor:
     """function(*frames), for tensors (N, C, H, W), of which it takes each frame alone.
 
-    Without derivatives, a few frames at a time: what the function keeps on the way is then small, and stays in the
-    cache.
+    Without derivatives, a few frames at a time: what the function keeps on the way is then small.
     """
     parts = slabs(frames[0])
     if torch.is_grad_enabled() or len(parts) == 1:
@@ -133,9 +132,10 @@ class TemporalMemory(nn.Module):
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """(B·T, F, h, w) -> the same, added to x."""
-        if torch.is_grad_enabled():
+        parts = slabs(x, -2, ROWS)  # every place is by itself
+        if torch.is_grad_enabled() or len(parts) == 1:
             return self._of_rows(x, frames)
-        return torch.cat([self._of_rows(rows, frames) for rows in x.split(ROWS, -2)], -2)  # every place alone
+        return torch.cat([self._of_rows(x[..., first:end, :], frames) for first, end in parts], -2)
 
     def _of_rows(self, x: Tensor, frames: int) -> Tensor:
         last = rearrange(x, "(b t) f h w -> b t h w f", t=frames)
@@ -234,8 +234,7 @@ class Context(nn.Module):
         """`noise_std`: shape (B,)."""
         level = torch.stack([10 * noise_std, torch.log10(noise_std + 1e-4) / 2 + 1], -1)
         bias = self.noise(level).repeat_interleave(video.shape[1], 0)
-        bias = bias[:, :, None, None]
-        return frame_by_frame(self._of_frames, video.flatten(0, 1), bias)
+        return frame_by_frame(self._of_frames, video.flatten(0, 1), bias[:, :, None, None])
 
     def _of_frames(self, frames: Tensor, bias: Tensor) -> Tensor:
         features = self.stem(fold(frames))

@@ -67,7 +67,8 @@ def load_network(weights: str | Path) -> Unrolled:
         raise FileError(f"{path} is not a network of this library: give a file that training has written") from None
     if not all(bool(torch.isfinite(t).all()) for t in tensors.values()):
         raise FileError(f"{path} holds weights that are NaN or infinite: train it again")
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # that of a single video: no copies
+    # as the features lie: convolutions over time would else copy those of a single video to planes
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network.requires_grad_(False).eval()
 
 
