@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -34,10 +35,25 @@ def frame_by_frame(function: Callable[..., Tensor], *frames: Tensor) -> Tensor:
 
     Without derivatives, a few frames at a time: what the function keeps on the way is then small.
     """
-    parts = slabs(frames[0])
+    return part_by_part(function, slabs(frames[0]), -4, *frames)
+
+
+def part_by_part(function: Callable[..., Tensor], parts: list[tuple[int, int]], dim: int, *tensors: Tensor) -> Tensor:
+    """function(*tensors) of parts along an axis, (N, C, H, W) to (N, C', H', W'); with derivatives, of all at once."""
     if torch.is_grad_enabled() or len(parts) == 1:
-        return function(*frames)
-    return torch.cat([function(*(t[first:end] for t in frames)) for first, end in parts])
+        return function(*tensors)
+    whole = None
+    for first, end in parts:
+        part = function(*(t.narrow(dim, first, end - first) for t in tensors))
+        if whole is None:
+            shape = list(part.shape)
+            shape[dim] = parts[-1][1]
+            last = part.is_contiguous(memory_format=torch.channels_last)
+            layout = torch.channels_last if last else torch.contiguous_format
+            whole = torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=layout)
+        whole.narrow(dim, first, end - first).copy_(part)
+    assert whole is not None
+    return whole
 
 
 def fold(frames: Tensor) -> Tensor:
@@ -132,12 +148,9 @@ class TemporalMemory(nn.Module):
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """(B·T, F, h, w) -> the same, added to x."""
-        parts = slabs(x, -2, ROWS)  # every place is by itself
-        if torch.is_grad_enabled() or len(parts) == 1:
-            return self._of_rows(x, frames)
-        return torch.cat([self._of_rows(x[..., first:end, :], frames) for first, end in parts], -2)
+        return part_by_part(partial(self._of_rows, frames), slabs(x, -2, ROWS), -2, x)
 
-    def _of_rows(self, x: Tensor, frames: int) -> Tensor:
+    def _of_rows(self, frames: int, x: Tensor) -> Tensor:
         last = rearrange(x, "(b t) f h w -> b t h w f", t=frames)
         ahead_gate, back_gate = torch.sigmoid(self.gate(last)).chunk(2, dim=-1)
         value = self.value(last)
