@@ -149,16 +149,16 @@ def test_fold_is_the_haar_transform_up_to_its_gains_and_has_an_inverse():
 def test_frames_and_rows_taken_a_few_at_a_time_without_derivatives_give_the_same():
     """Sizes of which every stage takes several parts."""
     torch.manual_seed(0)
-    video, steps = torch.randn(2, 1, 4, 3, 320, 320, dtype=torch.float64)
+    video, candidate = torch.randn(2, 2, 5, 3, 240, 240, dtype=torch.float64)
     context, prior, data = Context(3, 4).double(), PriorBlock(3, 3, 1, 4, 1, 1).double(), DataBlock(3, 6, 4).double()
     with torch.no_grad():
         for layer in (prior.memory.out, prior.head, data.head):  # zero before training
             torch.nn.init.normal_(layer.weight)
 
     def answers() -> list[torch.Tensor]:
-        features = context(video, torch.tensor([0.1], dtype=torch.float64))
-        correction, features = prior(video, features, steps)
-        return [correction, features, data(video, features)]
+        features = context([video], torch.tensor([0.1, 0.2], dtype=torch.float64))
+        correction, features = prior([video], [candidate], features)
+        return [correction, features, data([video], features)]
 
     whole = answers()
     with torch.no_grad():
@@ -198,10 +198,10 @@ def test_blocks_do_not_care_which_sample_or_frame_size_they_see():
     torch.manual_seed(0)
     block = PriorBlock(2, 1, 2, 8, 1, 1).double()
     torch.nn.init.normal_(block.head.weight, std=0.1)
-    video, steps = torch.randn(2, 2, 3, 2, 8, 12, dtype=torch.float64)
+    videos = torch.randn(4, 2, 3, 1, 8, 12, dtype=torch.float64)
     features = torch.randn(6, 8, 4, 6, dtype=torch.float64)
-    together, _ = block(video, features, steps)
-    alone, _ = block(video[1:], features[3:], steps[1:])
+    together, _ = block(videos[:2], videos[2:], features)
+    alone, _ = block(videos[:2, 1:], videos[2:, 1:], features[3:])
     torch.testing.assert_close(together[1:], alone, rtol=0, atol=1e-12)
 
 
@@ -211,9 +211,9 @@ def test_a_block_can_go_to_a_candidate():
     assert block.head.bias is not None
     with torch.no_grad():
         block.head.bias[4 + 4 :] = 1.0
-    video, steps = torch.randn(2, 2, 3, 2, 8, 12, dtype=torch.float64)
-    output, _ = block(video, torch.zeros(6, 8, 4, 6, dtype=torch.float64), steps)
-    torch.testing.assert_close(output, steps[:, :, 1:], rtol=0, atol=1e-12)
+    videos = torch.randn(4, 2, 3, 1, 8, 12, dtype=torch.float64)
+    output, _ = block(videos[:2], videos[2:], torch.zeros(6, 8, 4, 6, dtype=torch.float64))
+    torch.testing.assert_close(videos[0] + output, videos[3], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [(15, 18), (16, 16), (17, 21)])

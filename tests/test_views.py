@@ -31,7 +31,7 @@ def state(made: Unrolled, fixed: Tensor) -> UnrolledState:
     video = fixed[:, :, :3]
     problem = forward_model("denoise", tuple(video.shape[1:])).measure(video)
     assert made.context is not None
-    features = [made.context(pad_frames(fixed).flip(axes), torch.zeros(1).double()) for axes in VIEWS]
+    features = [made.context([pad_frames(fixed)], torch.zeros(1).double(), axes) for axes in VIEWS]
     features = tuple(f.unflatten(0, video.shape[:2]) for f in features)
     return dataclasses.replace(made.init(problem), features=features)
 
@@ -42,13 +42,14 @@ def test_a_reversed_video_gives_the_reversed_answer(axes: tuple[int, ...], size:
     """The four views are a group: reversing exchanges them, and their mean stays."""
     made, generator = network(4), torch.Generator().manual_seed(1)
     fixed = torch.rand(1, 3, 21, *size, generator=generator, dtype=torch.float64)
-    seen = torch.rand(1, 3, 6, *size, generator=generator, dtype=torch.float64)
-    steps = torch.rand(1, 3, 9, *size, generator=generator, dtype=torch.float64)
+    videos = torch.rand(5, 1, 3, 3, *size, generator=generator, dtype=torch.float64)
     prior = made.prior[0]
-    answer, features = made._over_views(prior, state(made, fixed), seen, steps)
-    of_reversed, others = made._over_views(
-        prior, state(made, fixed.flip(axes)), *(pad_frames(v).flip(axes) for v in (seen, steps))
-    )
+
+    def said(start: Tensor, videos: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return made._over_views(prior, state(made, start), tuple(videos[:2]), tuple(videos[2:]))
+
+    answer, features = said(fixed, videos)
+    of_reversed, others = said(fixed.flip(axes), videos.flip(axes))
     torch.testing.assert_close(of_reversed, answer.flip(axes), rtol=0, atol=1e-12)
     assert (answer - answer.flip(axes)).abs().max() > 1e-3
     partner = VIEWS.index(tuple(sorted(set(axes) ^ set(VIEWS[1]))))  # which view of the one is the other's second

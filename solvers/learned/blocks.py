@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -29,6 +29,9 @@ OUTPUT_GAIN = 0.1
 ROWS = 4
 """Rows of large features whose running means are taken at once, without derivatives."""
 
+FRAMES = 4
+"""Frames of large features that a residual block takes at once, without derivatives."""
+
 
 def frame_by_frame(function: Callable[..., Tensor], *frames: Tensor) -> Tensor:
     """function(*frames), for tensors (N, C, H, W), of which it takes each frame alone.
@@ -43,6 +46,22 @@ def part_by_part(function: Callable[..., Tensor], parts: list[tuple[int, int]], 
     if torch.is_grad_enabled() or len(parts) == 1:
         return function(*tensors)
     return torch.cat([function(*(t.narrow(dim, first, end - first) for t in tensors)) for first, end in parts], dim)
+
+
+def add_by_parts(
+    onto: Tensor, function: Callable[..., Tensor], parts: list[tuple[int, int]], dim: int, *tensors: Tensor
+) -> Tensor:
+    """onto + function(*tensors), as `part_by_part`; without derivatives in place, so that no second one is held."""
+    if torch.is_grad_enabled():
+        return onto + function(*tensors)
+    for first, end in parts:
+        onto.narrow(dim, first, end - first).add_(function(*(t.narrow(dim, first, end - first) for t in tensors)))
+    return onto
+
+
+def reversed_along(axes: tuple[int, ...], video: Tensor) -> Tensor:
+    """The video seen backwards along these axes; turned back when reversed again."""
+    return video.flip(axes) if axes else video
 
 
 def fold(frames: Tensor) -> Tensor:
@@ -102,9 +121,12 @@ class TemporalConv(nn.Module):
         """(B·T, C, h, w) -> the same; memory with the channels last is read as (B, C, T, h·w), not copied."""
         if frames == 1:  # the taps before and behind see nothing
             return F.conv2d(x, self.conv.weight[:, :, 1:2], self.conv.bias)
-        height = x.shape[-2]
         lines = rearrange(x, "(b t) c h w -> b c t (h w)", t=frames)
-        return rearrange(self.conv(lines), "b c t (h w) -> (b t) c h w", h=height)
+        return rearrange(self.conv(lines), "b c t (h w) -> (b t) c h w", h=x.shape[-2])
+
+    def tap(self, x: Tensor, offset: int) -> Tensor:
+        """What frames (B, C, h, w) add to those that see them before (offset −1) or behind them (1)."""
+        return F.conv2d(x, self.conv.weight[:, :, [1 + offset]])
 
 
 class ResidualBlock(nn.Module):
@@ -118,7 +140,24 @@ class ResidualBlock(nn.Module):
             self.temporal.conv.weight.mul_(0.2)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        return x + self.temporal(F.relu(self.spatial(x), inplace=True), frames)
+        """(B·T, C, h, w) -> the same; large features without derivatives in place, a few frames at a time."""
+        clip = x.unflatten(0, (-1, frames))
+        if torch.is_grad_enabled() or len(parts := slabs(clip, 1, FRAMES)) == 1:
+            return x + self.temporal(self._activated(x), frames)
+        last = None
+        for first, end in parts:
+            part = clip[:, first:end]
+            seen = self._activated(part.flatten(0, 1))
+            part += self.temporal(seen, end - first).unflatten(0, part.shape[:2])
+            seen = seen.unflatten(0, part.shape[:2])
+            if last is not None:
+                part[:, 0] += self.temporal.tap(last, -1)
+                clip[:, first - 1] += self.temporal.tap(seen[:, 0], 1)
+            last = seen[:, -1]
+        return x
+
+    def _activated(self, x: Tensor) -> Tensor:
+        return F.relu(self.spatial(x), inplace=True)
 
 
 class TemporalMemory(nn.Module):
@@ -136,15 +175,15 @@ class TemporalMemory(nn.Module):
         nn.init.constant_(self.gate.bias, -1.0)  # means over some four frames before training
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        """(B·T, F, h, w) -> the same, added to x."""
-        return part_by_part(partial(self._of_rows, frames), slabs(x, -2, ROWS), -2, x)
+        """(B·T, F, h, w) -> the same, added to x; without derivatives in place."""
+        return add_by_parts(x, partial(self._of_rows, frames), slabs(x, -2, ROWS), -2, x)
 
     def _of_rows(self, frames: int, x: Tensor) -> Tensor:
         last = rearrange(x, "(b t) f h w -> b t h w f", t=frames)
         ahead_gate, back_gate = torch.sigmoid(self.gate(last)).chunk(2, dim=-1)
         value = self.value(last)
         states = torch.cat([_scan(ahead_gate, value, False), _scan(back_gate, value, True)], dim=-1)
-        return x + rearrange(self.out(states), "b t h w f -> (b t) f h w")
+        return rearrange(self.out(states), "b t h w f -> (b t) f h w")
 
 
 def _scan(gate: Tensor, value: Tensor, backward: bool) -> Tensor:
@@ -160,7 +199,7 @@ def _scan(gate: Tensor, value: Tensor, backward: bool) -> Tensor:
 
 
 class PriorBlock(nn.Module):
-    """Residual U-Net of one prior step: video in, correction out; its features go on to the next step.
+    """Residual U-Net of one prior step: videos in, correction out; its features go on to the next step.
 
     The correction is a part of the network's own and a step towards each of the candidates, videos that other priors
     find likely: its length is chosen for each place and Haar band, the same for all channels.
@@ -183,26 +222,37 @@ class PriorBlock(nn.Module):
         self.fine = nn.ModuleList(ResidualBlock(features) for _ in range(fine))
         self.head = zero_output(nn.Conv2d(features, 4 * (outputs + candidates), 3, padding=1))
 
-    def forward(self, video: Tensor, features: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, inputs, H, W) and features (B·T, ·, H/2, W/2) -> (B, T, outputs, H, W) and new features.
+    def forward(
+        self, videos: Sequence[Tensor], candidates: Sequence[Tensor], features: Tensor, axes: tuple[int, ...] = ()
+    ) -> tuple[Tensor, Tensor]:
+        """Videos (B, T, C, H, W), of the first of which the correction is, and features (B·T, ·, H/2, W/2) -> the
+        correction (B, T, outputs, H, W) and new features.
 
-        `steps`: from the video to each candidate, (B, T, candidates·outputs, H, W).
+        `axes`: along which the videos are reversed before, and the output again; the features are those of that view.
         """
-        frames, video, steps = video.shape[1], video.flatten(0, 1), steps.flatten(0, 1)
-        features = frame_by_frame(lambda seen, known: known + self.stem(fold(seen)), video, features)
-        features = self.memory(features, frames)
-        low = F.relu(self.down(features), inplace=True)
+        frames = videos[0].shape[1]
+        videos, candidates = ([v.flatten(0, 1) for v in given] for given in (videos, candidates))
+
+        def begun(*given: Tensor) -> Tensor:
+            *seen, known = given
+            return known + self.stem(fold(reversed_along(axes, torch.cat(seen, 1))))
+
+        features = self.memory(frame_by_frame(begun, *videos, features), frames)
+        low = frame_by_frame(lambda fine: F.relu(self.down(fine), inplace=True), features)
         for block in self.coarse:
             low = block(low, frames)
-        features = features + self.up(low)
+        features = add_by_parts(features, self.up, slabs(features), -4, low)
         for block in self.fine:
             features = block(features, frames)
-        return frame_by_frame(self._correction, steps, features).unflatten(0, (-1, frames)), features
+        output = frame_by_frame(partial(self._correction, axes), features, videos[0], *candidates)
+        return output.unflatten(0, (-1, frames)), features
 
-    def _correction(self, steps: Tensor, features: Tensor) -> Tensor:
+    def _correction(self, axes: tuple[int, ...], features: Tensor, video: Tensor, *candidates: Tensor) -> Tensor:
         own, lengths = self.head(F.relu(features)).split([4 * self.outputs, 4 * self.candidates], 1)
-        towards = haar(steps).unflatten(1, (self.candidates, self.outputs))
-        return inverse_haar(OUTPUT_GAIN * bands_of(own) + (bands_of(lengths).unsqueeze(2) * towards).sum(1))
+        steps = torch.cat([candidate - video for candidate in candidates], 1)
+        towards = haar(reversed_along(axes, steps)).unflatten(1, (self.candidates, self.outputs))
+        bands = OUTPUT_GAIN * bands_of(own) + (bands_of(lengths).unsqueeze(2) * towards).sum(1)
+        return reversed_along(axes, inverse_haar(bands))
 
 
 class DataBlock(nn.Module):
@@ -215,13 +265,15 @@ class DataBlock(nn.Module):
         self.context = nn.Conv2d(features, width, 1, bias=False)
         self.head = zero_output(nn.Conv2d(width, 4 * outputs, 3, padding=1))
 
-    def forward(self, video: Tensor, features: Tensor) -> Tensor:
-        """(B, T, inputs, H, W) and features (B·T, ·, H/2, W/2) -> (B, T, outputs, H, W)."""
-        return frame_by_frame(self._of_frames, video.flatten(0, 1), features).unflatten(0, video.shape[:2])
+    def forward(self, videos: Sequence[Tensor], features: Tensor, axes: tuple[int, ...] = ()) -> Tensor:
+        """Videos (B, T, C, H, W) and features (B·T, ·, H/2, W/2) -> (B, T, outputs, H, W); `axes` as for the prior."""
+        output = frame_by_frame(partial(self._of_frames, axes), features, *(v.flatten(0, 1) for v in videos))
+        return output.unflatten(0, videos[0].shape[:2])
 
-    def _of_frames(self, frames: Tensor, features: Tensor) -> Tensor:
-        hidden = F.relu(self.stem(fold(frames)) + self.context(features))
-        return inverse_haar(OUTPUT_GAIN * bands_of(self.head(hidden)))
+    def _of_frames(self, axes: tuple[int, ...], features: Tensor, *videos: Tensor) -> Tensor:
+        seen = reversed_along(axes, torch.cat(videos, 1))
+        hidden = F.relu(self.stem(fold(seen)) + self.context(features))
+        return reversed_along(axes, inverse_haar(OUTPUT_GAIN * bands_of(self.head(hidden))))
 
 
 class Context(nn.Module):
@@ -232,12 +284,13 @@ class Context(nn.Module):
         self.stem = nn.Conv2d(4 * inputs, features, 3, padding=1)
         self.noise = nn.Linear(2, features)
 
-    def forward(self, video: Tensor, noise_std: Tensor) -> Tensor:
-        """`noise_std`: shape (B,)."""
+    def forward(self, videos: Sequence[Tensor], noise_std: Tensor, axes: tuple[int, ...] = ()) -> Tensor:
+        """Videos (B, T, C, H, W) -> features (B·T, ·, H/2, W/2); `noise_std`: shape (B,); `axes` as for the prior."""
         level = torch.stack([10 * noise_std, torch.log10(noise_std + 1e-4) / 2 + 1], -1)
-        bias = self.noise(level).repeat_interleave(video.shape[1], 0)
-        return frame_by_frame(self._of_frames, video.flatten(0, 1), bias[:, :, None, None])
+        bias = self.noise(level).repeat_interleave(videos[0].shape[1], 0)[:, :, None, None]
+        return frame_by_frame(partial(self._of_frames, axes), *(v.flatten(0, 1) for v in videos), bias)
 
-    def _of_frames(self, frames: Tensor, bias: Tensor) -> Tensor:
-        features = self.stem(fold(frames))
+    def _of_frames(self, axes: tuple[int, ...], *given: Tensor) -> Tensor:
+        *videos, bias = given
+        features = self.stem(fold(reversed_along(axes, torch.cat(videos, 1))))
         return features + bias.to(features.dtype)

@@ -58,7 +58,7 @@ class UnrolledState:
         noise_std: σ of each sample, shape `batch_shape`.
         pinv, adjoint: z₀, which is A⁺ y unless the start is "adjoint", and Aᵀ y, shape (*batch, T, C, H, W).
         square_norm: ‖A‖² of each sample, for gradient steps.
-        candidates: what other priors find likely, shape (*batch, T, CANDIDATES·C, H, W).
+        candidates: what other priors find likely, `CANDIDATES` videos (*batch, T, C, H, W), or none.
         features: what the prior hands on from step to step: (*batch, T, F, H/2, W/2) for each view, or none.
     """
 
@@ -70,7 +70,7 @@ class UnrolledState:
     pinv: Tensor
     adjoint: Tensor
     square_norm: Tensor | None = None
-    candidates: Tensor | None = None
+    candidates: tuple[Tensor, ...] = ()
     features: tuple[Tensor, ...] = ()
 
     @property
@@ -188,18 +188,17 @@ class Unrolled(nn.Module):
             coverage = A.T(A(still.new_ones(*A.batch_shape, *A.in_shape))).expand(still.shape)
             # bounded, so that ill-conditioned and random problems stay in the range of the features
             pinv, adjoint = pinv.clamp(-1, 2), adjoint.clamp(-2, 2)
-            fixed = self._joined(
-                still, moving - still, pinv, adjoint, coverage.clamp(-2, 2), frozen - still, sharp - still
-            )
-            candidates = self._joined(moving, frozen, sharp)
+            fixed = still, moving - still, pinv, adjoint, coverage.clamp(-2, 2), frozen - still, sharp - still
         assert self.context is not None
-        seen, level = pad_frames(_one_batch(self._laid_out(fixed))), noise_std.reshape(-1)
+        seen, level = [pad_frames(self._seen(video)) for video in fixed], noise_std.reshape(-1)
         with self._precision(y):
-            features = (self.context(_reversed(seen, axes), level) for axes in VIEWS[: self.views])
+            features = (self.context(seen, level, axes) for axes in VIEWS[: self.views])
             batch = self._laid_out(still).shape[:-3]
             features = tuple(view.unflatten(0, batch) for view in features)
         u = torch.zeros_like(still)
-        return UnrolledState(normal, still, u, 0, noise_std, pinv, adjoint, square_norm, candidates, features)
+        return UnrolledState(
+            normal, still, u, 0, noise_std, pinv, adjoint, square_norm, (moving, frozen, sharp), features
+        )
 
     def step(self, problem: InverseProblem, state: UnrolledState) -> UnrolledState:
         """One step of ADMM with its networks; the last one ends with the step that makes z consistent with y."""
@@ -302,21 +301,18 @@ class Unrolled(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Call p or q on videos (*batch, T, C, H, W) of any batch axes, p with `more` candidates."""
         like, features = videos[0], state.features
-        joined = _one_batch(self._laid_out(self._joined(*videos)))
-        channels, (height, width) = like.shape[-3], joined.shape[-2:]
+        channels, (height, width) = like.shape[-3], self._seen(like).shape[-2:]
         with self._precision(like):
             if isinstance(network, PaperNetwork):
+                joined = torch.cat([self._seen(video) for video in videos], 2)
                 if self.config.noise_input:
                     level = 10 * state.noise_std.reshape(-1, 1, 1, 1, 1)
                     joined = torch.cat([joined, level.expand_as(joined[:, :, :1])], 2)
                 output = network(joined)
             elif isinstance(network, PriorBlock):
-                assert state.candidates is not None
-                candidates = torch.cat([state.candidates, *(self._joined(a) for a in more)], -3)
-                steps = candidates - self._joined(*[like] * network.candidates)
-                output, features = self._over_views(network, state, joined, _one_batch(self._laid_out(steps)))
+                output, features = self._over_views(network, state, videos, (*state.candidates, *more))
             else:
-                output, features = self._over_views(network, state, joined)
+                output, features = self._over_views(network, state, videos)
         output = output.to(like.dtype)[..., :height, :width]
         if self.config.mosaic:
             output = Mosaic(self.config.mosaic, (like.shape[-4], output.shape[-3], *like.shape[-2:])).H(output)
@@ -325,31 +321,30 @@ class Unrolled(nn.Module):
         return output.reshape(*like.shape[:-4], *output.shape[1:]), features
 
     def _over_views(
-        self, network: nn.Module, state: UnrolledState, *videos: Tensor
+        self, network: nn.Module, state: UnrolledState, *videos: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The mean of what a multi-scale network says of each view, turned back; and the features of each view.
 
         Source: Timofte, Rothe and Van Gool, CVPR 2016, who take the mean of whole reconstructions.
         """
         outputs, features = [], []
-        padded = [pad_frames(video) for video in videos]
+        seen = [[pad_frames(self._seen(video)) for video in given] for given in videos]
         for axes, known in zip(VIEWS, state.features, strict=False):
-            seen, *more = (_reversed(video, axes) for video in padded)
-            output = network(seen, known.flatten(0, -4), *more)
+            output = network(*seen, known.flatten(0, -4), axes)
             if isinstance(output, tuple):  # of a prior
                 output, new = output
                 features.append(new.unflatten(0, known.shape[:-3]))
             else:
                 features.append(known)
-            outputs.append(_reversed(output, axes))
+            outputs.append(output)
         return mean(outputs), tuple(features)
 
-    def _joined(self, *videos: Tensor) -> Tensor:
-        """The videos behind each other along C, gray ones as colour ones with equal channels."""
-        return torch.cat([v.expand(*v.shape[:-3], self.config.channels, -1, -1) for v in videos], -3)
+    def _seen(self, video: Tensor) -> Tensor:
+        """(*batch, T, C, H, W) as the networks see it: (B, T, C, H, W), a gray one with equal channels, laid out."""
+        return _one_batch(self._laid_out(video.expand(*video.shape[:-3], self.config.channels, -1, -1)))
 
     def _laid_out(self, video: Tensor) -> Tensor:
-        """The video as the networks see it: of a scan, one large frame."""
+        """Of a scan, one large frame."""
         grid = self.config.mosaic
         return Mosaic(grid, tuple(video.shape[-4:]))(video) if grid else video
 
@@ -382,10 +377,6 @@ def _is_learned(problem: InverseProblem) -> bool:
     y, noise_std = problem.y, torch.as_tensor(problem.noise_std)
     given = (*(y if isinstance(y, Ragged) else (y,)), noise_std, *problem.operator.tensors())
     return any(t.requires_grad for t in given)
-
-
-def _reversed(video: Tensor, axes: tuple[int, ...]) -> Tensor:
-    return video.flip(axes) if axes else video
 
 
 def _one_batch(video: Tensor) -> Tensor:
