@@ -128,6 +128,21 @@ def test_a_network_has_the_derivatives_of_all_that_it_is_given(config, given):
     torch.testing.assert_close((gradient * direction).sum(), difference, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_a_network_keeps_something_for_derivatives_only_where_they_are_wanted(wanted, monkeypatch):
+    enabled, step = [], Unrolled.step
+
+    def seen(network, problem, state):
+        enabled.append(torch.is_grad_enabled())
+        return step(network, problem, state)
+
+    monkeypatch.setattr(Unrolled, "step", seen)
+    problem = forward_model("sr2", (2, 3, 16, 16)).measure(clip(2, batch=()))
+    x = run(VideoOneNet("videoonet-fast"), dataclasses.replace(problem, y=problem.y.requires_grad_(wanted))).x
+    assert enabled == [wanted, wanted]
+    assert x.requires_grad is wanted
+
+
 def test_loading_and_running_draw_no_random_numbers():
     problem = forward_model("sr2", (2, 3, 16, 16)).measure(clip(2, batch=()))
     before = torch.get_rng_state()

@@ -14,7 +14,7 @@ from linops_video.errors import SpecError
 from linops_video.solvers.defaults import scale
 from linops_video.solvers.iteration import relative_change
 from linops_video.solvers.learned.checkpoint import frozen_copy, load_network
-from linops_video.solvers.learned.unrolled import VIEWS, Unrolled, UnrolledState
+from linops_video.solvers.learned.unrolled import VIEWS, Unrolled, UnrolledState, derivatives_of
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -116,8 +116,9 @@ class Learned:
         network = frozen_copy(self.network, problem.y) if problem.y.is_floating_point() else self.network
         if self.precision == "bfloat16":
             network.network_dtype = torch.bfloat16
-        problem = rescaled(problem)
-        state = network.init(problem)
+        with derivatives_of(problem):
+            problem = rescaled(problem)
+            state = network.init(problem)
         return LearnedState(**vars(state), network=network, problem=problem)
 
     def resume(self, problem: InverseProblem, state: LearnedState) -> LearnedState:
@@ -127,7 +128,8 @@ class Learned:
     def step(self, problem: InverseProblem, state: LearnedState) -> LearnedState:
         assert state.network is not None
         assert state.problem is not None
-        after = state.network.step(state.problem, state)
+        with derivatives_of(problem):
+            after = state.network.step(state.problem, state)
         assert isinstance(after, LearnedState)  # dataclasses.replace keeps the class
         return after
 

@@ -170,7 +170,7 @@ class Unrolled(nn.Module):
         if normal is None and self.solves:
             normal = problem.normal
         noise_std = torch.as_tensor(problem.noise_std, device=y.device, dtype=y.dtype).expand(problem.batch_shape)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and _is_learned(problem)):
+        with derivatives_of(problem):
             adjoint = A.T(y)
             square_norm = None
             if c.data_step == "gradient" or c.start == "adjoint":
@@ -372,11 +372,11 @@ class Unrolled(nn.Module):
         return torch.autocast(like.device.type, self.network_dtype, enabled=self.network_dtype is not None)
 
 
-def _is_learned(problem: InverseProblem) -> bool:
-    """Whether a derivative is taken with respect to the measurement, its noise level or a tensor of the operator."""
+def derivatives_of(problem: InverseProblem) -> torch.set_grad_enabled:
+    """Off, so that nothing is kept for them, unless the measurement, σ or a tensor of the operator has derivatives."""
     y, noise_std = problem.y, torch.as_tensor(problem.noise_std)
     given = (*(y if isinstance(y, Ragged) else (y,)), noise_std, *problem.operator.tensors())
-    return any(t.requires_grad for t in given)
+    return torch.set_grad_enabled(torch.is_grad_enabled() and any(t.requires_grad for t in given))
 
 
 def _one_batch(video: Tensor) -> Tensor:
