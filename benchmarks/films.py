@@ -6,7 +6,7 @@
     python benchmarks/films.py kill FILM             kill -9 in the middle of 256 frames, then the same command again
     python benchmarks/films.py processes FILM        8 files by 1 and by 2 processes of torchrun, one thread each
     python benchmarks/films.py threads FILM          reading ahead and writing behind, against one after another
-    python benchmarks/films.py reuse FILM            what the command sets of the heap, against leaving it as it is
+    python benchmarks/films.py reuse FILM            freed memory used again, against handed back to the system
     python benchmarks/films.py network FILM          the network as `solve` runs it, against eager float32
 
 FILM is any video file; the numbers in docs/films.md are for one of 960×540. One thread. `--json FILE` adds the
@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import math
 import os
 import resource
 import shutil
@@ -45,7 +44,7 @@ from linops_video.media.video import read_video, stream_video, write_video
 from linops_video.metrics import psnr
 from linops_video.solvers import run
 from linops_video.solvers.film import solve_film, windows_of
-from linops_video.solvers.registry import build, fast_fields, is_learned
+from linops_video.solvers.registry import build, fast_fields
 from linops_video.solvers.tiles import run_in_tiles, tiles_of
 
 SOLVERS = ("admm-tv", "videoonet")
@@ -191,14 +190,8 @@ def _command(path: Path, op: str, solver: str, before: str = "") -> list[str]:
 
 
 def reuse(film: Path, op: str, solver: str, frames: int | None, size: str = "240p") -> dict:
-    """Processor time and peak memory of the command, and of one that does without what it sets of the heap; best of 2.
-
-    Of classical solvers that freed memory is used again, of networks that large tensors have memory of their own.
-    """
-    without = "import linops_video.cli.{0} as module; module.{1} = lambda: None"
-    ways = {"used again": "", "handed back": without.format("app", "reuse_freed_memory")}
-    if is_learned(solver):
-        ways = {"large tensors apart": "", "all in one heap": without.format("solve", "map_large_tensors")}
+    """Processor time and peak memory of the command, and of one that leaves the heap as glibc has it; best of 2."""
+    ways = {"used again": "", "handed back": "import linops_video.cli.app as a; a.reuse_freed_memory = lambda: None"}
     taken, peaks = {}, {}
     with tempfile.TemporaryDirectory() as name:
         path = _measured(film, op, frames or 48, size, Path(name))
@@ -211,7 +204,7 @@ def reuse(film: Path, op: str, solver: str, frames: int | None, size: str = "240
     return {
         "size": size,
         "seconds": taken,
-        "times faster": math.truediv(*(taken[way] for way in reversed(ways))),
+        "times faster": taken["handed back"] / taken["used again"],
         "peak [MB]": peaks,
     }
 
