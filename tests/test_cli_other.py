@@ -209,7 +209,5 @@ def test_the_command_uses_freed_memory_again(children):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_networks_hand_large_tensors_back_although_a_later_one_stays(children):
-    """MB more than before a tensor of 128 MB: with it, and without."""
     held, left = map(int, children[0]["mapped"][1].split())
-    assert held >= 128
-    assert left < 16
+    assert held >= 128 and left < 16, "MB more than before the tensor of 128 MB, with it and without"
