@@ -7,11 +7,8 @@ import platform
 
 import torch
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -3, -4, -8
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 """What glibc's `mallopt` calls them in malloc.h."""
-
-LARGE, MAPS = 64 * 2**20, 65536
-"""Bytes of a tensor that gets memory of its own, and how many there may be at once: glibc's own default."""
 
 
 def reuse_freed_memory() -> None:
@@ -24,17 +21,6 @@ def reuse_freed_memory() -> None:
     if platform.libc_ver()[0] == "glibc":
         for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_ARENA_MAX, 1)):
             ctypes.CDLL(None).mallopt(option, value)
-
-
-def map_large_tensors() -> None:
-    """Give tensors of `LARGE` bytes and more memory of their own, which goes back to the system when they are freed.
-
-    A network holds tensors of many sizes at once. Where they share one heap, what is freed between two that stay seldom
-    fits the next one, and how much is lost so differs by chance from window to window: the longer a film, the higher
-    its peak. Nothing is done where the C library is another one, or takes no threshold that high.
-    """
-    if platform.libc_ver()[0] == "glibc" and ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE):
-        ctypes.CDLL(None).mallopt(M_MMAP_MAX, MAPS)
 
 
 def release_freed_memory() -> None:

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from linops_video.cli.clip import Outputs, Request
 from linops_video.cli.films import is_collection, solve_file, solve_files
-from linops_video.cli.heap import map_large_tensors
 from linops_video.cli.options import (
     Device,
     Kernel,
@@ -33,7 +32,7 @@ from linops_video.media.arrays import read_kernel
 from linops_video.media.files import check_distinct, check_writable
 from linops_video.media.video import check_video_suffix
 from linops_video.solvers import SOLVERS
-from linops_video.solvers.registry import fast_fields, is_learned
+from linops_video.solvers.registry import fast_fields
 
 
 def solve(
@@ -93,8 +92,6 @@ def solve(
         where,
         fast_fields(solver, where) | read_fields(config, solver) | ({} if weights is None else {"weights": weights}),
     )
-    if is_learned(solver):
-        map_large_tensors()
     console = Console()
     if input is not None and is_collection(input):
         if json is not None or figure is not None or shape is not None:

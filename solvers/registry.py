@@ -15,7 +15,7 @@ from linops_video.solvers.defaults import scale, tuned, tuned_prior
 from linops_video.solvers.hqs import HalfQuadratic
 from linops_video.solvers.iteration import OnStep, Solver, check_problem, check_solver, run
 from linops_video.solvers.learned.onenet import OneNet
-from linops_video.solvers.learned.solver import Learned, fast_precision
+from linops_video.solvers.learned.solver import fast_precision
 from linops_video.solvers.learned.videoonet import VideoOneNet
 from linops_video.solvers.least_squares import Cgls, Tikhonov
 from linops_video.solvers.pinv import Pinv
@@ -124,17 +124,8 @@ def fast_fields(solver: str, device: torch.device | str) -> dict[str, str]:
         >>> fast_fields("admm-tv", "cpu")
         {}
     """
-    return {"precision": fast_precision(device)} if is_learned(solver) else {}
-
-
-def is_learned(solver: str) -> bool:
-    """Whether this is the name of a solver that runs a network.
-
-    Example:
-        >>> is_learned("videoonet"), is_learned("admm-tv")
-        (True, False)
-    """
-    return solver in SOLVERS and issubclass(SOLVERS[solver], Learned)
+    named = {f.name for f in dataclasses.fields(SOLVERS[solver])} if solver in SOLVERS else set()
+    return {"precision": fast_precision(device)} if "precision" in named else {}
 
 
 def check_fields(kind: Any, fields: dict[str, Any]) -> None:
