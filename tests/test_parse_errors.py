@@ -66,6 +66,21 @@ def test_errors_point_at_the_character(text, pointed, words, kind):
 
 
 @pytest.mark.parametrize(
+    ("kernel", "usage"),
+    [
+        ("gaussian, 3, 1", "gaussian, σ"),  # has no size
+        ("line3, 1, 2", "line3[, degrees]"),
+        ("box, 4.0", "box, size, its size a whole number"),
+        ("disk, 4", "disk, size, radius, its size a whole number"),
+    ],
+)
+def test_a_kernel_written_wrong_is_told_as_it_came(kernel, usage):
+    with pytest.raises(SpecError) as caught:
+        parse(f"blur({kernel})", VIDEO)
+    assert str(caught.value).split("\n")[0] == f"the kernel {kernel} is written {usage}"
+
+
+@pytest.mark.parametrize(
     "text",
     [
         f"{10**20} * identity",

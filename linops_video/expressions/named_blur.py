@@ -91,7 +91,7 @@ def _kernel(place: Place, kernel: str | Path, numbers: tuple[float, ...]) -> Ten
     if not needed <= len(numbers) <= len(parameters) or any(
         w and not isinstance(number, int) for w, number in zip(whole, numbers, strict=False)
     ):
-        given = ", ".join([kernel, *(f"{number:g}" for number in numbers)])
+        given = ", ".join([kernel, *map(str, numbers)])
         raise SpecError(f"the kernel {given} is written {usage}{', its size a whole number' if any(whole) else ''}")
     return build(place, *(n if w else float(n) for w, n in zip(whole, numbers, strict=False)))
 
