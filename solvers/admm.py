@@ -160,7 +160,7 @@ class AdmmBase(Regularised):
 
 def mean(parts: Sequence[Tensor]) -> Tensor:
     """The mean of tensors of one shape."""
-    return parts[0] if len(parts) == 1 else reduce(torch.add, parts) / len(parts)
+    return parts[0] if len(parts) == 1 else reduce(torch.add, parts).div_(len(parts))
 
 
 @dataclass(frozen=True)

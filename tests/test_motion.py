@@ -13,6 +13,7 @@ from linops_video import forward_model
 from linops_video.errors import SpecError
 from linops_video.solvers.learned.form import Config
 from linops_video.solvers.learned.unrolled import Unrolled
+from linops_video.solvers.motion import means
 from linops_video.solvers.motion.flow import moved, optical_flow, places
 from linops_video.solvers.motion.means import Paths
 
@@ -75,6 +76,16 @@ def test_a_frame_that_was_not_measured_stays_and_tells_nothing() -> None:
     assert torch.equal(of_other[:, 2], other[:, 2])
     assert torch.equal(mean[:, [0, 1, 3, 4]], of_other[:, [0, 1, 3, 4]])
     assert not torch.equal(mean[:, 1], video[:, 1])
+
+
+def test_large_frames_are_taken_a_few_at_a_time_and_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    video = torch.stack([waves(5, speed) for speed in ((1.0, 0.5), (-2.0, 1.5))])
+    measured = torch.tensor([[1, 1, 0, 1, 1], [1, 1, 1, 1, 1]], dtype=video.dtype)
+    whole = Paths(video, measured)
+    monkeypatch.setattr(means, "slabs", lambda x, axis: [(0, 1), (1, x.shape[axis])] if x.shape[axis] > 1 else [(0, 1)])
+    parts = Paths(video, measured)
+    assert (len(whole.pairs), len(parts.pairs)) == (8, 14)
+    torch.testing.assert_close(parts.mean(video), whole.mean(video), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 5, 6), (2, 3, 17, 9), (5, 3, 16, 20)])

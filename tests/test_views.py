@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 from torch import Tensor
@@ -13,7 +11,7 @@ from linops_video.errors import SpecError
 from linops_video.solvers import VideoOneNet, run
 from linops_video.solvers.learned.blocks import pad_frames
 from linops_video.solvers.learned.form import Config
-from linops_video.solvers.learned.unrolled import VIEWS, Unrolled, UnrolledState
+from linops_video.solvers.learned.unrolled import VIEWS, Unrolled
 
 
 def network(views: int) -> Unrolled:
@@ -26,14 +24,11 @@ def network(views: int) -> Unrolled:
     return made.requires_grad_(False)
 
 
-def state(made: Unrolled, fixed: Tensor) -> UnrolledState:
-    """One whose features are those of all views of `fixed`, (1, T, 21, H, W)."""
-    video = fixed[:, :, :3]
-    problem = forward_model("denoise", tuple(video.shape[1:])).measure(video)
+def features_of(made: Unrolled, fixed: Tensor) -> list[Tensor]:
+    """Those of all views of `fixed`, (1, T, 21, H, W)."""
     assert made.context is not None
     features = [made.context([pad_frames(fixed)], torch.zeros(1).double(), axes) for axes in VIEWS]
-    features = tuple(f.unflatten(0, video.shape[:2]) for f in features)
-    return dataclasses.replace(made.init(problem), features=features)
+    return [f.unflatten(0, fixed.shape[:2]) for f in features]
 
 
 @pytest.mark.parametrize("axes", VIEWS[1:])
@@ -45,8 +40,9 @@ def test_a_reversed_video_gives_the_reversed_answer(axes: tuple[int, ...], size:
     videos = torch.rand(5, 1, 3, 3, *size, generator=generator, dtype=torch.float64)
     prior = made.prior[0]
 
-    def said(start: Tensor, videos: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        return made._over_views(prior, state(made, start), tuple(videos[:2]), tuple(videos[2:]))
+    def said(start: Tensor, videos: Tensor) -> tuple[Tensor, list[Tensor]]:
+        features = features_of(made, start)
+        return made._over_views(prior, features, tuple(videos[:2]), tuple(videos[2:])), features
 
     answer, features = said(fixed, videos)
     of_reversed, others = said(fixed.flip(axes), videos.flip(axes))
@@ -63,6 +59,24 @@ def test_one_view_is_the_network_itself() -> None:
     assert len(network(2).init(problem).features) == 2
     assert (one - two).abs().max() > 1e-4
     torch.testing.assert_close(problem.operator(one), problem.operator(two))  # both fit the measurement
+
+
+def test_without_derivatives_a_step_takes_the_features_of_the_state_before() -> None:
+    """They are most of what is held; with derivatives, which need them, the state stays as it is."""
+    video = torch.rand(2, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    problem, made = forward_model("sr2", (2, 3, 8, 8)).to(dtype=torch.float64).measure(video), network(2)
+    start = made.init(problem)
+    kept = [features.clone() for features in start.features]
+    first, again = made.step(problem, start), made.step(problem, start)
+    assert torch.equal(first.z, again.z)
+    assert all(torch.equal(a, b) for a, b in zip(start.features, kept, strict=True))
+    with torch.no_grad():
+        taken = made.step(problem, start)
+        torch.testing.assert_close(taken.z, first.z, rtol=0, atol=1e-12)
+        assert start.features == []
+        with pytest.raises(SpecError, match="take the state that it gave"):
+            made.step(problem, start)
+        assert made.step(problem, taken).features == []  # nothing follows the last step
 
 
 def test_the_solver_takes_views() -> None:

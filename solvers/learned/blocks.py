@@ -38,20 +38,24 @@ def frame_by_frame(function: Callable[..., Tensor], *frames: Tensor) -> Tensor:
 
     Without derivatives, a few frames at a time: what the function keeps on the way is then small.
     """
-    return part_by_part(function, slabs(frames[0]), -4, *frames)
-
-
-def part_by_part(function: Callable[..., Tensor], parts: list[tuple[int, int]], dim: int, *tensors: Tensor) -> Tensor:
-    """function(*tensors) of parts along an axis, (N, C, H, W) to (N, C', H', W'); with derivatives, of all at once."""
+    parts = slabs(frames[0])
     if torch.is_grad_enabled() or len(parts) == 1:
-        return function(*tensors)
-    return torch.cat([function(*(t.narrow(dim, first, end - first) for t in tensors)) for first, end in parts], dim)
+        return function(*frames)
+    whole = None
+    for first, end in parts:
+        part = function(*(t[first:end] for t in frames))
+        if whole is None:  # and not all parts at the end, which would be held twice
+            like = torch.empty_like(part)
+            whole = like.new_empty_strided((parts[-1][1], *like.shape[1:]), like.stride())
+        whole[first:end] = part
+    assert whole is not None
+    return whole
 
 
 def add_by_parts(
     onto: Tensor, function: Callable[..., Tensor], parts: list[tuple[int, int]], dim: int, *tensors: Tensor
 ) -> Tensor:
-    """onto + function(*tensors), as `part_by_part`; without derivatives in place, so that no second one is held."""
+    """onto + function(*tensors), (N, C, H, W), in parts along an axis; without derivatives in place, to hold one."""
     if torch.is_grad_enabled():
         return onto + function(*tensors)
     for first, end in parts:
@@ -226,18 +230,17 @@ class PriorBlock(nn.Module):
         self, videos: Sequence[Tensor], candidates: Sequence[Tensor], features: Tensor, axes: tuple[int, ...] = ()
     ) -> tuple[Tensor, Tensor]:
         """Videos (B, T, C, H, W), of the first of which the correction is, and features (B·T, ·, H/2, W/2) -> the
-        correction (B, T, outputs, H, W) and new features.
+        correction (B, T, outputs, H, W) and new features; without derivatives these take the place of the old ones.
 
         `axes`: along which the videos are reversed before, and the output again; the features are those of that view.
         """
         frames = videos[0].shape[1]
         videos, candidates = ([v.flatten(0, 1) for v in given] for given in (videos, candidates))
 
-        def begun(*given: Tensor) -> Tensor:
-            *seen, known = given
-            return known + self.stem(fold(reversed_along(axes, torch.cat(seen, 1))))
+        def seen(*given: Tensor) -> Tensor:
+            return self.stem(fold(reversed_along(axes, torch.cat(given, 1))))
 
-        features = self.memory(frame_by_frame(begun, *videos, features), frames)
+        features = self.memory(add_by_parts(features, seen, slabs(videos[0]), -4, *videos), frames)
         low = frame_by_frame(lambda fine: F.relu(self.down(fine), inplace=True), features)
         for block in self.coarse:
             low = block(low, frames)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 from linops_video import InverseProblem, LinearOperator, Mosaic, NormalSolver, compose
 from linops_video.algebra.parameters import per_sample
 from linops_video.batch import Ragged
-from linops_video.errors import DtypeError, ShapeError
+from linops_video.errors import DtypeError, ShapeError, SpecError
 from linops_video.solvers.admm import data_step, mean
 from linops_video.solvers.learned.blocks import Context, DataBlock, PriorBlock, pad_frames
 from linops_video.solvers.learned.colour import ColourNetwork, luma, without_colours
@@ -59,7 +59,8 @@ class UnrolledState:
         pinv, adjoint: z₀, which is A⁺ y unless the start is "adjoint", and Aᵀ y, shape (*batch, T, C, H, W).
         square_norm: ‖A‖² of each sample, for gradient steps.
         candidates: what other priors find likely, `CANDIDATES` videos (*batch, T, C, H, W), or none.
-        features: what the prior hands on from step to step: (*batch, T, F, H/2, W/2) for each view, or none.
+        features: what the prior hands on from step to step: (*batch, T, F, H/2, W/2) for each view, or none. They are
+            most of what is held, so that a step without derivatives takes them out of the state that it goes on from.
     """
 
     normal: NormalSolver | None
@@ -71,7 +72,7 @@ class UnrolledState:
     adjoint: Tensor
     square_norm: Tensor | None = None
     candidates: tuple[Tensor, ...] = ()
-    features: tuple[Tensor, ...] = ()
+    features: list[Tensor] = field(default_factory=list)
 
     @property
     def estimate(self) -> Tensor:
@@ -194,39 +195,53 @@ class Unrolled(nn.Module):
         with self._precision(y):
             features = (self.context(seen, level, axes) for axes in VIEWS[: self.views])
             batch = self._laid_out(still).shape[:-3]
-            features = tuple(view.unflatten(0, batch) for view in features)
+            features = [view.unflatten(0, batch) for view in features]
         u = torch.zeros_like(still)
         return UnrolledState(
             normal, still, u, 0, noise_std, pinv, adjoint, square_norm, (moving, frozen, sharp), features
         )
 
     def step(self, problem: InverseProblem, state: UnrolledState) -> UnrolledState:
-        """One step of ADMM with its networks; the last one ends with the step that makes z consistent with y."""
+        """One step of ADMM with its networks; the last one ends with the step that makes z consistent with y.
+
+        Raises:
+            SpecError: if the features of the state have gone into another step from it.
+        """
         c, k = self.config, state.step
+        features = list(state.features)
+        if self.context is not None and not features:
+            raise SpecError("a step without derivatives uses up the state it goes on from: take the state that it gave")
+        if not torch.is_grad_enabled():
+            state.features.clear()
         network = 0 if c.shared else k
-        video = c.form == "videoonet"
-        z, u = state.z, state.u
-        more = ()
-        if self._follows(k):
-            z = self._make_consistent(state, z, problem.y)
-            more = (self._along_motion(problem, state, z),)
-        base = z if video else z - u
-        prior_input = (z, u) if video else (base,)
-        output, features = self._run(self.prior[network], (*prior_input, *(a - base for a in more)), state, more)
-        x = base + output if c.corrections else output
+        z = self._make_consistent(state, state.z, problem.y) if self._follows(k) else state.z
+        x = self._prior_step(self.prior[network], problem, state, z, features)
         z_new, u_new = self._data_step(problem, state, x)
-        if video:
-            seen = (x, state.pinv, state.adjoint, z, z_new, u, u_new)
-            output, _ = self._run(self.data[network], seen, dataclasses.replace(state, features=features))
-            change_z, change_u = output.chunk(2, dim=-3)
+        if c.form == "videoonet":
+            seen = (x, state.pinv, state.adjoint, z, z_new, state.u, u_new)
+            change_z, change_u = self._run(self.data[network], seen, features, state.noise_std).chunk(2, dim=-3)
             z_new, u_new = (z_new + change_z, u_new + change_u) if c.corrections else (change_z, change_u)
-        if c.consistent and k + 1 == c.steps:
-            z_new = self._make_consistent(state, z_new, problem.y)
-        if c.motion and k + 1 == c.steps:
-            z_new = along_motion(problem.operator, z_new, MOTION_SHARE)
-        if c.colour and k + 1 == c.steps:
-            z_new = self.coloured(problem.operator, z_new)
+        if k + 1 == c.steps:
+            features, z_new = [], self._finished(problem, state, z_new)
         return dataclasses.replace(state, z=z_new, u=u_new, step=k + 1, features=features)
+
+    def _prior_step(
+        self, network: nn.Module, problem: InverseProblem, state: UnrolledState, z: Tensor, features: list[Tensor]
+    ) -> Tensor:
+        """x ← p(z, u), or p(z − u) for onenet, with the mean of z along its motion from the step on that follows it."""
+        more = (self._along_motion(problem, state, z),) if self._follows(state.step) else ()
+        videos = (z, state.u) if self.config.form == "videoonet" else (z - state.u,)
+        seen = (*videos, *(a - videos[0] for a in more))
+        output = self._run(network, seen, features, state.noise_std, (*state.candidates, *more))
+        return videos[0] + output if self.config.corrections else output
+
+    def _finished(self, problem: InverseProblem, state: UnrolledState, z: Tensor) -> Tensor:
+        """After the last step: z consistent with y, frames without measurements along the motion, and colours."""
+        if self.config.consistent:
+            z = self._make_consistent(state, z, problem.y)
+        if self.config.motion:
+            z = along_motion(problem.operator, z, MOTION_SHARE)
+        return self.coloured(problem.operator, z) if self.config.colour else z
 
     def forward(self, problem: InverseProblem, normal: NormalSolver | None = None) -> Tensor:
         """The reconstruction, shape (*batch, T, C, H, W); `normal`: that of the operator, if it is known."""
@@ -297,47 +312,48 @@ class Unrolled(nn.Module):
         return z, v - z
 
     def _run(
-        self, network: nn.Module, videos: tuple[Tensor, ...], state: UnrolledState, more: tuple[Tensor, ...] = ()
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Call p or q on videos (*batch, T, C, H, W) of any batch axes, p with `more` candidates."""
-        like, features = videos[0], state.features
+        self,
+        network: nn.Module,
+        videos: tuple[Tensor, ...],
+        features: list[Tensor],
+        noise_std: Tensor,
+        candidates: tuple[Tensor, ...] = (),
+    ) -> Tensor:
+        """Call p or q on videos (*batch, T, C, H, W) of any batch axes; p, with candidates, renews the features."""
+        like = videos[0]
         channels, (height, width) = like.shape[-3], self._seen(like).shape[-2:]
         with self._precision(like):
             if isinstance(network, PaperNetwork):
                 joined = torch.cat([self._seen(video) for video in videos], 2)
                 if self.config.noise_input:
-                    level = 10 * state.noise_std.reshape(-1, 1, 1, 1, 1)
+                    level = 10 * noise_std.reshape(-1, 1, 1, 1, 1)
                     joined = torch.cat([joined, level.expand_as(joined[:, :, :1])], 2)
                 output = network(joined)
-            elif isinstance(network, PriorBlock):
-                output, features = self._over_views(network, state, videos, (*state.candidates, *more))
             else:
-                output, features = self._over_views(network, state, videos)
+                given = (videos, candidates) if isinstance(network, PriorBlock) else (videos,)
+                output = self._over_views(network, features, *given)
         output = output.to(like.dtype)[..., :height, :width]
         if self.config.mosaic:
             output = Mosaic(self.config.mosaic, (like.shape[-4], output.shape[-3], *like.shape[-2:])).H(output)
         if channels != self.config.channels:
             output = output.unflatten(-3, (-1, self.config.channels)).mean(-3)
-        return output.reshape(*like.shape[:-4], *output.shape[1:]), features
+        return output.reshape(*like.shape[:-4], *output.shape[1:])
 
-    def _over_views(
-        self, network: nn.Module, state: UnrolledState, *videos: tuple[Tensor, ...]
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The mean of what a multi-scale network says of each view, turned back; and the features of each view.
+    def _over_views(self, network: nn.Module, features: list[Tensor], *videos: tuple[Tensor, ...]) -> Tensor:
+        """The mean of what a multi-scale network says of each view, turned back; a prior renews the features.
 
         Source: Timofte, Rothe and Van Gool, CVPR 2016, who take the mean of whole reconstructions.
         """
-        outputs, features = [], []
+        outputs = []
         seen = [[pad_frames(self._seen(video)) for video in given] for given in videos]
-        for axes, known in zip(VIEWS, state.features, strict=False):
+        for number, axes in enumerate(VIEWS[: len(features)]):
+            known = features[number]
             output = network(*seen, known.flatten(0, -4), axes)
             if isinstance(output, tuple):  # of a prior
                 output, new = output
-                features.append(new.unflatten(0, known.shape[:-3]))
-            else:
-                features.append(known)
+                features[number] = new.unflatten(0, known.shape[:-3])
             outputs.append(output)
-        return mean(outputs), tuple(features)
+        return mean(outputs)
 
     def _seen(self, video: Tensor) -> Tensor:
         """(*batch, T, C, H, W) as the networks see it: (B, T, C, H, W), a gray one with equal channels, laid out."""
@@ -362,7 +378,7 @@ class Unrolled(nn.Module):
         noisy, normal, exact = state.noise_std > 0, state.normal, z
         assert normal is not None
         if not noisy.all():
-            exact = normal.pinv(y) + normal.null_projection(z)
+            exact = normal.null_projection(z) + normal.pinv(y)
         if not noisy.any():
             return exact
         proximal = normal.prox(self.rho(self.config.steps, state.noise_std), z, y)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from linops_video.algebra.slabs import slabs
 from linops_video.solvers.motion.flow import moved, optical_flow, places, window_mean
 
 REACH = 4
@@ -32,13 +33,15 @@ class Paths:
         self.pairs = []
         gray, frames = video.mean(2, keepdim=True), video.shape[1]
         for offset in (d for d in range(-REACH, REACH + 1) if d != 0 and abs(d) < frames):
-            here = slice(max(0, -offset), frames - max(0, offset))
-            there = slice(max(0, offset), frames - max(0, -offset))
-            grid = places(optical_flow(gray[:, here].flatten(0, 1), gray[:, there].flatten(0, 1)))
-            change = moved(video[:, there].flatten(0, 1), grid) - video[:, here].flatten(0, 1)
-            trust = torch.exp(-window_mean(change.square().mean(1, keepdim=True)) / (2 * DOUBT**2))
-            trust = trust * (measured[:, here] * measured[:, there]).flatten()[:, None, None, None]
-            self.pairs.append((here, there, grid, trust))
+            start, stop = max(0, -offset), frames - max(0, offset)
+            for first, end in slabs(gray[:, start:stop], 1):  # a few frames: what is held on the way is then small
+                here = slice(start + first, start + end)
+                there = slice(here.start + offset, here.stop + offset)
+                grid = places(optical_flow(gray[:, here].flatten(0, 1), gray[:, there].flatten(0, 1)))
+                change = moved(video[:, there].flatten(0, 1), grid) - video[:, here].flatten(0, 1)
+                trust = torch.exp(-window_mean(change.square().mean(1, keepdim=True)) / (2 * DOUBT**2))
+                trust = trust * (measured[:, here] * measured[:, there]).flatten()[:, None, None, None]
+                self.pairs.append((here, there, grid, trust))
 
     def mean(self, video: Tensor) -> Tensor:
         """The weighted mean of each frame and of those that are moved onto it, shape as `video`."""
