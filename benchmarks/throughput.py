@@ -27,7 +27,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from linops_video import forward_model
-from linops_video.cli.heap import reuse_freed_memory
+from linops_video.films.heap import reuse_freed_memory
 from linops_video.media.video import read_video
 from linops_video.metrics import psnr
 from linops_video.solvers.registry import build, fast_fields

@@ -19,11 +19,11 @@ from linops_video import LinopsError, __version__
 from linops_video.cli.data import data
 from linops_video.cli.evaluate import evaluate
 from linops_video.cli.figure import figure
-from linops_video.cli.heap import is_out_of_memory, reuse_freed_memory
 from linops_video.cli.ops import ops
 from linops_video.cli.solve import solve
 from linops_video.cli.train import train
 from linops_video.cli.tune import tune
+from linops_video.films.heap import is_out_of_memory, reuse_freed_memory
 from linops_video.media.files import reason
 
 UNWRITABLE = (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EBADF)

@@ -16,13 +16,13 @@ from rich.console import Console
 
 from linops_video import __version__
 from linops_video.cli.clip import Outputs, Request, aspect_of, check_output, solve_clip, sound_of
-from linops_video.cli.heap import is_out_of_memory, release_freed_memory
 from linops_video.cli.progress import bar
 from linops_video.cli.report import Row, Run, print_table, report_of, tuning_line, write_json
 from linops_video.errors import CutError, FileError, LinopsError, SpecError
 from linops_video.expressions.expression import check_names
 from linops_video.expressions.source import files_named
 from linops_video.films.film import Film, measured_film, open_film, simulated_film
+from linops_video.films.heap import is_out_of_memory, release_freed_memory
 from linops_video.films.parts import WHOLE, Finished, Parts, Share, locked
 from linops_video.films.threads import behind
 from linops_video.media.arrays import NUMPY, read_clip, read_measurement

@@ -13,6 +13,7 @@ from torch import Tensor
 from linops_video import InverseProblem, Solution
 from linops_video.errors import CutError, SpecError
 from linops_video.films.cut import Bounds, cut_problem, whole
+from linops_video.films.heap import release_freed_memory
 from linops_video.solvers.iteration import OnStep, Solver, check_problem, run
 
 TILE = (320, 448)
@@ -129,6 +130,7 @@ def run_tiles(
         statuses.append(part.status)
         steps = max(steps, part.steps)
         del part  # with its state, several times as large: gone before the next tile is solved
+        release_freed_memory()
     status = "max_steps" if "max_steps" in statuses else statuses[0]
     of_whole = getattr(solver, "of_whole", None)
     return Solution(total if of_whole is None else of_whole(first, total), status, steps)

@@ -113,7 +113,7 @@ CHILDREN = {
     "hung up": "solve_until(signal.SIGHUP)",
     "memory": (
         "import resource, torch\n"
-        "from linops_video.cli.heap import reuse_freed_memory\n"
+        "from linops_video.films.heap import reuse_freed_memory\n"
         "reuse_freed_memory()\n"
         "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "before = faults()\n"
