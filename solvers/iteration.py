@@ -54,7 +54,8 @@ S = TypeVar("S", bound=State)
 
 
 class Solver(Protocol[S]):
-    """A frozen dataclass of parameters with three pure methods; `max_steps` = 0 is a solver without iteration.
+    """A frozen dataclass of parameters with three pure methods; `max_steps` = 0 is a solver without iteration. (Of the
+    state that it goes on from, a step of a network takes what is large, unless it is differentiated.)
 
     It may have more, which is asked for where it is used: `resume(problem, state)`, the state to go on from where that
     is not the given one; `objective(problem, x)`, for the history; `priors`, whose bounds x is clipped to;
