@@ -55,9 +55,11 @@ def test_tiles_give_what_the_whole_frame_gives(monkeypatch, spec):
     whole = run(solver, problem).x
     monkeypatch.setattr("linops_video.solvers.tiles.TILE", (56, 56))
     monkeypatch.setattr("linops_video.solvers.tiles.MARGIN", 16)
-    steps = []
+    steps, releases = [], []
+    monkeypatch.setattr("linops_video.solvers.tiles.release_freed_memory", lambda: releases.append(len(steps)))
     tiled = run_in_tiles(solver, problem, lambda step, state, residual: steps.append(step))
     assert len(cut_in_tiles(solver, problem)) == 6
+    assert releases == list(range(15, 6 * 15 + 1, 15))  # what a tile leaves, before the next one
     assert steps == list(range(1, 6 * 15 + 1))
     assert (tiled.status, tiled.steps) == ("max_steps", 15)
     edge = 8 if spec == "dd" else 0  # whose measurements at the edge of the frame are left out in tiles
