@@ -1,7 +1,8 @@
 """Photographs as clips of one frame, to learn colours from: `pictures.py FOLDER OUT.npz`.
 
 All files below the folder that are `--size` pixels high and wide, marked "train". Weights carry the terms of the
-photographs that they were trained on.
+photographs that they were trained on. For each picture that ARCHIVE (`--without`) has under "val" the nearest one is
+left out: the same one from another file.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from einops import reduce
 from matplotlib.image import imread
 from rich.progress import track
 
@@ -23,15 +25,20 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="with photographs (.jpg, .png), at any depth")
     parser.add_argument("out", type=Path)
     parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--without", type=Path, metavar="ARCHIVE", help=".npz with clips of one frame, and `split`")
     args = parser.parse_args()
     files = sorted(path for path in args.folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     read = [_frame(path, args.size) for path in track(files, "pictures")]
     frames = [frame for frame in read if frame is not None]
     if not frames:
         parser.error(f"{args.folder} has no pictures of {args.size}×{args.size}")
+    video = np.stack(frames)
+    if args.without:
+        with np.load(args.without) as archive:
+            video = np.delete(video, _nearest(video, archive["video"][archive["split"] == "val"][:, 0]), axis=0)
     with replacing(args.out) as temporary:
-        np.savez(temporary, video=np.stack(frames)[:, None], split=np.full(len(frames), "train"))
-    print(f"{len(frames)} pictures, {len(read) - len(frames)} left out")
+        np.savez(temporary, video=video[:, None], split=np.full(len(video), "train"))
+    print(f"{len(video)} pictures, {len(read) - len(video)} left out")
 
 
 def _frame(path: Path, size: int) -> np.ndarray | None:
@@ -45,6 +52,12 @@ def _frame(path: Path, size: int) -> np.ndarray | None:
     if picture.ndim == 2:  # gray
         picture = np.repeat(picture[..., None], 3, -1)
     return picture[..., :3] if picture.shape[:2] == (size, size) else None
+
+
+def _nearest(frames: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Of each other frame, the number of the one whose means over 4×4 pixels are nearest to its own."""
+    a, b = (reduce(v.astype(np.float32), "n (h 4) (w 4) c -> n (h w c)", "mean") for v in (frames, others))
+    return (np.square(a).sum(1) - 2 * b @ a.T).argmin(1)
 
 
 if __name__ == "__main__":
