@@ -39,7 +39,7 @@ MOST_TOGETHER = 4
 """Most windows that are solved as one batch on CUDA."""
 
 WORKING = 64 * 4
-"""Bytes that a batch is to have for each entry: "videoonet" takes 44 times the 4 of a float32, on a CPU (424×240)."""
+"""Bytes that a batch is to have for each entry: "videoonet" takes 48 times the 4 of a float32, on a CPU (424×240)."""
 
 Way = Callable[[InverseProblem, OnStep | None], tuple[Solution, int]]
 """What solves a window, and tells in how many tiles."""
