@@ -15,6 +15,7 @@ from einops import reduce
 from matplotlib.image import imread
 from rich.progress import track
 
+from linops_video.datasets.archive import load_archive
 from linops_video.media.files import replacing
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -34,8 +35,8 @@ def main() -> None:
         parser.error(f"{args.folder} has no pictures of {args.size}×{args.size}")
     video = np.stack(frames)
     if args.without:
-        with np.load(args.without) as archive:
-            video = np.delete(video, _nearest(video, archive["video"][archive["split"] == "val"][:, 0]), axis=0)
+        archive = load_archive(args.without)
+        video = np.delete(video, _nearest(video, archive["video"][archive["split"] == "val"][:, 0]), axis=0)
     with replacing(args.out) as temporary:
         np.savez(temporary, video=video[:, None], split=np.full(len(video), "train"))
     print(f"{len(video)} pictures, {len(read) - len(video)} left out")

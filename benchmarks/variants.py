@@ -17,6 +17,7 @@ from einops import rearrange
 from rich.progress import track
 from torch import Tensor
 
+from linops_video.datasets.archive import load_archive
 from linops_video.media.files import replacing
 from linops_video.solvers.learned.colour import luma
 
@@ -27,36 +28,26 @@ BRIGHTNESS, GAMMA, SATURATION = (0.8, 1.15), 1.28, 0.15
 TOGETHER = 500
 
 
-class Variants:
-    def __init__(self, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
+def variants(clips: np.ndarray, generator: torch.Generator) -> np.ndarray:
+    """One of each clip (T, H, W, 3), uint8."""
 
-    def of(self, clips: np.ndarray) -> np.ndarray:
-        """One variant of each clip (T, H, W, 3), uint8."""
-        video = rearrange(torch.from_numpy(clips), "n t h w c -> n (t c) h w") / 255
-        count, side = len(clips), self._between(*CROP, len(clips))
-        stretch = self._between(-0.5, 0.5, count).mul(np.log(ASPECT)).exp()
-        sides = torch.stack([side * stretch, side / stretch], 1).clamp(max=1)
-        where = torch.zeros(count, 2, 3)
-        where[:, [0, 1], [0, 1]] = sides
-        where[:, :, 2] = (1 - sides) * self._between(-1, 1, 2 * count).reshape(count, 2)
-        grid = F.affine_grid(where, list(video.shape), align_corners=False)
-        part = F.grid_sample(video, grid, "bicubic", "reflection", align_corners=False).clamp(1e-4, 1)
-        part = rearrange(part, "n (t c) h w -> n t c h w", c=3)
-        bright, gamma, saturation = (
-            values.reshape(-1, 1, 1, 1, 1)
-            for values in (
-                self._between(*BRIGHTNESS, count),
-                self._between(-1, 1, count).mul(np.log(GAMMA)).exp(),
-                self._between(1 - SATURATION, 1 + SATURATION, count),
-            )
-        )
-        part = bright * part**gamma
-        part = torch.lerp(luma(part).expand_as(part), part, saturation).clamp(0, 1)
-        return rearrange((255 * part).round().byte(), "n t c h w -> n t h w c").numpy()
+    def between(least: float, most: float, *shape: int) -> Tensor:
+        return least + (most - least) * torch.rand(len(clips), *shape, generator=generator)
 
-    def _between(self, least: float, most: float, count: int) -> Tensor:
-        return least + (most - least) * torch.rand(count, generator=self.generator)
+    video = rearrange(torch.from_numpy(clips), "n t h w c -> n (t c) h w") / 255
+    side, stretch = between(*CROP), between(-0.5, 0.5).mul(np.log(ASPECT)).exp()
+    sides = torch.stack([side * stretch, side / stretch], 1).clamp(max=1)
+    where = torch.zeros(len(clips), 2, 3)
+    where[:, [0, 1], [0, 1]] = sides
+    where[:, :, 2] = (1 - sides) * between(-1, 1, 2)
+    grid = F.affine_grid(where, list(video.shape), align_corners=False)
+    part = F.grid_sample(video, grid, "bicubic", "reflection", align_corners=False).clamp(1e-4, 1)
+    part = rearrange(part, "n (t c) h w -> n t c h w", c=3)
+    one = (1, 1, 1, 1)
+    bright, gamma = between(*BRIGHTNESS, *one), between(-1, 1, *one).mul(np.log(GAMMA)).exp()
+    part = bright * part**gamma
+    part = torch.lerp(luma(part).expand_as(part), part, between(1 - SATURATION, 1 + SATURATION, *one)).clamp(0, 1)
+    return rearrange((255 * part).round().byte(), "n t c h w -> n t h w c").numpy()
 
 
 def main() -> None:
@@ -66,12 +57,11 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=1, help="variants of each clip")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    with np.load(args.archive) as archive:
-        clips, split = archive["video"], archive["split"]
-    own, val = clips[split == "train"], clips[split == "val"]
-    variants = Variants(args.seed)
+    archive = load_archive(args.archive)
+    own, val = (archive["video"][archive["split"] == split] for split in ("train", "val"))
+    generator = torch.Generator().manual_seed(args.seed)
     parts = [own[i : i + TOGETHER] for i in range(0, len(own), TOGETHER)]
-    made = [variants.of(part) for part in track(args.times * parts, "variants")]
+    made = [variants(part, generator) for part in track(args.times * parts, "variants")]
     video = np.concatenate([*made, val])
     with replacing(args.out) as temporary:
         np.savez(temporary, video=video, split=np.repeat(["train", "val"], [len(video) - len(val), len(val)]))
