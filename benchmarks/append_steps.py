@@ -9,6 +9,7 @@ steps of a network that has such a step are told it, too, and are copies of the 
 `--scan`: start and networks see the four windows of Scanned CIFAR-10 as the image that they are cut from.
 `--colour 32 64 96 120`: it gets a network of colours (`ColourNetwork`) with so many channels on its scales, which says
 gray until it is trained. `--colour WEIGHTS --share 0.8`: it gets that of other weights, which says so much less.
+`--colour-blocks 2`: this has so many residual blocks on each finer scale, the new ones identities at first.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import torch
 from linops_video.datasets.scanned_cifar10 import GRID
 from linops_video.solvers.learned.checkpoint import describe, load_network, save_network
 from linops_video.solvers.learned.unrolled import Unrolled
+
+Tensors = dict[str, torch.Tensor]
 
 TOWARDS = 0.7
 """Of the way to the mean along the motion: most problems gain by it before any training, missing frames lose."""
@@ -68,19 +71,38 @@ def deepened(network: Unrolled, coarse: int) -> Unrolled:
     return deeper
 
 
-def coloured(network: Unrolled, given: list[str], share: float) -> Unrolled:
+def coloured(network: Unrolled, given: list[str], share: float, blocks: int | None) -> Unrolled:
     """The network with a new network of colours, of the given widths, or with a share of what that of others says."""
     new = all(width.isdecimal() for width in given)
     source = None if new else load_network(given[0])
     widths = tuple(map(int, given)) if source is None else source.config.colour
-    more = Unrolled(replace(network.config, colour=widths))
-    values = (source or more).state_dict()
+    old = 1 if source is None else source.config.colour_blocks
+    more = Unrolled(replace(network.config, colour=widths, colour_blocks=blocks or old))
+    values = more.state_dict()
     colours = {name: value for name, value in values.items() if name.startswith("colour.")}
+    if source is not None:
+        trained = {name: value for name, value in source.state_dict().items() if name.startswith("colour.")}
+        colours = deepened_colours(colours, trained, blocks or old, old)
     for name in ("colour.head.weight", "colour.head.bias"):
         colours[name] = share * colours[name]
     others = {name: value for name, value in network.state_dict().items() if name not in colours}
     more.load_state_dict(others | colours)
     return more
+
+
+def deepened_colours(values: Tensors, trained: Tensors, blocks: int, old: int) -> Tensors:
+    """`trained` with `blocks` residual blocks on each finer scale in place of `old`; the new ones are identities."""
+    moved = {}
+    for name, value in trained.items():
+        colour, part, number, *rest = name.split(".")
+        if part in ("encoder", "decoder"):
+            scale, block = divmod(int(number), old)
+            number = str(scale * blocks + block)
+        moved[".".join([colour, part, number, *rest])] = value
+    return {
+        name: moved.get(name, torch.zeros_like(value) if ".second." in name else value)
+        for name, value in values.items()
+    }
 
 
 def main() -> None:
@@ -92,6 +114,7 @@ def main() -> None:
     parser.add_argument("--scan", action="store_true")
     parser.add_argument("--coarse", type=int)
     parser.add_argument("--colour", nargs="+", metavar="WIDTH")
+    parser.add_argument("--colour-blocks", type=int, metavar="N")
     parser.add_argument("--share", type=float, default=1.0)
     args = parser.parse_args()
     network = load_network(args.weights)
@@ -106,7 +129,7 @@ def main() -> None:
     if args.steps > network.config.steps:
         network = appended(network, args.steps, args.motion, args.scan)
     if args.colour:
-        network = coloured(network, args.colour, args.share)
+        network = coloured(network, args.colour, args.share, args.colour_blocks)
     about = {name: value for name, value in describe(args.weights).items() if name != "config"}
     save_network(args.out, network, about)
 

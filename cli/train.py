@@ -126,7 +126,8 @@ class _Archives:
 
     def __init__(self, paths: list[Path], size: int) -> None:
         self.paths, self.size = paths, size
-        self.training = tuple(load_videos(path, "train") for path in paths)
+        loaded = {path: load_videos(path, "train") for path in paths}  # once, even if it is given twice
+        self.training = tuple(loaded[path] for path in paths)
         self.held_out = load_videos(paths[0], "val")
         self.channels = self.held_out.shape[2]
 

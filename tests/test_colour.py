@@ -79,6 +79,24 @@ def test_colours_are_looked_for_on_reduced_frames() -> None:
     assert (network.colours(gray) - enlarged).square().mean() < 1e-3 * enlarged.square().mean()
 
 
+def test_blocks_that_add_nothing_change_nothing() -> None:
+    torch.manual_seed(0)
+    one, three = ColourNetwork((4, 6, 8)), ColourNetwork((4, 6, 8), blocks=3)
+    for value in one.head.parameters():
+        nn.init.normal_(value)
+    values = {
+        f"{part}.{3 * int(number)}.{rest}" if part in ("encoder", "decoder") else name: value
+        for name, value in one.state_dict().items()
+        for part, number, rest in [(name.split(".", 2) + [""])[:3]]
+    }
+    added = {name: torch.zeros_like(value) for name, value in three.state_dict().items() if name not in values}
+    assert len(added) == 2 * 2 * 2 * 4  # two parts, two finer scales, two new blocks, two convolutions with biases
+    three.load_state_dict(values | added)
+    gray = torch.rand(1, 2, 1, 20, 28)
+    assert torch.equal(three(gray), one(gray))
+    assert one(gray).abs().max() > 0.01
+
+
 def test_what_tells_nothing_of_colours_is_found() -> None:
     told = {"color": True, "sr(2) @ grayscale": True, "denoise": False, "bayer(rggb)": False, "sr2": False}
     models = {spec: forward_model(spec, SHAPE, seed=1) for spec in told}
@@ -194,6 +212,12 @@ def test_crops_to_learn_colours_from_are_upright() -> None:
 @pytest.mark.parametrize("fields", [{"channels": 1}, {"blocks": "recurrent"}, {"colour": (0, 4)}])
 def test_colours_want_three_channels(fields: dict) -> None:
     with pytest.raises(SpecError, match="colour is for multiscale blocks and 3 channels"):
+        dataclasses.replace(SMALL, **fields)
+
+
+@pytest.mark.parametrize("fields", [{"colour_blocks": 0}, {"colour_blocks": 2, "colour": ()}])
+def test_blocks_are_those_of_a_network_of_colours(fields: dict) -> None:
+    with pytest.raises(SpecError, match="colour_blocks is 1 or more"):
         dataclasses.replace(SMALL, **fields)
 
 

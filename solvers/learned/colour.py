@@ -18,7 +18,7 @@ from linops_video.expressions.named_sampling import LUMA
 from linops_video.solvers.learned.blocks import OUTPUT_GAIN, bands_of, fold, inverse_haar, pad_frames, zero_output
 
 COARSE = 3
-"""Residual blocks on the coarsest scale; one on each finer one, on the way down and up."""
+"""Residual blocks on the coarsest scale."""
 
 SCENES = (32, 64)
 """Shorter sides, in pixels, of the reduced frames that the network sees: the sizes that it was trained on."""
@@ -64,35 +64,43 @@ class ColourNetwork(nn.Module):
 
     Args:
         widths: channels on each scale, from half the resolution on.
+        blocks: residual blocks on each scale but the coarsest, on the way down and again on the way up.
     """
 
-    def __init__(self, widths: tuple[int, ...]) -> None:
+    def __init__(self, widths: tuple[int, ...], blocks: int = 1) -> None:
         super().__init__()
         steps = list(pairwise(widths))
+        finer = [width for width in widths[:-1] for _ in range(blocks)]
+        self.blocks = blocks
         self.alignment = 2 ** len(widths)
         self.stem = nn.Conv2d(4, widths[0], 3, padding=1)
-        self.encoder = nn.ModuleList(PlaneBlock(width) for width in widths[:-1])
+        self.encoder = nn.ModuleList(PlaneBlock(width) for width in finer)
         self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in steps)
         self.coarse = nn.ModuleList(PlaneBlock(widths[-1]) for _ in range(COARSE))
         self.scene = nn.Linear(widths[-1], widths[-1])
         self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in steps)
-        self.decoder = nn.ModuleList(PlaneBlock(width) for width in widths[:-1])
+        self.decoder = nn.ModuleList(PlaneBlock(width) for width in finer)
         self.head = zero_output(nn.Conv2d(widths[0], 8, 3, padding=1))
 
     def forward(self, gray: Tensor) -> Tensor:
         """Luma (B, T, 1, H, W) in [0, 1] -> colour differences (B, T, 3, H, W), whose luma is zero."""
         height, width = gray.shape[-2:]
         x, finer = self.stem(fold(pad_frames(gray, self.alignment).flatten(0, 1))), []
-        for block, down in zip(self.encoder, self.down, strict=True):
-            finer.append(block(x))
+        for scale, down in enumerate(self.down):
+            finer.append(self._on_scale(self.encoder, scale, x))
             x = down(finer[-1])
         for block in self.coarse:
             x = block(x)
         x = x + self.scene(F.relu(x).mean((-2, -1)))[:, :, None, None]
-        for block, up, skipped in zip(self.decoder[::-1], self.up[::-1], finer[::-1], strict=True):
-            x = block(skipped + up(x))
+        for scale, up in reversed(list(enumerate(self.up))):
+            x = self._on_scale(self.decoder, scale, finer[scale] + up(x))
         two = inverse_haar(OUTPUT_GAIN * bands_of(self.head(F.relu(x))))[..., :height, :width]
         return torch.einsum("kc,nkhw->nchw", colour_differences(two), two).unflatten(0, gray.shape[:2])
+
+    def _on_scale(self, blocks: nn.ModuleList, scale: int, x: Tensor) -> Tensor:
+        for block in blocks[scale * self.blocks : (scale + 1) * self.blocks]:
+            x = block(x)
+        return x
 
     def of_scenes(self, gray: Tensor) -> Tensor:
         """The same for frames of any size: the mean over the reduced frames of `SCENES` and their mirror images.

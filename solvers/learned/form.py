@@ -31,6 +31,7 @@ class Config:
             are put where the motion of the others says, as far as it is trusted.
         colour: multiscale: channels on each scale of a network (`ColourNetwork`) that at the end colours videos
             of which only the luma was measured; () for none.
+        colour_blocks: multiscale: residual blocks of this network on each scale but the coarsest, down and up.
         mosaic: multiscale: the videos are scans, and start and networks see their frames side by side in this grid, as
             one large frame (`Mosaic`); () for other videos.
         views: multiscale: mirrored and turned views that solvers show to the trained network, unless they are told
@@ -56,6 +57,7 @@ class Config:
     fine: int = 1
     motion: int = 0
     colour: tuple[int, ...] = ()
+    colour_blocks: int = 1
     mosaic: tuple[tuple[int, ...], ...] = ()
     views: int = 1
     kernel: int = 3
@@ -87,6 +89,8 @@ class Config:
             raise SpecError("mosaic is for multiscale blocks without motion")
         if self.colour and (self.blocks != "multiscale" or self.channels != 3 or min(self.colour) < 1):
             raise SpecError("colour is for multiscale blocks and 3 channels, one positive width or more")
+        if self.colour_blocks < 1 or (self.colour_blocks > 1 and not self.colour):
+            raise SpecError("colour_blocks is 1 or more, and more for a network of colours alone")
 
 
 def paper_config(

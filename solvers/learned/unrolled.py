@@ -102,7 +102,7 @@ class Unrolled(nn.Module):
         two = 2 if config.form == "videoonet" else 1
         self.prior = nn.ModuleList(self._prior_network(two, self._follows(k)) for k in range(copies))
         self.data = nn.ModuleList(self._data_network() for _ in range(copies if two == 2 else 0))
-        self.colour = ColourNetwork(config.colour) if config.colour else None
+        self.colour = ColourNetwork(config.colour, config.colour_blocks) if config.colour else None
         # log s and its slope in log σ, for the data step of each step and for the last one
         spread = torch.tensor([[math.log(0.05) / SPREAD_RATE, 0.0]]).repeat(config.steps + 1, 1)
         self.spread = nn.Parameter(spread) if config.rho is None else None
