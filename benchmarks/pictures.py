@@ -1,8 +1,8 @@
 """Photographs as clips of one frame, to learn colours from: `pictures.py FOLDER OUT.npz`.
 
-All files below the folder that are `--size` pixels high and wide, marked "train". Weights carry the terms of the
-photographs that they were trained on. For each picture that ARCHIVE (`--without`) has under "val" the nearest one is
-left out: the same one from another file.
+All files below the folder that are `--size` pixels high and wide, or a whole multiple of that, and then the means over
+boxes of them, marked "train". Weights carry the terms of the photographs that they were trained on. For each picture
+that ARCHIVE (`--without`) has under "val" the nearest one is left out: the same one from another file.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _frame(path: Path, size: int) -> np.ndarray | None:
-    """(H, W, 3), or none of another size, or which cannot be read."""
+    """(size, size, 3), or none of another shape or a size in between, or which cannot be read."""
     try:
         picture = imread(path)
     except OSError:
@@ -52,7 +52,11 @@ def _frame(path: Path, size: int) -> np.ndarray | None:
         picture = np.round(255 * picture).astype(np.uint8)
     if picture.ndim == 2:  # gray
         picture = np.repeat(picture[..., None], 3, -1)
-    return picture[..., :3] if picture.shape[:2] == (size, size) else None
+    times = len(picture) // size
+    if times == 0 or picture.shape[:2] != (times * size, times * size):
+        return None
+    boxes = reduce(picture[..., :3].astype(np.float32), "(h a) (w b) c -> h w c", "mean", a=times, b=times)
+    return boxes.round().astype(np.uint8)
 
 
 def _nearest(frames: np.ndarray, others: np.ndarray) -> np.ndarray:
