@@ -65,10 +65,10 @@ def versions() -> dict[str, str]:
 
 
 def command() -> str:
-    """The command that runs, data by file name only."""
-    return shlex.join(
-        ["python", *(Path(word).name if word.endswith((".npz", ".mp4", ".mpg", ".avi")) else word for word in sys.argv)]
-    )
+    """The command that runs; data, and whatever has an absolute path, by file name only."""
+    data = (".npz", ".mp4", ".mpg", ".avi")
+    words = (Path(w).name if w.endswith(data) or Path(w).is_absolute() else w for w in sys.argv)
+    return shlex.join(["python", *words])
 
 
 def commit() -> str | None:
