@@ -60,7 +60,8 @@ class Solver(Protocol[S]):
     It may have more, which is asked for where it is used: `resume(problem, state)`, the state to go on from where that
     is not the given one; `objective(problem, x)`, for the history; `priors`, whose bounds x is clipped to;
     `has_fixed_point`, False where `implicit` is to refuse it; `of_whole(tile, x)`, what was solved in tiles, of which
-    one is given, with what whole frames alone tell.
+    one is given, with what whole frames alone tell; `hands_back`, True where the memory that a tile leaves goes back to
+    the system before the next one.
 
     A field out of its range raises a SpecError that names it, when the solver is made.
 

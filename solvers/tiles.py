@@ -130,7 +130,8 @@ def run_tiles(
         statuses.append(part.status)
         steps = max(steps, part.steps)
         del part  # with its state, several times as large: gone before the next tile is solved
-        release_freed_memory()
+        if getattr(solver, "hands_back", False):
+            release_freed_memory()
     status = "max_steps" if "max_steps" in statuses else statuses[0]
     of_whole = getattr(solver, "of_whole", None)
     return Solution(total if of_whole is None else of_whole(first, total), status, steps)

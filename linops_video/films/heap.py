@@ -26,7 +26,8 @@ def reuse_freed_memory() -> None:
 def release_freed_memory() -> None:
     """Hand all pages that hold nothing back to the system, those between used ones too: glibc's `malloc_trim`.
 
-    Else what each window and each tile leave would add up. Nothing is done where the C library is another one.
+    Else what each window and each tile of a network leave would add up. Nothing is done where the C library is another
+    one.
     """
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

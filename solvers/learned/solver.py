@@ -80,6 +80,7 @@ class Learned:
     """
 
     form: ClassVar[str]
+    hands_back: ClassVar[bool] = True  # features of many sizes leave holes in memory, which would add up over tiles
 
     weights: str
     precision: str = "float32"
