@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 
 from linops_video.datasets.scanned_cifar10 import GRID
+from linops_video.errors import SpecError
 from linops_video.solvers.learned.checkpoint import describe, load_network, save_network
 from linops_video.solvers.learned.unrolled import Unrolled
 
@@ -73,16 +74,20 @@ def deepened(network: Unrolled, coarse: int) -> Unrolled:
 
 def coloured(network: Unrolled, given: list[str], share: float, blocks: int | None) -> Unrolled:
     """The network with a new network of colours, of the given widths, or with a share of what that of others says."""
-    new = all(width.isdecimal() for width in given)
-    source = None if new else load_network(given[0])
-    widths = tuple(map(int, given)) if source is None else source.config.colour
-    old = 1 if source is None else source.config.colour_blocks
-    more = Unrolled(replace(network.config, colour=widths, colour_blocks=blocks or old))
-    values = more.state_dict()
-    colours = {name: value for name, value in values.items() if name.startswith("colour.")}
-    if source is not None:
-        trained = {name: value for name, value in source.state_dict().items() if name.startswith("colour.")}
-        colours = deepened_colours(colours, trained, blocks or old, old)
+    if all(width.isdecimal() for width in given):
+        source = Unrolled(replace(network.config, colour=tuple(map(int, given)), colour_blocks=blocks or 1))
+    else:
+        source = load_network(given[0])
+    old = source.config.colour_blocks
+    blocks = blocks or old
+    if blocks < old:
+        raise SpecError(f"{given[0]} has a network of colours with {old} blocks on a scale: take as many, or more")
+    more = Unrolled(replace(network.config, colour=source.config.colour, colour_blocks=blocks))
+    colours, trained = (
+        {name: value for name, value in whole.state_dict().items() if name.startswith("colour.")}
+        for whole in (more, source)
+    )
+    colours = deepened_colours(colours, trained, blocks, old)
     for name in ("colour.head.weight", "colour.head.bias"):
         colours[name] = share * colours[name]
     others = {name: value for name, value in network.state_dict().items() if name not in colours}
@@ -117,6 +122,8 @@ def main() -> None:
     parser.add_argument("--colour-blocks", type=int, metavar="N")
     parser.add_argument("--share", type=float, default=1.0)
     args = parser.parse_args()
+    if args.colour_blocks is not None and (args.colour_blocks < 1 or not args.colour):
+        parser.error("--colour-blocks is 1 or more, with --colour")
     network = load_network(args.weights)
     torch.manual_seed(0)  # for the inner weights of new blocks
     coarse = network.config.coarse if args.coarse is None else args.coarse

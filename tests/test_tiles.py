@@ -67,10 +67,12 @@ def test_tiles_give_what_the_whole_frame_gives(monkeypatch, spec):
 
 
 @pytest.mark.parametrize(
-    ("solver", "handed_back"), [(AdmmTV(max_steps=3, tol=0), False), (VideoOneNet("videoonet-fast"), True)]
+    ("kind", "fields", "handed_back"),
+    [(AdmmTV, {"max_steps": 3, "tol": 0}, False), (VideoOneNet, {"weights": "videoonet-fast"}, True)],
 )
-def test_networks_hand_back_what_a_tile_leaves(monkeypatch, solver, handed_back):
-    """A classical solver uses it again: new pages would be a fifth of its time."""
+def test_networks_hand_back_what_a_tile_leaves(monkeypatch, kind, fields, handed_back):
+    """A classical solver uses it again: new pages would take it time."""
+    solver = kind(**fields)
     monkeypatch.setattr("linops_video.solvers.tiles.TILE", (56, 56))
     monkeypatch.setattr("linops_video.solvers.tiles.MARGIN", 16)
     steps, releases = [], []
